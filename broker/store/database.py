@@ -1,0 +1,110 @@
+"""The connection pool, and the one place where driver errors become `StoreUnavailable`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import asyncpg
+
+Connection = Any
+"""An asyncpg connection on loan; asyncpg ships no types."""
+
+_PASSING: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,  # shutdown, crash recovery, cancelled by timeout
+    asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many connections
+    asyncpg.exceptions.LockNotAvailableError,
+    asyncpg.exceptions.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.exceptions.PostgresSystemError,
+    asyncpg.exceptions.InternalServerError,
+)
+"""Faults of the moment. A statement that is wrong in itself is not among them and stays an error of ours."""
+
+
+class StoreUnavailable(Exception):  # noqa: N818  it tells the caller what holds
+    """PostgreSQL did not answer, or gave up: whether the transaction took effect is unknown until asked again."""
+
+
+class Database:
+    """A pool. Time limits hold on connecting, on every statement and on every lock, so nothing hangs."""
+
+    def __init__(self, pool: Any, dsn: str) -> None:
+        self._pool = pool
+        self._dsn = dsn
+
+    @classmethod
+    async def open(cls, dsn: str, *, size: int = 8, statement_seconds: float = 10.0, lock_seconds: float = 5.0) -> Self:
+        """Connect lazily: an absent server is StoreUnavailable on first use, not here."""
+        pool = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=size,
+            timeout=5.0,
+            command_timeout=statement_seconds + 2.0,
+            max_inactive_connection_lifetime=60.0,
+            server_settings={
+                "application_name": "unwaith",
+                "jit": "off",
+                "lock_timeout": str(int(lock_seconds * 1000)),
+                "statement_timeout": str(int(statement_seconds * 1000)),
+                "idle_in_transaction_session_timeout": "15000",
+                "search_path": "unwaith,public",
+                "timezone": "UTC",
+            },
+        )
+        await pool
+        return cls(pool, dsn)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; each statement commits by itself. Raises StoreUnavailable."""
+        try:
+            async with self._pool.acquire(timeout=5.0) as connection:
+                yield connection
+        except _PASSING as fault:
+            raise StoreUnavailable(type(fault).__name__) from None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection inside one transaction, committed on leaving. Raises StoreUnavailable."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> Awaitable[None]:
+        """Call `heard(payload)` for every NOTIFY on `channel`. Returns an awaitable that ends when the connection is lost.
+
+        A notice only hastens: whoever listens also polls. Raises StoreUnavailable.
+        """
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            connection = await asyncpg.connect(
+                self._dsn, timeout=5.0, server_settings={"application_name": "unwaith-listen"}
+            )
+            await connection.add_listener(channel, lambda _c, _p, _ch, payload: heard(str(payload)))
+        except _PASSING as fault:
+            raise StoreUnavailable(type(fault).__name__) from None
+
+        def ended(*_: object) -> None:
+            if not lost.done():
+                lost.set_result(None)
+
+        connection.add_termination_listener(ended)
+
+        async def until_lost() -> None:
+            try:
+                await lost
+            finally:
+                if not connection.is_closed():
+                    connection.terminate()
+
+        return until_lost()
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), 5.0)
+        except TimeoutError:
+            self._pool.terminate()

@@ -1,0 +1,94 @@
+"""What an adapter is, and what it is given. An adapter knows no log, no retry and no storage."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from contracts.delivery import Delivery, Failure
+from contracts.receipts import Receipt
+
+
+class Adapter(Protocol):
+    """One way of reaching an organisation."""
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Hand over one delivery, at least once; `delivery.id` repeats on a retry.
+
+        Return what the organisation said, or raise
+        Rejected       this delivery will never be taken
+        Unavailable    not now; tried again no sooner than `retry_after`
+        Unknown        may have arrived; tried again with the same key, under its own small limit
+        Misconfigured  401, 403, 404, 405, 410, TLS, DNS: pauses the organisation, alarms, is no attempt
+        Must not retry, sleep, log content or outlive the deadline of its context.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back connections. Called once; nothing is delivered afterwards."""
+        ...
+
+
+class BatchAdapter(Protocol):
+    """An adapter that hands over many at once; its answers are per item, in the order given."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]: ...
+
+    async def close(self) -> None: ...
+
+
+class Answers(Protocol):
+    """Answers fetched together. `done` only after their receipts are durable."""
+
+    receipts: Sequence[Receipt]
+
+    async def done(self) -> None: ...
+
+
+class Collector(Protocol):
+    """For answers that must be fetched: response files, mailboxes."""
+
+    def collect(self) -> AsyncIterator[Answers]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """An organisation's HTTP answer, cut at the cap. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient(Protocol):
+    """The guarded way out for HTTP: pinned public address, TLS verified, no redirects, one total deadline, a cap."""
+
+    async def post(self, url: str, *, headers: Mapping[str, str], content: bytes) -> HttpAnswer:
+        """POST and return the answer whatever its status.
+
+        Raises Unavailable when nothing was sent, Unknown when it may have arrived,
+        Misconfigured for TLS, DNS or an address that is not allowed.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterContext:
+    """Everything an adapter may use. Secrets come by name and are never in `settings`."""
+
+    organisation: str
+    settings: Mapping[str, Any]
+    """The organisation's own settings for this adapter: endpoint, mapping, policy."""
+    secret: Callable[[str], bytes]
+    """Return a secret of this organisation by name; raises KeyError if it has none of that name."""
+    http: HttpClient
+    clock: Callable[[], datetime]
+    """Aware, UTC."""
+
+
+class AdapterFactory(Protocol):
+    """Makes the adapter for one organisation. Raises ValueError naming the setting that is wrong, never its value."""
+
+    def __call__(self, context: AdapterContext) -> Adapter: ...

@@ -1,0 +1,53 @@
+"""A sharing agreement: who may be told what, and why, in the words of the ICO data sharing code and WASPI."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from contracts.person import IdentityLevel
+from contracts.text import Bilingual, Code, Line, Strict
+
+PermittedPath = Annotated[str, StringConstraints(pattern=r"^/(person|change)(/[A-Za-z]+)*$", max_length=200)]
+"""A place in `{person, change}` (RFC 6901 without indexes). Permits what is below it; anything not named is not sent."""
+
+CustodianCode = Annotated[int, Field(ge=1, le=9999)]
+"""Local custodian code of the gazetteer (GeoPlace), 6815 for Cardiff."""
+
+
+class Share(Strict):
+    """Under one condition, these fields, for this reason."""
+
+    where: Literal["old", "new", "anywhere"]
+    """Which end of the change must lie in the area; `anywhere` needs no area."""
+    role: Literal["leaving", "arriving", "national"]
+    """What the change is to the recipient; sent with it."""
+    paths: Annotated[tuple[PermittedPath, ...], Field(min_length=1)]
+    because: Bilingual
+    """Shown to the person before they send."""
+
+
+class Agreement(Strict):
+    """One version of one agreement. A version never changes; a new one replaces it."""
+
+    id: Code
+    version: Annotated[int, Field(ge=1)]
+    organisation: Code
+    title: Bilingual
+    purpose: Bilingual
+    lawful_basis: Line
+    legal_gateway: Line
+    """The signatories' own statement; ours makes no legal claim."""
+    controller_role: Literal["controller", "joint-controller", "processor"] = "controller"
+    change_type: Code
+    area: tuple[CustodianCode, ...] = ()
+    """Custodian codes of its area. Empty matches no `old` or `new` share: filters fail closed."""
+    shares: Annotated[tuple[Share, ...], Field(min_length=1)]
+    identity_level: IdentityLevel = IdentityLevel.P2
+    required: bool = False
+    """True where the law requires the telling; the person sees it marked and cannot leave it out."""
+    retention_days: Annotated[int, Field(ge=1)]
+    valid_from: date
+    valid_until: date | None = None
+    review_by: date
+    revoked: bool = False

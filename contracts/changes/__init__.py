@@ -1,0 +1,15 @@
+"""The changes a person can tell: one module a type, each with its schema and what must hold before it is sent.
+
+A new type is a module here, its line in `CHANGE_TYPES`, its messages in both languages and an example.
+No wording and no routing may enter: labels live in `broker.language`, who is told lives in agreements.
+"""
+
+from typing import Final
+
+from contracts.changes import address
+from contracts.changes.kind import ChangeKind
+
+CHANGE_TYPES: Final[dict[str, ChangeKind]] = {kind.name: kind for kind in (address.KIND,)}
+"""Every change type by its name on the wire."""
+
+__all__ = ["CHANGE_TYPES", "ChangeKind"]

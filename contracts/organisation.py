@@ -1,0 +1,42 @@
+"""An organisation that takes part, as the register holds it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from contracts.text import Bilingual, Code, Strict
+
+Sector = Literal["council", "health-board", "national", "housing", "utility", "voluntary", "other"]
+
+
+class DeliveryPolicy(Strict):
+    """How deliveries to this organisation are tried. Data, so that an operator can read it at a glance."""
+
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 64
+    """At most so many at once, over all its partitions of one worker."""
+    deadline_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
+    """Total time for one attempt."""
+    first_delay_seconds: Annotated[float, Field(gt=0)] = 2.0
+    longest_delay_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    horizon_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
+    """After so long without success it is `undelivered`, with an alarm."""
+    unknown_limit: Annotated[int, Field(ge=1, le=100)] = 5
+
+
+class Organisation(Strict):
+    """Who they are, how to reach them, and how patiently."""
+
+    id: Code
+    name: Bilingual
+    sector: Sector
+    codes: dict[str, str] = Field(default_factory=dict)
+    """Official codes by register: `gss`, `local-custodian-code`, `ods`."""
+    adapter: Code
+    """A name in the adapters' registry."""
+    adapter_settings: dict[str, Any] = Field(default_factory=dict)
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts in private ranges an operator has allowed by name or address; public hosts need none."""
+    policy: DeliveryPolicy = DeliveryPolicy()
+    paused: bool = False
+    partitions: Annotated[int, Field(ge=1, le=64)] = 3
+    """Partitions of its topic; 1 for a strictly serial receiver."""

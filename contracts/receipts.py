@@ -1,0 +1,91 @@
+"""Receipts: what became of one attempt. They carry no personal data and travel in clear."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+
+from contracts.statuses import Outcome, Reason
+from contracts.text import Strict
+
+Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9#:/._-]{0,63}$")]
+"""The organisation's own reference for what it did: a case number, a file and row. Never free text."""
+
+
+class ReceiptKind(StrEnum):
+    """Whose fact it is: `answered` is the organisation's and counts from any epoch; the rest are ours."""
+
+    ANSWERED = "answered"
+    DEFERRED = "deferred"
+    WITHHELD = "withheld"
+    UNDELIVERED = "undelivered"
+    QUARANTINED = "quarantined"
+
+
+class FailureKind(StrEnum):
+    """Why an attempt was deferred; decides what it counts against."""
+
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+    MISCONFIGURED = "misconfigured"
+    STOPPED = "stopped"
+    """Our own doing (shutdown, hand-over): no attempt is counted."""
+
+
+class Receipt(Strict):
+    """One receipt. The same `id` twice is the same receipt."""
+
+    id: UUID
+    delivery_id: UUID
+    epoch: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    attempt: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    """Which try this was, from 1; 0 when nothing was tried."""
+    kind: ReceiptKind
+    outcome: Outcome | None = None
+    failure: FailureKind | None = None
+    reason: Reason | None = None
+    reference: Reference | None = None
+    not_before: AwareDatetime | None = None
+    """A floor for the next try, as the organisation asked (`Retry-After`)."""
+    at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if (self.outcome is not None) != (self.kind is ReceiptKind.ANSWERED):
+            raise ValueError("an outcome belongs to an answered receipt, and only there")
+        if (self.failure is not None) != (self.kind is ReceiptKind.DEFERRED):
+            raise ValueError("a failure belongs to a deferred receipt, and only there")
+        if self.kind is not ReceiptKind.ANSWERED and self.reason is None:
+            raise ValueError("a receipt of ours needs a reason")
+        return self
+
+    def __repr__(self) -> str:  # no personal data in here, and logs need it
+        return f"Receipt({self.delivery_id}, {self.kind}, {self.outcome or self.failure or self.reason})"
+
+    __str__ = __repr__
+
+
+class Answer(Strict):
+    """What an organisation says of one delivery, later or at once (`POST /v1/receipts`, or the body of its 200)."""
+
+    id: UUID
+    """The organisation's own id for this answer; the same id again changes nothing."""
+    delivery_id: UUID
+    outcome: Outcome
+    reference: Reference | None = None
+    at: AwareDatetime | None = None
+    """When it happened at the organisation; the time of arrival where absent."""
+
+    def receipt(self, *, epoch: int, attempt: int, now: datetime) -> Receipt:
+        return Receipt(
+            id=self.id,
+            delivery_id=self.delivery_id,
+            epoch=epoch,
+            attempt=attempt,
+            kind=ReceiptKind.ANSWERED,
+            outcome=self.outcome,
+            reference=self.reference,
+            at=min(self.at, now) if self.at else now,
+        )
