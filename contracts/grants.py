@@ -34,5 +34,10 @@ class NotKnown:
 
 Verdict = Grant | Withheld | NotKnown
 
+
+class GateUnavailable(Exception):  # noqa: N818  says what holds
+    """The gate does not answer: nothing may be sent, and that is no attempt."""
+
+
 Asked = tuple[UUID, int]
 """Delivery id and epoch."""

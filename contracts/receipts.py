@@ -3,12 +3,12 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from contracts.statuses import Outcome, Reason
-from contracts.text import Strict
+from contracts.text import Line, Strict
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9#:/._-]{0,63}$")]
 """The organisation's own reference for what it did: a case number, a file and row. Never free text."""
@@ -21,7 +21,6 @@ class ReceiptKind(StrEnum):
     DEFERRED = "deferred"
     WITHHELD = "withheld"
     UNDELIVERED = "undelivered"
-    QUARANTINED = "quarantined"
 
 
 class FailureKind(StrEnum):
@@ -67,6 +66,16 @@ class Receipt(Strict):
     __str__ = __repr__
 
 
+class Quarantined(Strict):
+    """A record of the log that cannot be read or has no delivery: set aside with its position, never dropped."""
+
+    topic: Line
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+    reason: Reason
+    at: AwareDatetime
+
+
 class Answer(Strict):
     """What an organisation says of one delivery, later or at once (`POST /v1/receipts`, or the body of its 200)."""
 
@@ -79,8 +88,13 @@ class Answer(Strict):
     """When it happened at the organisation; the time of arrival where absent."""
 
     def receipt(self, *, epoch: int, attempt: int, now: datetime) -> Receipt:
+        """Return our receipt for this answer.
+
+        Its id is made from the delivery's and the answer's (UUIDv5), so that one organisation's ids can never
+        collide with, or shadow, another's. A time ahead of ours is taken as ours.
+        """
         return Receipt(
-            id=self.id,
+            id=uuid5(self.delivery_id, str(self.id)),
             delivery_id=self.delivery_id,
             epoch=epoch,
             attempt=attempt,

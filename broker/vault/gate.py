@@ -1,0 +1,85 @@
+"""The gate: asked right before sending, it gives the key to one delivery or says why it is withheld."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from broker import sealing
+from broker.store import Database, StoreUnavailable, lanes
+from broker.vault.keys import Vault
+from contracts.grants import Asked, GateUnavailable, Grant, NotKnown, Verdict, Withheld
+from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Reason, Status
+
+MARGIN: Final = timedelta(seconds=2)
+"""A grant outlives the attempt's own deadline by this, for the clocks and the way back."""
+
+
+def decide(row: lanes.AtTheGate, epoch: int, now: datetime) -> Withheld | None:
+    """Return why a delivery is withheld, or None if it may be sent. The order is that of what weighs most."""
+    if row.erased:
+        return Withheld(Reason.ERASED)
+    if epoch != row.epoch:
+        return Withheld(Reason.STALE_EPOCH)
+    status = Status(row.status)
+    if status is Status.CANCELLED:
+        return Withheld(Reason.CANCELLED)
+    if RANK[status] >= OCCUPIES_LANE_BELOW or not row.occupies:
+        return Withheld(Reason.ALREADY_RECEIVED)
+    if row.revoked:
+        return Withheld(Reason.REVOKED)
+    if row.paused:
+        return Withheld(Reason.PAUSED)
+    if row.granted_until is not None and row.granted_until > now:
+        return Withheld(Reason.GRANTED_ELSEWHERE, row.granted_until)
+    return None
+
+
+class StoreGate:
+    """The gate over our own store."""
+
+    def __init__(self, database: Database, vault: Vault, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+
+    async def grant(self, asked: Sequence[Asked], valid: timedelta) -> list[Verdict]:
+        """Answer for each (delivery, epoch), in the order asked; a grant holds `valid` and a margin.
+
+        The same lane asked twice in one call is granted once. Raises GateUnavailable.
+        """
+        now = self._clock()
+        until = now + valid + MARGIN
+        verdicts: list[Verdict] = []
+
+        def weigh(rows: Mapping[UUID, lanes.AtTheGate]) -> Mapping[UUID, datetime]:
+            granted: dict[UUID, datetime] = {}
+            for delivery_id, epoch in asked:
+                row = rows.get(delivery_id)
+                if row is None:
+                    verdicts.append(NotKnown())
+                elif delivery_id in granted:
+                    verdicts.append(Withheld(Reason.GRANTED_ELSEWHERE, until))
+                elif (withheld := decide(row, epoch, now)) is not None:
+                    verdicts.append(withheld)
+                elif (key := self._person_key(row)) is None:
+                    verdicts.append(NotKnown())  # no tombstone and no key: not an erasure
+                else:
+                    packed = sealing.delivery_key(key, delivery_id).packed()
+                    verdicts.append(Grant(row.attempts + 1, until, packed))
+                    granted[delivery_id] = until
+            return granted
+
+        try:
+            await lanes.at_the_gate(self._database, [delivery_id for delivery_id, _ in asked], weigh)
+        except StoreUnavailable:
+            raise GateUnavailable from None
+        return verdicts
+
+    def _person_key(self, row: lanes.AtTheGate) -> bytes | None:
+        if row.wrapped is None or row.kek_generation is None:
+            return None
+        try:
+            return self._vault.unwrap_person(row.person_id, row.kek_generation, row.wrapped)
+        except sealing.CannotOpen:
+            return None

@@ -1,0 +1,153 @@
+"""What a citizen's software sends and gets on `/v1`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from contracts.address import Address, PostalCode
+from contracts.changes.address import AddressChange
+from contracts.person import Identifier
+from contracts.statuses import Status
+from contracts.text import Bilingual, Code, Line, Strict
+
+PreviewDigest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16000}$")]
+"""Opaque: what was shown to the person, to be sent back with the change."""
+
+
+class PreviewRequest(Strict):
+    """A change that may be told: asks who would be told what."""
+
+    type: Literal["address"]
+    change: AddressChange
+    preferred_language: Literal["cy", "en"] | None = None
+    """The language the person wants to be written to in; stored, and sent on where agreed."""
+    identifiers: Annotated[tuple[Identifier, ...], Field(max_length=5)] = ()
+    """Numbers the person knows for themselves; marked as said by them."""
+
+
+class ChangeRequest(PreviewRequest):
+    """A change, told."""
+
+    preview: PreviewDigest
+    leave_out: Annotated[tuple[Code, ...], Field(max_length=100)] = ()
+    """Organisations not to tell, where the law leaves it to the person."""
+
+
+class PreviewedRecipient(Strict):
+    """One organisation that would be told: what exactly, and why."""
+
+    organisation: Code
+    name: Bilingual
+    required: bool
+    """True where the law requires it; it cannot be left out."""
+    because: tuple[Bilingual, ...]
+    purpose: Bilingual
+    lawful_basis: Line
+    agreement: str
+    """Identifier and version."""
+    data: dict[str, Any]
+    """Byte for byte what it will receive, once accepted."""
+
+
+class Preview(Strict):
+    """Who would be told what, and why; nobody else ever is."""
+
+    digest: PreviewDigest
+    recipients: tuple[PreviewedRecipient, ...]
+    unknown_areas: tuple[Literal["old", "new"], ...] = ()
+    """Ends of the change whose local authority is not known here: nobody is told because of them."""
+
+
+class TimelineEntry(Strict):
+    """One thing that happened on the way to one organisation."""
+
+    at: AwareDatetime
+    what: Literal["accepted", "published", "deferred", "withheld", "answered", "undelivered", "conflict"]
+    status: Status
+    """The delivery's status from then on."""
+    outcome: str | None = None
+    reason: str | None = None
+    reference: str | None = None
+    next_try: AwareDatetime | None = None
+
+
+class DeliveryView(Strict):
+    """How far one organisation's delivery has come."""
+
+    organisation: Code
+    name: Bilingual
+    status: Status
+    not_before: AwareDatetime | None = None
+    """Set while it waits for its day."""
+    reference: str | None = None
+    timeline: tuple[TimelineEntry, ...]
+
+
+class ChangeSummary(Strict):
+    """One of a person's changes."""
+
+    reference: str
+    """Ten characters and a check character, to be read out over the phone; no credential."""
+    type: str
+    accepted_at: AwareDatetime
+    deliveries: dict[str, Status]
+    """Status by organisation."""
+
+
+class ChangeView(Strict):
+    """One of a person's changes, whole."""
+
+    reference: str
+    type: str
+    accepted_at: AwareDatetime
+    change: dict[str, Any]
+    deliveries: tuple[DeliveryView, ...]
+
+
+class ChangeList(Strict):
+    """A person's changes, newest first."""
+
+    changes: tuple[ChangeSummary, ...]
+
+
+class AddressSearch(Strict):
+    """Addresses at a postcode. Asked by POST: a postcode never stands in a URL of ours."""
+
+    postal_code: PostalCode
+    language: Literal["cy", "en"] = "en"
+
+
+class FoundAddress(Strict):
+    """One address of the gazetteer."""
+
+    address: Address
+    invented: bool
+    """True for the sandbox's sample addresses, which exist nowhere."""
+
+
+class AddressSearchResult(Strict):
+    addresses: tuple[FoundAddress, ...]
+
+
+class SubjectDelivery(Strict):
+    """What became of one delivery, for the organisation it was for."""
+
+    id: str
+    sequence: int
+    status: Status
+    published_at: AwareDatetime | None
+
+
+class SubjectDeliveries(Strict):
+    """An organisation's deliveries for one of its subjects, in order."""
+
+    deliveries: tuple[SubjectDelivery, ...]
+
+
+class TokenForm(Strict):
+    """The form of the token endpoint (RFC 6749, section 4.4; RFC 7523, section 2.2)."""
+
+    grant_type: Literal["client_credentials"]
+    client_assertion_type: Literal["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
+    client_assertion: str
+    scope: str | None = None
