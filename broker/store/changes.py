@@ -1,0 +1,316 @@
+"""Changes as they are accepted, many in one statement, and as a person reads them back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from broker.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """One delivery owed for a change, its data frozen and sealed."""
+
+    id: UUID
+    organisation: str
+    subject: str
+    agreement: str
+    agreement_version: int
+    due: datetime
+    origin: str
+    digest: bytes
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One change ready to be stored."""
+
+    id: UUID
+    person_id: int
+    key: bytes
+    fingerprint: bytes
+    reference: str
+    type: str
+    generation: int
+    sealed: bytes = field(repr=False)
+    accepted_at: datetime
+    owed: tuple[Owed, ...]
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store holds under an idempotency key."""
+
+    change_id: UUID
+    fingerprint: bytes
+    reference: str
+
+
+class PersonErased(Exception):  # noqa: N818  says what holds
+    """Among the changes is one of a person who has been erased; nothing was stored."""
+
+    def __init__(self, change_ids: frozenset[UUID]) -> None:
+        super().__init__(f"{len(change_ids)} changes")
+        self.change_ids = change_ids
+
+
+_ACCEPT: Final = """
+WITH told AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::int[],
+                         $8::bytea[], $9::timestamptz[], $10::bytea[])
+        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, accepted_at, leaf, n)
+), fresh AS (           -- keys first: a repeat waits here for its twin and then stores nothing
+    INSERT INTO change_key (person_id, key, change_id, fingerprint)
+    SELECT person_id, key, id, fingerprint FROM told ORDER BY person_id, key
+    ON CONFLICT DO NOTHING RETURNING change_id, person_id
+), locked AS MATERIALIZED (   -- then persons, in sorted order: unsorted deadlocks
+    SELECT p.id FROM person p WHERE p.id IN (SELECT person_id FROM fresh) AND p.erased_at IS NULL
+    ORDER BY p.id FOR UPDATE
+), counted AS (
+    UPDATE person p SET last_ordinal = p.last_ordinal + f.n
+    FROM (SELECT person_id, count(*) AS n FROM fresh JOIN locked ON locked.id = person_id GROUP BY person_id) f
+    WHERE p.id = f.person_id RETURNING p.id, p.last_ordinal - f.n AS before
+), placed AS (
+    SELECT t.*, c.before + row_number() OVER (PARTITION BY t.person_id ORDER BY t.n) AS ordinal
+    FROM told t JOIN fresh f ON f.change_id = t.id JOIN counted c ON c.id = t.person_id
+), stored AS (
+    INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at)
+    SELECT id, person_id, ordinal, reference, type, generation, sealed, accepted_at FROM placed
+), owed AS (
+    SELECT o.*, p.person_id, p.ordinal, p.generation, p.accepted_at
+    FROM unnest($11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::int[], $17::timestamptz[],
+                $18::text[], $19::bytea[], $20::bytea[])
+        AS o(id, change_id, organisation, subject, agreement, agreement_version, due, origin, digest, sealed)
+    JOIN placed p ON p.id = o.change_id
+), lanes AS (
+    INSERT INTO lane (person_id, organisation, subject, due)
+    SELECT person_id, organisation, min(subject), min(due) FROM owed GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (person_id, organisation)
+    DO UPDATE SET due = least(lane.due, excluded.due) WHERE lane.occupant IS NULL
+), deliveries AS (
+    INSERT INTO delivery (id, change_id, person_id, organisation, ordinal, agreement, agreement_version, status, due,
+                          accepted_at)
+    SELECT id, change_id, person_id, organisation, ordinal, agreement, agreement_version,
+           CASE WHEN due > accepted_at THEN 'waiting' ELSE 'queued' END, due, accepted_at
+    FROM owed
+), contents AS (
+    INSERT INTO delivery_content (delivery_id, generation, origin, digest, sealed)
+    SELECT id, generation, origin, digest, sealed FROM owed
+), leaves AS (
+    INSERT INTO audit_leaf (leaf) SELECT leaf FROM placed
+)
+SELECT f.change_id, p.ordinal FROM fresh f LEFT JOIN placed p ON p.id = f.change_id
+"""
+
+_NOTIFY_DUE: Final = "SELECT pg_notify('unwaith_due', '')"
+
+
+async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
+    """Store a batch in one transaction and return the ordinal of each change that was new.
+
+    An id missing from the answer is a repeat of a key already known. Raises PersonErased (nothing stored) and
+    StoreUnavailable (unknown whether stored: the key tells, on asking again).
+    """
+    owed = [(told.id, item) for told in batch for item in told.owed]
+    async with database.transaction() as connection:
+        rows = await connection.fetch(
+            _ACCEPT,
+            [t.id for t in batch],
+            [t.person_id for t in batch],
+            [t.key for t in batch],
+            [t.fingerprint for t in batch],
+            [t.reference for t in batch],
+            [t.type for t in batch],
+            [t.generation for t in batch],
+            [t.sealed for t in batch],
+            [t.accepted_at for t in batch],
+            [t.leaf for t in batch],
+            [o.id for _, o in owed],
+            [change_id for change_id, _ in owed],
+            [o.organisation for _, o in owed],
+            [o.subject for _, o in owed],
+            [o.agreement for _, o in owed],
+            [o.agreement_version for _, o in owed],
+            [o.due for _, o in owed],
+            [o.origin for _, o in owed],
+            [o.digest for _, o in owed],
+            [o.sealed for _, o in owed],
+        )
+        erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
+        if erased:
+            raise PersonErased(erased)
+        if rows:
+            await connection.execute(_NOTIFY_DUE)
+    return {row["change_id"]: row["ordinal"] for row in rows}
+
+
+async def stored_under(database: Database, keys: Sequence[tuple[int, bytes]]) -> dict[tuple[int, bytes], Stored]:
+    """Return what is stored under each (person, key) that is known. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT k.person_id, k.key, k.change_id, k.fingerprint, c.reference
+            FROM unnest($1::bigint[], $2::bytea[]) AS asked(person_id, key)
+            JOIN change_key k USING (person_id, key) JOIN change c ON c.id = k.change_id
+            """,
+            [person_id for person_id, _ in keys],
+            [key for _, key in keys],
+        )
+    return {
+        (row["person_id"], row["key"]): Stored(row["change_id"], row["fingerprint"], row["reference"]) for row in rows
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldBefore:
+    """A change as its person reads it back, still sealed."""
+
+    id: UUID
+    reference: str
+    type: str
+    ordinal: int
+    sealed: bytes = field(repr=False)
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """Where one delivery stands."""
+
+    id: UUID
+    change_id: UUID
+    organisation: str
+    agreement: str
+    agreement_version: int
+    status: str
+    sequence: int | None
+    attempts: int
+    due: datetime
+    accepted_at: datetime
+    published_at: datetime | None
+    answered_at: datetime | None
+    reason: str | None
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRow:
+    """One receipt as it was folded."""
+
+    delivery_id: UUID
+    kind: str
+    outcome: str | None
+    reason: str | None
+    attempt: int
+    reference: str | None
+    at: datetime
+    effect: str
+    status: str
+    next_due: datetime | None
+
+
+_CHANGE: Final = "SELECT id, reference, type, ordinal, sealed, accepted_at FROM change"
+
+
+async def of_person(database: Database, person_id: int, *, before: int | None, limit: int) -> list[ToldBefore]:
+    """Return a person's changes, newest first, below the ordinal `before`. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            f"{_CHANGE} WHERE person_id = $1 AND ($2::bigint IS NULL OR ordinal < $2) ORDER BY ordinal DESC LIMIT $3",
+            person_id,
+            before,
+            limit,
+        )
+    return [ToldBefore(**row) for row in rows]
+
+
+async def one_of_person(database: Database, person_id: int, reference: str) -> ToldBefore | None:
+    """Return a person's change by its reference; another person's is None, as if it did not exist."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(f"{_CHANGE} WHERE reference = $2 AND person_id = $1", person_id, reference)
+    return ToldBefore(**row) if row else None
+
+
+async def deliveries_of(database: Database, change_ids: Sequence[UUID]) -> list[DeliveryRow]:
+    """Return the deliveries of changes, by organisation. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT id, change_id, organisation, agreement, agreement_version, status, sequence, attempts, due,
+                   accepted_at, published_at, answered_at, reason, reference
+            FROM delivery WHERE change_id = ANY($1) ORDER BY change_id, organisation
+            """,
+            list(change_ids),
+        )
+    return [DeliveryRow(**row) for row in rows]
+
+
+async def receipts_of(database: Database, delivery_ids: Sequence[UUID]) -> list[ReceiptRow]:
+    """Return every receipt of deliveries, oldest first. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT delivery_id, kind, outcome, reason, attempt, reference, at, effect, status, next_due
+            FROM receipt WHERE delivery_id = ANY($1) ORDER BY folded_at, at
+            """,
+            list(delivery_ids),
+        )
+    return [ReceiptRow(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A delivery as the organisation it is for may know it."""
+
+    id: UUID
+    status: str
+    epoch: int
+    attempts: int
+    sequence: int | None
+
+
+async def of_organisation(database: Database, organisation: str, delivery_id: UUID) -> Asked | None:
+    """Return a delivery that has been published to `organisation`; anybody else's is None, as if absent."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            """
+            SELECT id, status, epoch, attempts, sequence FROM delivery
+            WHERE id = $1 AND organisation = $2 AND sequence IS NOT NULL
+            """,
+            delivery_id,
+            organisation,
+        )
+    return Asked(**row) if row else None
+
+
+async def after_sequence(
+    database: Database, organisation: str, subject: str, after: int, limit: int
+) -> list[dict[str, Any]]:
+    """Return what became of an organisation's deliveries for one of its subjects above a sequence, in order."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT d.id, d.sequence, d.status, d.published_at FROM lane l
+            JOIN delivery d USING (person_id, organisation)
+            WHERE l.organisation = $1 AND l.subject = $2 AND d.sequence > $3 ORDER BY d.sequence LIMIT $4
+            """,
+            organisation,
+            subject,
+            after,
+            limit,
+        )
+    return [dict(row) for row in rows]
+
+
+async def conservation(database: Database) -> dict[str, dict[str, int]]:
+    """Return deliveries by organisation and status: their sum is what was accepted. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT organisation, status, count(*) FROM delivery GROUP BY 1, 2 ORDER BY 1, 2")
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row["organisation"], {})[row["status"]] = row["count"]
+    return found

@@ -1,0 +1,95 @@
+"""Wrapped keys as the store holds them: never one in clear."""
+
+from dataclasses import dataclass, field
+
+from broker.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedPersonKey:
+    """A person's data key, wrapped."""
+
+    person_id: int
+    generation: int
+    kek_generation: int
+    wrapped: bytes = field(repr=False)
+
+
+async def generations(database: Database) -> dict[int, bytes]:
+    """Return every wrapped key-encryption key by generation. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT generation, wrapped FROM key_generation ORDER BY generation")
+    return {row["generation"]: row["wrapped"] for row in rows}
+
+
+async def add_generation(database: Database, generation: int, wrapped: bytes) -> None:
+    """Keep a new generation; one that is there already stays as it is. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO key_generation (generation, wrapped) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            generation,
+            wrapped,
+        )
+
+
+async def secret(database: Database, name: str) -> tuple[int, bytes] | None:
+    """Return a secret's generation and wrapped bytes. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow("SELECT generation, wrapped FROM secret WHERE name = $1", name)
+    return (row["generation"], row["wrapped"]) if row else None
+
+
+async def add_secret(database: Database, name: str, generation: int, wrapped: bytes) -> None:
+    """Keep a secret; one of that name already there stays as it is. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO secret (name, generation, wrapped) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            name,
+            generation,
+            wrapped,
+        )
+
+
+async def person_key(database: Database, account: bytes) -> WrappedPersonKey | None:
+    """Return the key of the person an account belongs to; None for a new account or an erased person."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            """
+            SELECT k.person_id, k.generation, k.kek_generation, k.wrapped
+            FROM account a JOIN person_key k USING (person_id) WHERE a.digest = $1
+            """,
+            account,
+        )
+    return WrappedPersonKey(**row) if row else None
+
+
+async def add_person(database: Database, account: bytes) -> int:
+    """Make a person for a new account and return their id, or the id of the one it belongs to already.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 7))", account)
+        known: int | None = await connection.fetchval("SELECT person_id FROM account WHERE digest = $1", account)
+        if known is not None:
+            return known
+        made: int = await connection.fetchval("INSERT INTO person DEFAULT VALUES RETURNING id")
+        await connection.execute("INSERT INTO account (digest, person_id) VALUES ($1, $2)", account, made)
+        return made
+
+
+async def add_person_key(database: Database, person_id: int, kek_generation: int, wrapped: bytes) -> None:
+    """Commit a person's data key, before anything is sealed with it. One that is there already stays.
+
+    An erased person gets none. Raises StoreUnavailable.
+    """
+    async with database.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO person_key (person_id, kek_generation, wrapped)
+            SELECT id, $2, $3 FROM person WHERE id = $1 AND erased_at IS NULL ON CONFLICT DO NOTHING
+            """,
+            person_id,
+            kek_generation,
+            wrapped,
+        )

@@ -1,0 +1,228 @@
+"""Lanes: what is due, who may send it, and what the log was given. The relay's and the gate's statements.
+
+Locks are taken on the lane, in (person, organisation) order or skipping what is locked; never on a serial id.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from broker.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+
+    person_id: int
+    organisation: str
+    claim: int
+    subject: str
+    delivery_id: UUID
+    epoch: int
+    sequence: int
+    type: str
+    accepted_at: datetime
+    generation: int
+    origin: str
+    digest: bytes
+    sealed: bytes = field(repr=False)
+    revoked: bool
+
+
+_DUE: Final = """
+SELECT lane.person_id, lane.organisation
+FROM unnest($1::text[]) AS o(id)
+CROSS JOIN LATERAL (
+    SELECT least($2, $3 - count(*)) AS room
+    FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight LIMIT $3) unanswered
+) credit
+CROSS JOIN LATERAL (
+    SELECT person_id, organisation FROM lane
+    WHERE organisation = o.id AND due <= now() AND credit.room > 0
+    ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
+) lane
+"""
+"""The lanes to look at now: for each organisation no more than its credit of unanswered deliveries leaves."""
+
+_CLAIM: Final = """
+WITH locked AS (
+    SELECT * FROM unnest($1::bigint[], $2::text[]) AS l(person_id, organisation)
+), chosen AS (
+    SELECT lane.person_id, lane.organisation, coalesce(lane.occupant, next.id) AS delivery_id, lane.last_sequence
+    FROM locked JOIN lane USING (person_id, organisation)
+    LEFT JOIN LATERAL (
+        SELECT d.id FROM delivery d
+        WHERE d.person_id = lane.person_id AND d.organisation = lane.organisation AND d.sequence IS NULL
+          AND d.status IN ('waiting', 'queued') AND d.due <= now()
+        ORDER BY d.ordinal LIMIT 1
+    ) next ON lane.occupant IS NULL
+), numbered AS (
+    UPDATE delivery d
+    SET sequence = coalesce(d.sequence, chosen.last_sequence + 1),
+        status = CASE d.status WHEN 'waiting' THEN 'queued' ELSE d.status END
+    FROM chosen WHERE d.id = chosen.delivery_id
+    RETURNING d.id, d.person_id, d.organisation, d.epoch, d.sequence, d.change_id, d.accepted_at, d.agreement,
+              d.agreement_version
+), taken AS (
+    UPDATE lane SET occupant = numbered.id, in_flight = true, claim = lane.claim + 1, due = now() + $3::interval,
+                    last_sequence = greatest(lane.last_sequence, numbered.sequence)
+    FROM numbered WHERE lane.person_id = numbered.person_id AND lane.organisation = numbered.organisation
+    RETURNING lane.person_id, lane.organisation, lane.claim, lane.subject
+), passed AS (           -- looked at too early: nothing is due after all
+    UPDATE lane SET due = (
+        SELECT min(d.due) FROM delivery d
+        WHERE d.person_id = lane.person_id AND d.organisation = lane.organisation AND d.sequence IS NULL
+          AND d.status IN ('waiting', 'queued'))
+    FROM chosen WHERE chosen.delivery_id IS NULL
+      AND lane.person_id = chosen.person_id AND lane.organisation = chosen.organisation
+)
+SELECT n.person_id, n.organisation, t.claim, t.subject, n.id AS delivery_id, n.epoch, n.sequence, change.type,
+       n.accepted_at, content.generation, content.origin, content.digest, content.sealed,
+       agreement.revoked_at IS NOT NULL AS revoked
+FROM numbered n
+JOIN taken t USING (person_id, organisation)
+JOIN change ON change.id = n.change_id
+JOIN delivery_content content ON content.delivery_id = n.id
+JOIN agreement ON agreement.id = n.agreement AND agreement.version = n.agreement_version
+"""
+
+
+async def claim(
+    database: Database,
+    organisations: Sequence[str],
+    *,
+    limit: int,
+    credit: int,
+    lease: timedelta,
+    leaf: Callable[[Claimed], bytes],
+) -> list[Claimed]:
+    """Claim the next due delivery of at most `limit` lanes an organisation, in one short transaction.
+
+    Each is numbered on its first claim; its lane is leased, so that nobody else takes it until `lease` has passed.
+    The audit leaf of the publication is written here, before the append: nothing is in the log without one.
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        due = await connection.fetch(_DUE, list(organisations), limit, credit)
+        if not due:
+            return []
+        rows = await connection.fetch(
+            _CLAIM, [row["person_id"] for row in due], [row["organisation"] for row in due], lease
+        )
+        claimed = [Claimed(**row) for row in rows]
+        await connection.execute(
+            "INSERT INTO audit_leaf (leaf) SELECT unnest($1::bytea[])",
+            [leaf(item) for item in claimed if not item.revoked],
+        )
+    return claimed
+
+
+async def mark_published(database: Database, claimed: Sequence[Claimed], *, again_after: timedelta) -> None:
+    """Record that the log holds these. A lane whose receipt has already come keeps what the receipt decided.
+
+    Raises StoreUnavailable; the lease then runs out and the same is published again.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(
+            """
+            WITH marked AS (
+                SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::uuid[])
+                    AS m(person_id, organisation, claim, delivery_id)
+            ), locked AS MATERIALIZED (
+                SELECT lane.person_id, lane.organisation, marked.delivery_id
+                FROM lane JOIN marked USING (person_id, organisation, claim)
+                ORDER BY 1, 2 FOR UPDATE OF lane
+            ), waiting AS (
+                UPDATE lane SET due = now() + $5::interval FROM locked
+                WHERE lane.person_id = locked.person_id AND lane.organisation = locked.organisation
+            )
+            UPDATE delivery SET published_at = coalesce(published_at, now()),
+                                status = CASE WHEN status IN ('waiting', 'queued') THEN 'published' ELSE status END
+            FROM locked WHERE delivery.id = locked.delivery_id
+            """,
+            [item.person_id for item in claimed],
+            [item.organisation for item in claimed],
+            [item.claim for item in claimed],
+            [item.delivery_id for item in claimed],
+            again_after,
+        )
+
+
+async def next_due(database: Database, organisations: Sequence[str]) -> datetime | None:
+    """Return when the relay is next to look, over these organisations; None if nothing is owed."""
+    async with database.connection() as connection:
+        found: datetime | None = await connection.fetchval(
+            """
+            SELECT min(first.due) FROM unnest($1::text[]) AS o(id)
+            CROSS JOIN LATERAL (
+                SELECT due FROM lane WHERE organisation = o.id AND due IS NOT NULL ORDER BY due LIMIT 1
+            ) first
+            """,
+            list(organisations),
+        )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtTheGate:
+    """Everything the gate decides on for one delivery."""
+
+    delivery_id: UUID
+    person_id: int
+    organisation: str
+    epoch: int
+    status: str
+    attempts: int
+    occupies: bool
+    granted_until: datetime | None
+    paused: bool
+    revoked: bool
+    erased: bool
+    kek_generation: int | None
+    wrapped: bytes | None = field(repr=False)
+
+
+GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
+"""Until when each granted delivery is granted; one left out is not."""
+
+_GATE: Final = """
+SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.attempts,
+       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.granted_until, o.paused_at IS NOT NULL AS paused,
+       a.revoked_at IS NOT NULL AS revoked, p.erased_at IS NOT NULL AS erased, k.kek_generation, k.wrapped
+FROM delivery d
+JOIN lane l USING (person_id, organisation)
+JOIN organisation o ON o.id = d.organisation
+JOIN agreement a ON a.id = d.agreement AND a.version = d.agreement_version
+JOIN person p ON p.id = d.person_id
+LEFT JOIN person_key k ON k.person_id = d.person_id
+WHERE d.id = ANY($1)
+ORDER BY l.person_id, l.organisation FOR UPDATE OF l
+"""
+
+
+async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
+    """Lock the lanes of these deliveries, let `decide` say until when each is granted, and record that.
+
+    A grant need not outlive a crash of PostgreSQL: it is committed without waiting for the disk.
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        await connection.execute("SET LOCAL synchronous_commit = off")
+        rows = {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
+        granted = decide(rows)
+        if granted:
+            chosen = sorted((rows[key].person_id, rows[key].organisation, until) for key, until in granted.items())
+            await connection.execute(
+                """
+                UPDATE lane SET granted_until = g.until
+                FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS g(person_id, organisation, until)
+                WHERE lane.person_id = g.person_id AND lane.organisation = g.organisation
+                """,
+                [person_id for person_id, _, _ in chosen],
+                [organisation for _, organisation, _ in chosen],
+                [until for _, _, until in chosen],
+            )
+    return rows

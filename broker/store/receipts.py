@@ -1,0 +1,216 @@
+"""Receipts folded in batches: read what they touch under the lanes' locks, then write what was decided."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from broker.store.database import Connection, Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """A delivery some receipt of a batch is about."""
+
+    id: UUID
+    person_id: int
+    organisation: str
+    agreement: str
+    agreement_version: int
+    status: str
+    epoch: int
+    attempts: int
+    unknowns: int
+    due: datetime
+    published_at: datetime | None
+    answered_at: datetime | None
+    reason: str | None
+    reference: str | None
+    occupies: bool
+    in_flight: bool
+    lane_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a delivery has become."""
+
+    id: UUID
+    person_id: int
+    organisation: str
+    status: str
+    attempts: int
+    unknowns: int
+    published_at: datetime | None
+    answered_at: datetime | None
+    reason: str | None
+    reference: str | None
+    occupied: bool
+    """It held its lane before."""
+    occupies: bool
+    in_flight: bool
+    due: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One receipt as it is written down."""
+
+    id: UUID
+    delivery_id: UUID
+    epoch: int
+    attempt: int
+    kind: str
+    outcome: str | None
+    failure: str | None
+    reason: str | None
+    reference: str | None
+    at: datetime
+    effect: str
+    status: str
+    next_due: datetime | None
+    leaf: bytes
+
+
+_TOUCHED: Final = """
+SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
+       d.due, d.published_at, d.answered_at, d.reason, d.reference,
+       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due
+FROM delivery d JOIN lane l USING (person_id, organisation)
+WHERE d.id = ANY($1) ORDER BY l.person_id, l.organisation FOR UPDATE OF l
+"""
+
+_SETTLE: Final = """
+WITH settled AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::int[], $7::timestamptz[],
+                         $8::timestamptz[], $9::text[], $10::text[])
+        AS s(id, person_id, organisation, status, attempts, unknowns, published_at, answered_at, reason, reference)
+)
+UPDATE delivery d SET status = s.status, attempts = s.attempts, unknowns = s.unknowns, published_at = s.published_at,
+                      answered_at = s.answered_at, reason = s.reason, reference = s.reference
+FROM settled s WHERE d.id = s.id
+"""
+
+_LANES: Final = """
+WITH moved AS (
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::timestamptz[])
+        AS m(person_id, organisation, occupies, in_flight, due)
+)
+UPDATE lane SET
+    occupant = CASE WHEN m.occupies THEN lane.occupant END,
+    in_flight = m.in_flight,
+    claim = lane.claim + 1,
+    granted_until = NULL,
+    due = CASE WHEN m.occupies THEN m.due ELSE (
+        SELECT min(d.due) FROM delivery d
+        WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL
+          AND d.status IN ('waiting', 'queued')) END
+FROM moved m WHERE lane.person_id = m.person_id AND lane.organisation = m.organisation
+"""
+
+_ENTRIES: Final = """
+WITH entry AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[],
+                         $9::text[], $10::timestamptz[], $11::text[], $12::text[], $13::timestamptz[], $14::bytea[])
+        AS e(id, delivery_id, epoch, attempt, kind, outcome, failure, reason, reference, at, effect, status, next_due,
+             leaf)
+), kept AS (
+    INSERT INTO receipt (id, delivery_id, epoch, attempt, kind, outcome, failure, reason, reference, at, effect,
+                         status, next_due)
+    SELECT id, delivery_id, epoch, attempt, kind, outcome, failure, reason, reference, at, effect, status, next_due
+    FROM entry
+)
+INSERT INTO audit_leaf (leaf) SELECT leaf FROM entry
+"""
+
+
+class Folding:
+    """One batch being folded, inside its transaction."""
+
+    def __init__(self, connection: Connection, known: frozenset[UUID], touched: Mapping[UUID, Touched]) -> None:
+        self._connection = connection
+        self.known = known
+        """Receipt ids folded before."""
+        self.touched = touched
+        """Deliveries by id; one that is absent is not known to the store."""
+
+    async def write(self, settled: Sequence[Settled], entries: Sequence[Entry]) -> None:
+        """Write down what was decided; the relay is woken for lanes that became free or due."""
+        if settled:
+            await self._connection.execute(
+                _SETTLE,
+                [s.id for s in settled],
+                [s.person_id for s in settled],
+                [s.organisation for s in settled],
+                [s.status for s in settled],
+                [s.attempts for s in settled],
+                [s.unknowns for s in settled],
+                [s.published_at for s in settled],
+                [s.answered_at for s in settled],
+                [s.reason for s in settled],
+                [s.reference for s in settled],
+            )
+        moved = [s for s in settled if s.occupied]
+        if moved:
+            await self._connection.execute(
+                _LANES,
+                [s.person_id for s in moved],
+                [s.organisation for s in moved],
+                [s.occupies for s in moved],
+                [s.in_flight for s in moved],
+                [s.due for s in moved],
+            )
+        if entries:
+            await self._connection.execute(
+                _ENTRIES,
+                [e.id for e in entries],
+                [e.delivery_id for e in entries],
+                [e.epoch for e in entries],
+                [e.attempt for e in entries],
+                [e.kind for e in entries],
+                [e.outcome for e in entries],
+                [e.failure for e in entries],
+                [e.reason for e in entries],
+                [e.reference for e in entries],
+                [e.at for e in entries],
+                [e.effect for e in entries],
+                [e.status for e in entries],
+                [e.next_due for e in entries],
+                [e.leaf for e in entries],
+            )
+        if moved:
+            await self._connection.execute("SELECT pg_notify('unwaith_due', '')")
+
+    async def quarantine(self, rows: Sequence[tuple[str, int, int, str, datetime]]) -> None:
+        """Keep (topic, partition, offset, reason, at) of records that were set aside."""
+        await self._connection.executemany(
+            "INSERT INTO quarantine (topic, partition, record_offset, reason, at) VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT DO NOTHING",
+            list(rows),
+        )
+
+    async def pause(self, organisation: str, reason: str) -> bool:
+        """Pause an organisation; return whether it was not paused before."""
+        done = await self._connection.execute(
+            "UPDATE organisation SET paused_reason = $2, paused_at = now() WHERE id = $1 AND paused_at IS NULL",
+            organisation,
+            reason,
+        )
+        return bool(done == "UPDATE 1")
+
+
+@asynccontextmanager
+async def folding(
+    database: Database, receipt_ids: Sequence[UUID], delivery_ids: Sequence[UUID]
+) -> AsyncIterator[Folding]:
+    """Open the transaction of one batch, with the lanes it touches locked. Raises StoreUnavailable."""
+    async with database.transaction() as connection:
+        rows = await connection.fetch(_TOUCHED, list(delivery_ids))
+        known = await connection.fetch("SELECT id FROM receipt WHERE id = ANY($1)", list(receipt_ids))
+        yield Folding(
+            connection,
+            frozenset(row["id"] for row in known),
+            {row["id"]: Touched(**row) for row in rows},
+        )

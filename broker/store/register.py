@@ -1,0 +1,223 @@
+"""Organisations, agreements and clients as the store keeps them, and the version that tells of a change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from broker.store.database import Database
+from contracts.agreement import Agreement
+from contracts.organisation import Organisation
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything about who takes part, as of one version."""
+
+    version: int
+    organisations: dict[str, Organisation]
+    agreements: tuple[Agreement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An organisation's registered software."""
+
+    client_id: str
+    organisation: str
+    jwks: dict[str, Any]
+    scopes: frozenset[str]
+
+
+async def version(database: Database) -> int:
+    """Return the configuration's version. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        found: int = await connection.fetchval("SELECT version FROM configuration")
+        return found
+
+
+async def configuration(database: Database) -> Configuration:
+    """Return the configuration in one snapshot. Raises StoreUnavailable."""
+    async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        number = await connection.fetchval("SELECT version FROM configuration")
+        organisations = await connection.fetch(
+            "SELECT definition::text, paused_at IS NOT NULL AS paused FROM organisation"
+        )
+        agreements = await connection.fetch("SELECT definition::text, revoked_at IS NOT NULL AS revoked FROM agreement")
+    known = [
+        Organisation.model_validate_json(row["definition"]).model_copy(update={"paused": row["paused"]})
+        for row in organisations
+    ]
+    return Configuration(
+        version=number,
+        organisations={item.id: item for item in known},
+        agreements=tuple(
+            Agreement.model_validate_json(row["definition"]).model_copy(update={"revoked": row["revoked"]})
+            for row in agreements
+        ),
+    )
+
+
+async def put_organisation(database: Database, organisation: Organisation) -> None:
+    """Add an organisation or replace its definition; a pause is kept. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO organisation (id, definition) VALUES ($1, $2)
+            ON CONFLICT (id) DO UPDATE SET definition = excluded.definition
+            WHERE organisation.definition <> excluded.definition
+            """,
+            organisation.id,
+            organisation.model_dump_json(exclude={"paused"}),
+        )
+
+
+async def put_agreement(database: Database, agreement: Agreement) -> None:
+    """Add a version of an agreement; one that is there never changes. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO agreement (id, version, organisation, definition) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            agreement.id,
+            agreement.version,
+            agreement.organisation,
+            agreement.model_dump_json(exclude={"revoked"}),
+        )
+
+
+async def revoke_agreement(database: Database, agreement_id: str, number: int, at: datetime) -> bool:
+    """Revoke one version; return whether it was in force. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        done = await connection.execute(
+            "UPDATE agreement SET revoked_at = $3 WHERE id = $1 AND version = $2 AND revoked_at IS NULL",
+            agreement_id,
+            number,
+            at,
+        )
+    return bool(done == "UPDATE 1")
+
+
+async def set_paused(database: Database, organisation: str, reason: str | None) -> bool:
+    """Pause an organisation for a reason, or resume it (None); return whether that changed anything."""
+    async with database.transaction() as connection:
+        done = await connection.execute(
+            """
+            UPDATE organisation SET paused_reason = $2, paused_at = CASE WHEN $2::text IS NULL THEN NULL ELSE now() END
+            WHERE id = $1 AND (paused_at IS NULL) = ($2::text IS NOT NULL)
+            """,
+            organisation,
+            reason,
+        )
+        await connection.execute("SELECT pg_notify('unwaith_due', '')")
+    return bool(done == "UPDATE 1")
+
+
+async def put_client(database: Database, client: Client) -> None:
+    """Register an organisation's client, replacing its keys and scopes. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO client (client_id, organisation, jwks, scopes) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (client_id) DO UPDATE SET jwks = excluded.jwks, scopes = excluded.scopes
+            WHERE (client.jwks, client.scopes) IS DISTINCT FROM (excluded.jwks, excluded.scopes)
+            """,
+            client.client_id,
+            client.organisation,
+            orjson.dumps(client.jwks, option=orjson.OPT_SORT_KEYS).decode(),
+            sorted(client.scopes),
+        )
+
+
+async def client(database: Database, client_id: str) -> Client | None:
+    """Return a registered client. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT client_id, organisation, jwks::text, scopes FROM client WHERE client_id = $1", client_id
+        )
+    if row is None:
+        return None
+    return Client(row["client_id"], row["organisation"], orjson.loads(row["jwks"]), frozenset(row["scopes"]))
+
+
+async def remember_assertion(database: Database, client_id: str, jti: bytes, until: datetime) -> bool:
+    """Remember a client assertion; return False if it was used before. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM used_assertion WHERE until < now() - interval '1 minute'")
+        done = await connection.execute(
+            "INSERT INTO used_assertion (client_id, jti, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            client_id,
+            jti,
+            until,
+        )
+    return bool(done == "INSERT 0 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One address of the gazetteer, in one language."""
+
+    uprn: int
+    language: str
+    custodian_code: int
+    postal_code: str
+    address: dict[str, Any]
+    invented: bool
+
+
+async def put_places(database: Database, places: Sequence[Place]) -> None:
+    """Add addresses, replacing those already there. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.executemany(
+            """
+            INSERT INTO place (uprn, language, custodian_code, postal_code, address, invented)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (uprn, language) DO UPDATE SET custodian_code = excluded.custodian_code,
+                postal_code = excluded.postal_code, address = excluded.address, invented = excluded.invented
+            """,
+            [
+                (p.uprn, p.language, p.custodian_code, p.postal_code, orjson.dumps(p.address).decode(), p.invented)
+                for p in places
+            ],
+        )
+
+
+async def custodian_of_uprn(database: Database, uprns: Sequence[int]) -> dict[int, int]:
+    """Return the custodian code of each UPRN that is known. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT DISTINCT uprn, custodian_code FROM place WHERE uprn = ANY($1)", list(uprns)
+        )
+    return {row["uprn"]: row["custodian_code"] for row in rows}
+
+
+async def custodians_of_postal_code(database: Database, postal_codes: Sequence[str]) -> dict[str, frozenset[int]]:
+    """Return the custodian codes found at each postcode that is known. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT postal_code, array_agg(DISTINCT custodian_code) AS codes FROM place"
+            " WHERE postal_code = ANY($1) GROUP BY postal_code",
+            list(postal_codes),
+        )
+    return {row["postal_code"]: frozenset(row["codes"]) for row in rows}
+
+
+async def places_at(database: Database, postal_code: str, language: str, limit: int) -> list[Place]:
+    """Return the addresses at a postcode in one language, in the order people expect. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT uprn, language, custodian_code, postal_code, address::text AS address, invented FROM place
+            WHERE postal_code = $1 AND language = $2
+            ORDER BY address->>'streetName', length(address->>'buildingNumber'), address->>'buildingNumber', uprn LIMIT $3
+            """,
+            postal_code,
+            language,
+            limit,
+        )
+    return [
+        Place(
+            r["uprn"], r["language"], r["custodian_code"], r["postal_code"], orjson.loads(r["address"]), r["invented"]
+        )
+        for r in rows
+    ]
