@@ -1,0 +1,30 @@
+"""Intake: a person's change is previewed, checked, decided on and stored with what is owed, in one transaction.
+
+It never calls an organisation and never waits for the log.
+"""
+
+from broker.intake.intake import Accepted, Intake, Told
+from broker.intake.refusals import (
+    KeyReused,
+    LevelTooLow,
+    NobodyToTell,
+    NotAcceptable,
+    PreviewChanged,
+    Refusal,
+    TooBusy,
+)
+from broker.intake.writer import Writer
+
+__all__ = [
+    "Accepted",
+    "Intake",
+    "KeyReused",
+    "LevelTooLow",
+    "NobodyToTell",
+    "NotAcceptable",
+    "PreviewChanged",
+    "Refusal",
+    "Told",
+    "TooBusy",
+    "Writer",
+]

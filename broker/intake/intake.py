@@ -1,0 +1,280 @@
+"""The way in: from a person's words to a change that is stored with everything it owes."""
+
+import base64
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from datetime import time as time_of_day
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from broker import audit, failpoints, sealing
+from broker.intake import previews
+from broker.intake.references import new_reference
+from broker.intake.refusals import KeyReused, LevelTooLow, NobodyToTell, NotAcceptable, PreviewChanged, Refusal
+from broker.intake.writer import Writer
+from broker.register import Directory
+from broker.routing import Areas, Recipient, recipients
+from broker.store import Database, changes
+from broker.telemetry.metrics import Metrics
+from broker.vault import PersonKey, Vault
+from broker.verification import Gazetteer, check_address_change
+from contracts.changes import CHANGE_TYPES, ChangeKind
+from contracts.events import canonical
+from contracts.person import IdentityLevel, Person, PersonName
+from contracts.problems import FieldProblem
+from contracts.requests import ChangeRequest, Preview, PreviewRequest
+
+WALES: Final = ZoneInfo("Europe/London")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who tells a change, as the identity provider knows them."""
+
+    issuer: str
+    subject: str = field(repr=False)
+    level: IdentityLevel
+    name: PersonName = field(repr=False)
+    birth_date: date = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A change that is stored, now or by an earlier request with the same key."""
+
+    change_id: UUID
+    reference: str
+    person: PersonKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    frozen: list[previews.Frozen]
+    preview: Preview
+
+
+class Intake:
+    """Previews and accepts changes."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        directory: Directory,
+        gazetteer: Gazetteer,
+        writer: Writer,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._directory = directory
+        self._gazetteer = gazetteer
+        self._writer = writer
+        self._metrics = metrics
+        self._clock = clock
+
+    async def preview(self, who: Told, request: PreviewRequest) -> Preview:
+        """Return who would be told what, and why. Raises Refusal and StoreUnavailable; stores nothing of the change."""
+        person = await self._vault.person(who.issuer, who.subject)
+        return (await self._decide(who, person, request)).preview
+
+    async def accept(self, who: Told, key: str, request: ChangeRequest) -> Accepted:
+        """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key)."""
+        person = await self._vault.person(who.issuer, who.subject)
+        key_digest = sealing.digest(await self._vault.secret("idempotency"), b"%d" % person.person_id, key.encode())
+        fingerprint = sealing.digest(
+            await self._vault.secret("fingerprints"), canonical(request.model_dump(mode="json", exclude_none=True))
+        )
+        try:
+            decided = await self._decide(who, person, request)
+            owed = await self._agreed(request, decided)
+        except Refusal:
+            # What was accepted stays accepted, whatever would be decided today.
+            known = await self._known(person, key_digest, fingerprint)
+            if known is None:
+                raise
+            return known
+        told = await self._sealed(person, key_digest, fingerprint, request, owed)
+        failpoints.reach("intake.decided")
+        started = time.perf_counter()
+        ordinal = await self._writer.write(told)
+        self._metrics.accept_seconds.observe(time.perf_counter() - started)
+        failpoints.reach("intake.stored")
+        if ordinal is not None:
+            self._metrics.changes_accepted.labels(request.type).inc()
+            return Accepted(told.id, told.reference, person)
+        known = await self._known(person, key_digest, fingerprint)
+        if known is None:
+            raise LookupError("a key that is known has no change")
+        return known
+
+    async def _known(self, person: PersonKey, key: bytes, fingerprint: bytes) -> Accepted | None:
+        found = (await changes.stored_under(self._database, [(person.person_id, key)])).get((person.person_id, key))
+        if found is None:
+            return None
+        if not sealing.same(found.fingerprint, fingerprint):
+            raise KeyReused
+        return Accepted(found.change_id, found.reference, person)
+
+    async def _decide(self, who: Told, person: PersonKey, request: PreviewRequest) -> _Decided:
+        kind = CHANGE_TYPES[request.type]
+        if not who.level.meets(kind.identity_level):
+            raise LevelTooLow(kind.identity_level)
+        today = self._clock().astimezone(WALES).date()
+        doubts = check_address_change(request.change, today)
+        if doubts:
+            raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
+        areas = await self._areas(kind, request)
+        told = {"person": _person(who, request), "change": _wire(request.change)}
+        agreements = self._directory.agreements()
+        found: Sequence[Recipient] = recipients(told, kind.name, who.level, areas, agreements, today)
+        if not found:
+            raise NobodyToTell
+        frozen = previews.freeze(await self._vault.secret("previews"), person.person_id, found)
+        return _Decided(
+            frozen,
+            previews.preview_of(
+                frozen,
+                self._directory.organisations(),
+                {(item.id, item.version): item for item in agreements},
+                [place for place, code in areas.items() if code is None],
+            ),
+        )
+
+    async def _areas(self, kind: ChangeKind, request: PreviewRequest) -> Areas:
+        places = kind.places(request.change)
+        codes = await self._gazetteer.custodians(list(places.values()))
+        return dict(zip(places, codes, strict=True))
+
+    async def _agreed(self, request: ChangeRequest, decided: _Decided) -> list[previews.Frozen]:
+        """Return whom to tell: exactly those shown, less those left out. Raises Refusal."""
+        marks = previews.shown(request.preview)
+        if marks is None:
+            raise NotAcceptable([FieldProblem(pointer="/preview", code="not_ours", detail="is not a preview of ours")])
+        by_organisation = {item.recipient.organisation: item.recipient for item in decided.frozen}
+        for place, organisation in enumerate(request.leave_out):
+            recipient = by_organisation.get(organisation)
+            if recipient is None and organisation not in marks:
+                code, detail = "not_a_recipient", "would not be told anyway"
+            elif recipient is not None and recipient.required:
+                code, detail = "required", "must be told by law"
+            else:
+                continue
+            raise NotAcceptable([FieldProblem(pointer=f"/leaveOut/{place}", code=code, detail=detail)])
+        owed = [item for item in decided.frozen if item.recipient.organisation not in request.leave_out]
+        if not owed:
+            raise NobodyToTell
+        if previews.grown(owed, marks):
+            raise PreviewChanged(decided.preview)
+        return owed
+
+    async def _sealed(
+        self, person: PersonKey, key: bytes, fingerprint: bytes, request: ChangeRequest, owed: list[previews.Frozen]
+    ) -> changes.Told:
+        now = self._clock()
+        change_id = new_id(now)
+        kind = CHANGE_TYPES[request.type]
+        content = canonical(_wire(request.change))
+        return changes.Told(
+            id=change_id,
+            person_id=person.person_id,
+            key=key,
+            fingerprint=fingerprint,
+            reference=new_reference(),
+            type=kind.name,
+            generation=person.generation,
+            sealed=sealing.seal(sealing.record_key(person.key, change_id), content, _bound_to(change_id, kind.name)),
+            accepted_at=now,
+            owed=tuple([await self._owed(person, change_id, kind, request, item, now) for item in owed]),
+            leaf=audit.leaf(
+                "change.accepted",
+                now,
+                f"citizen:{person.person_id}",
+                change_id=change_id,
+                detail={
+                    "type": kind.name,
+                    "told": [
+                        f"{item.recipient.organisation} {item.recipient.agreement}/{item.recipient.agreement_version}"
+                        for item in owed
+                    ],
+                    "left_out": list(request.leave_out),
+                },
+            ),
+        )
+
+    async def _owed(
+        self,
+        person: PersonKey,
+        change_id: UUID,
+        kind: ChangeKind,
+        request: ChangeRequest,
+        item: previews.Frozen,
+        now: datetime,
+    ) -> changes.Owed:
+        organisation = item.recipient.organisation
+        delivery_id = new_id(now)
+        pseudonyms = await self._vault.secret(f"pseudonyms:{organisation}")  # never rotated
+        sealed, digest = sealing.seal_delivery(sealing.delivery_key(person.key, delivery_id), delivery_id, item.data)
+        return changes.Owed(
+            id=delivery_id,
+            organisation=organisation,
+            subject=_pseudonym(pseudonyms, b"person", b"%d" % person.person_id),
+            agreement=item.recipient.agreement,
+            agreement_version=item.recipient.agreement_version,
+            due=max(now, _start_of(kind.effective(request.change))),
+            origin=_pseudonym(pseudonyms, b"change", change_id.bytes),
+            digest=digest,
+            sealed=sealed,
+        )
+
+
+def opened(person: PersonKey, change_id: UUID, change_type: str, sealed: bytes) -> bytes:
+    """Return what a person told, as canonical JSON. Raises sealing.CannotOpen."""
+    return sealing.open_sealed(sealing.record_key(person.key, change_id), sealed, _bound_to(change_id, change_type))
+
+
+def _bound_to(change_id: UUID, change_type: str) -> bytes:
+    return b"change|v1|" + change_id.bytes + b"|" + change_type.encode()
+
+
+def _person(who: Told, request: PreviewRequest) -> Mapping[str, Any]:
+    return _wire(
+        Person(
+            name=who.name,
+            birth_date=who.birth_date,
+            identity_level=who.level,
+            preferred_language=request.preferred_language,
+            identifiers=request.identifiers,
+        )
+    )
+
+
+def _wire(model: Any) -> dict[str, Any]:
+    wire: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
+    return {key: value for key, value in wire.items() if value not in ([], ())}
+
+
+def _pseudonym(key: bytes, *parts: bytes) -> str:
+    return base64.urlsafe_b64encode(sealing.digest(key, *parts)).decode().rstrip("=")
+
+
+def _start_of(day: date) -> datetime:
+    """Return the first moment of a day in Wales."""
+    return datetime.combine(day, time_of_day.min, WALES).astimezone(UTC)
+
+
+def new_id(now: datetime) -> UUID:
+    """Return a UUIDv7 (RFC 9562, section 5.7) whose time is cut to the second (section 6.1 allows it).
+
+    Its order helps the store; anything finer than a second would help two recipients to join their records.
+    """
+    milliseconds = int(now.timestamp()) * 1000
+    value = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return UUID(int=value)

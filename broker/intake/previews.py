@@ -1,0 +1,91 @@
+"""What a person is shown before they send, and the digest that binds us to it. Pure."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from broker import sealing
+from broker.routing import Recipient
+from contracts.agreement import Agreement
+from contracts.events import canonical
+from contracts.organisation import Organisation
+from contracts.requests import Preview, PreviewedRecipient
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A recipient with its data as bytes, exactly as they will be delivered."""
+
+    recipient: Recipient
+    data: bytes = field(repr=False)
+    digest: str
+    """Keyed, over person, organisation, agreement and data: it cannot be carried over to another."""
+
+
+def freeze(key: bytes, person_id: int, recipients: Sequence[Recipient]) -> list[Frozen]:
+    """Fix each recipient's bytes. Nothing may change them afterwards; later checks only withhold."""
+    frozen = []
+    for recipient in recipients:
+        data = canonical(recipient.data)
+        mark = sealing.digest(
+            key,
+            b"%d" % person_id,
+            recipient.organisation.encode(),
+            f"{recipient.agreement}/{recipient.agreement_version}".encode(),
+            data,
+        )
+        frozen.append(Frozen(recipient, data, base64.urlsafe_b64encode(mark).decode().rstrip("=")))
+    return frozen
+
+
+def digest_of(frozen: Sequence[Frozen]) -> str:
+    """Return the opaque digest of a preview."""
+    marks = {item.recipient.organisation: item.digest for item in frozen}
+    return base64.urlsafe_b64encode(canonical(marks)).decode().rstrip("=")
+
+
+def shown(digest: str) -> dict[str, str] | None:
+    """Return the mark of each organisation in a digest that came back; None if it is not one of ours."""
+    try:
+        read = json.loads(base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(read, dict) or not all(isinstance(mark, str) for mark in read.values()):
+        return None
+    return read
+
+
+def grown(frozen: Sequence[Frozen], marks: Mapping[str, str]) -> bool:
+    """Return whether anything would be told that the person was not shown."""
+    return any(
+        not sealing.same(item.digest.encode(), marks.get(item.recipient.organisation, "").encode()) for item in frozen
+    )
+
+
+def preview_of(
+    frozen: Sequence[Frozen],
+    organisations: Mapping[str, Organisation],
+    agreements: Mapping[tuple[str, int], Agreement],
+    unknown_areas: Sequence[str],
+) -> Preview:
+    """Return what the person is shown."""
+    recipients = []
+    for item in frozen:
+        recipient = item.recipient
+        agreement = agreements[recipient.agreement, recipient.agreement_version]
+        recipients.append(
+            PreviewedRecipient(
+                organisation=recipient.organisation,
+                name=organisations[recipient.organisation].name,
+                required=recipient.required,
+                because=recipient.because,
+                purpose=agreement.purpose,
+                lawful_basis=agreement.lawful_basis,
+                agreement=f"{agreement.id}/{agreement.version}",
+                data=recipient.data,
+            )
+        )
+    return Preview.model_validate(
+        {"digest": digest_of(frozen), "recipients": tuple(recipients), "unknown_areas": tuple(unknown_areas)}
+    )

@@ -1,0 +1,75 @@
+"""The configuration as this process knows it, and how fresh that is."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from broker.store import Database, StoreUnavailable, register
+from contracts.agreement import Agreement
+from contracts.organisation import Organisation
+
+POLL_SECONDS: Final = 1.0
+STALE_SECONDS: Final = 5.0
+"""Without an answer for so long, nothing may be sent: a pause or a revocation might be unknown to us."""
+
+log = structlog.get_logger()
+
+
+class Directory:
+    """A snapshot that follows the store. Reading it never waits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known = register.Configuration(version=-1, organisations={}, agreements=())
+        self._heard_at = float("-inf")
+        self._woken = asyncio.Event()
+
+    def organisations(self) -> Mapping[str, Organisation]:
+        """Return every organisation by id, with its pause as it is now."""
+        return self._known.organisations
+
+    def agreements(self) -> tuple[Agreement, ...]:
+        """Return every version of every agreement, with its revocation as it is now."""
+        return self._known.agreements
+
+    def fresh(self) -> bool:
+        """Return whether the store confirmed this snapshot within `STALE_SECONDS`."""
+        return asyncio.get_running_loop().time() - self._heard_at < STALE_SECONDS
+
+    async def refresh(self) -> None:
+        """Look now. Raises StoreUnavailable."""
+        started = asyncio.get_running_loop().time()
+        if await register.version(self._database) != self._known.version:
+            self._known = await register.configuration(self._database)
+            log.info("configuration.read", version=self._known.version, count=len(self._known.organisations))
+        self._heard_at = started
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the store until `stop`; a notice hastens, the poll is what counts."""
+        listening = asyncio.create_task(self._listen(stop))
+        try:
+            while not stop.is_set():
+                self._woken.clear()
+                try:
+                    await self.refresh()
+                except StoreUnavailable:
+                    log.warning("configuration.unconfirmed")
+                try:
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _listen(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                lost = await self._database.listen("unwaith_configuration", lambda _: self._woken.set())
+                await lost
+            except StoreUnavailable:
+                pass
+            await asyncio.sleep(POLL_SECONDS)

@@ -1,0 +1,33 @@
+"""Minimisation by path: what is sent holds what was permitted, and nothing else."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def minimise(whole: Mapping[str, Any], permitted: Iterable[str]) -> dict[str, Any]:
+    """Return the parts of `whole` at the permitted paths (RFC 6901 without indexes), and everything below each.
+
+    A path that leads nowhere permits nothing. Objects that end up empty are left out.
+    """
+    kept: dict[str, Any] = {}
+    for path in sorted(permitted):  # "/change" before "/change/newAddress": the wider one has it all already
+        _copy(whole, kept, path.lstrip("/").split("/"))
+    return kept
+
+
+def _copy(source: Mapping[str, Any], target: dict[str, Any], steps: list[str]) -> None:
+    first, *rest = steps
+    if first not in source:
+        return
+    if not rest:
+        target[first] = source[first]
+        return
+    inner = source[first]
+    if not isinstance(inner, Mapping):
+        return
+    if target.get(first) is inner:
+        return  # permitted whole already
+    below = target.get(first, {})
+    _copy(inner, below, rest)
+    if below:
+        target[first] = below

@@ -1,0 +1,86 @@
+"""The decision who is told: agreements held against one change."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+from broker.routing.minimise import minimise
+from contracts.agreement import Agreement, Share
+from contracts.person import IdentityLevel
+from contracts.text import Bilingual
+
+Areas = Mapping[Literal["old", "new"], int | None]
+"""The local custodian code of each end of the change; None where it is not known or not in Wales."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One organisation that is told, with what exactly, and why."""
+
+    organisation: str
+    agreement: str
+    agreement_version: int
+    required: bool
+    roles: tuple[str, ...]
+    paths: tuple[str, ...]
+    because: tuple[Bilingual, ...]
+    data: dict[str, Any] = field(repr=False)
+    """`{person, change, roles}` as the organisation will receive it."""
+
+
+def recipients(
+    told: Mapping[str, Any],
+    change_type: str,
+    level: IdentityLevel,
+    areas: Areas,
+    agreements: Iterable[Agreement],
+    on: date,
+) -> list[Recipient]:
+    """Return who is told of a change, by organisation.
+
+    `told` is `{person, change}` in wire form. An agreement counts if it is in force `on` that day, is for this
+    change type and asks no higher identity level. One organisation with several agreements is told once, under
+    the first that has a share that holds.
+    """
+    found: dict[str, Recipient] = {}
+    for agreement in sorted(agreements, key=lambda item: (item.organisation, item.id, item.version)):
+        if agreement.organisation in found or not _in_force(agreement, change_type, level, on):
+            continue
+        shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
+        if not shares:
+            continue
+        paths = tuple(sorted({path for share in shares for path in share.paths}))
+        data = minimise(told, paths)
+        if "change" not in data:
+            continue  # nothing of the change itself is permitted: there is nothing to tell
+        roles = tuple(dict.fromkeys(share.role for share in shares))
+        found[agreement.organisation] = Recipient(
+            organisation=agreement.organisation,
+            agreement=agreement.id,
+            agreement_version=agreement.version,
+            required=agreement.required,
+            roles=roles,
+            paths=paths,
+            because=tuple(share.because for share in shares),
+            data={**data, "roles": list(roles)},
+        )
+    return list(found.values())
+
+
+def _in_force(agreement: Agreement, change_type: str, level: IdentityLevel, on: date) -> bool:
+    return (
+        not agreement.revoked
+        and agreement.change_type == change_type
+        and agreement.valid_from <= on
+        and (agreement.valid_until is None or on <= agreement.valid_until)
+        and level.meets(agreement.identity_level)
+    )
+
+
+def _holds(share: Share, area: tuple[int, ...], areas: Areas) -> bool:
+    """Fails closed: an end that is not known lies in nobody's area."""
+    if share.where == "anywhere":
+        return True
+    code = areas.get(share.where)
+    return code is not None and code in area
