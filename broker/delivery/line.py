@@ -1,0 +1,197 @@
+"""One organisation's line through the pool: its records wait here, and only here, when it is slow.
+
+Takes as many as it may have under way, asks the gate for all of them at once, and starts one attempt each.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from broker import failpoints, sealing
+from broker.delivery.attempt import attempt, withheld
+from broker.delivery.ports import Config, Gate
+from broker.eventlog import Partition, Received
+from contracts.adapters import Adapter
+from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
+from contracts.organisation import Organisation
+from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
+from contracts.records import SealedDelivery, Undecodable, read_delivery
+from contracts.statuses import Reason
+
+GATE_RETRY_SECONDS: Final = 0.5
+AHEAD: Final = 2
+"""Records held for an organisation, as a multiple of what it may have under way, before fetching for it pauses."""
+
+log = structlog.get_logger()
+
+Finish = Callable[[Received, "Receipt | Quarantined"], None]
+"""Called once for every record: its receipt is to be made durable, then its offset is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    received: Received
+    sealed: SealedDelivery
+
+
+class Line:
+    """The records of one organisation that this worker holds."""
+
+    def __init__(
+        self,
+        organisation: str,
+        adapters: Callable[[Organisation], Adapter],
+        gate: Gate,
+        config: Config,
+        finish: Finish,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.organisation = organisation
+        self._adapters = adapters
+        self._gate = gate
+        self._config = config
+        self._finish = finish
+        self._clock = clock
+        self._waiting: deque[Received] = deque()
+        self._running: dict[asyncio.Task[None], _Taken] = {}
+        self._woken = asyncio.Event()
+        self._settings: Organisation | None = None
+        self._adapter: Adapter | None = None
+
+    def put(self, records: Iterable[Received]) -> None:
+        self._waiting.extend(records)
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Settings may have changed."""
+        self._woken.set()
+
+    def lost(self, partition: Partition) -> None:
+        """The partition is somebody else's: what has not been started is theirs too."""
+        self._waiting = deque(item for item in self._waiting if item.partition != partition)
+
+    def full(self) -> bool:
+        """Return whether fetching for this organisation should pause."""
+        settings = self._open()
+        return settings is None or len(self._waiting) >= AHEAD * settings.policy.concurrency
+
+    def busy(self) -> int:
+        return len(self._running)
+
+    def _open(self) -> Organisation | None:
+        settings = self._config.organisations().get(self.organisation)
+        return settings if settings and not settings.paused and self._config.fresh() else None
+
+    async def run(self) -> None:
+        """Work until cancelled; then attempts under way are left to `drain`."""
+        while True:
+            self._woken.clear()
+            settings = self._open()
+            room = 0 if settings is None else settings.policy.concurrency - len(self._running)
+            if settings is None or room <= 0 or not self._waiting:
+                try:
+                    async with asyncio.timeout(1.0):  # a pause may end without a record coming
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+                continue
+            taken = self._take(min(room, len(self._waiting)))
+            if taken:
+                await self._send(settings, taken)
+
+    def _take(self, count: int) -> list[_Taken]:
+        taken: list[_Taken] = []
+        for _ in range(count):
+            received = self._waiting.popleft()
+            try:
+                taken.append(_Taken(received, read_delivery(received.key, received.value, received.headers)))
+            except Undecodable:
+                self._quarantine(received, Reason.UNDECODABLE)
+        return taken
+
+    async def _send(self, settings: Organisation, taken: list[_Taken]) -> None:
+        deadline = settings.policy.deadline_seconds
+        try:
+            verdicts = await self._gate.grant(
+                [(item.sealed.id, item.sealed.epoch) for item in taken], timedelta(seconds=deadline)
+            )
+        except GateUnavailable:
+            self._waiting.extendleft(item.received for item in reversed(taken))
+            log.warning("gate.waiting", organisation=self.organisation)
+            await asyncio.sleep(GATE_RETRY_SECONDS)
+            return
+        failpoints.reach("delivery.granted")
+        for item, verdict in zip(taken, verdicts, strict=True):
+            match verdict:
+                case Grant():
+                    task = asyncio.create_task(self._attempt(settings, item, verdict))
+                    self._running[task] = item
+                    task.add_done_callback(self._ended)
+                case Withheld(reason, not_before):
+                    self._finish(item.received, withheld(item.sealed, reason, not_before, self._clock()))
+                case NotKnown():
+                    self._quarantine(item.received, Reason.UNKNOWN_DELIVERY)
+
+    async def _attempt(self, settings: Organisation, item: _Taken, grant: Grant) -> None:
+        try:
+            adapter = await self._adapter_for(settings)
+        except ValueError as wrong:
+            log.exception("adapter.misconfigured", organisation=self.organisation, error=type(wrong).__name__)
+            self._finish(item.received, self._not_tried(item, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT))
+            return
+        try:
+            receipt = await attempt(
+                adapter, self.organisation, item.sealed, grant, settings.policy.deadline_seconds, self._clock
+            )
+        except sealing.CannotOpen:
+            self._quarantine(item.received, Reason.UNKNOWN_KEY)
+        except asyncio.CancelledError:
+            self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
+            raise
+        else:
+            failpoints.reach("delivery.answered")
+            self._finish(item.received, receipt)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task, None)
+        self._woken.set()
+
+    def _not_tried(self, item: _Taken, failure: FailureKind, reason: Reason) -> Receipt:
+        sealed = item.sealed
+        return withheld(sealed, reason, None, self._clock()).model_copy(
+            update={"kind": ReceiptKind.DEFERRED, "failure": failure}
+        )
+
+    def _quarantine(self, received: Received, reason: Reason) -> None:
+        partition, number = received.partition
+        log.error("record.quarantined", topic=partition, partition=number, offset=received.offset, reason=str(reason))
+        self._finish(
+            received,
+            Quarantined(topic=partition, partition=number, offset=received.offset, reason=reason, at=self._clock()),
+        )
+
+    async def _adapter_for(self, settings: Organisation) -> Adapter:
+        """Return the adapter for the settings as they are; a change of settings makes a new one."""
+        if self._adapter is None or self._settings != settings:
+            former, self._adapter = self._adapter, self._adapters(settings)
+            self._settings = settings
+            if former is not None:
+                await former.close()
+        return self._adapter
+
+    async def drain(self, seconds: float) -> None:
+        """Let attempts under way end, at most so long; what is cut short is reported as no attempt."""
+        self._waiting.clear()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=seconds)
+        for task in set(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=5.0)
+        if self._adapter is not None:
+            await self._adapter.close()

@@ -1,0 +1,205 @@
+"""One relay. Any number may run: a lane is claimed by one of them at a time."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import structlog
+
+from broker import audit, failpoints
+from broker.eventlog import EventLog, LogUnavailable, Record
+from broker.store import Database, StoreUnavailable, lanes
+from broker.telemetry.metrics import Metrics
+from contracts.changes import CHANGE_TYPES
+from contracts.organisation import Organisation
+from contracts.receipts import Receipt, ReceiptKind
+from contracts.records import SealedDelivery, write_receipt
+from contracts.statuses import Reason
+from contracts.topics import DELIVERIES, RECEIPTS, deliveries_topic
+
+SOURCE: Final = "urn:wales:unwaith"
+"""CloudEvents `source` of everything we send."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """How much at once, and how long until somebody else may try."""
+
+    batch: int = 500
+    """Lanes claimed in one transaction, for each organisation."""
+    credit: int = 8192
+    """At most so many published deliveries of one organisation without a receipt."""
+    lease: timedelta = timedelta(seconds=30)
+    """A claimed lane is left alone so long; then the relay that claimed it is taken for dead."""
+    again_after: timedelta = DELIVERIES.retention / 2
+    """Published so long without a receipt, it is published again: this repairs a lost topic too."""
+    longest_wait: timedelta = timedelta(seconds=1)
+    """The store is looked at this often even if no notice comes."""
+
+
+class Relay:
+    """Claims, appends, marks; over and over."""
+
+    def __init__(
+        self,
+        database: Database,
+        eventlog: EventLog,
+        organisations: Callable[[], Mapping[str, Organisation]],
+        settings: RelaySettings,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._log = eventlog
+        self._organisations = organisations
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._topics: set[str] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`. PostgreSQL or the log being away is waited out, never an end."""
+        listening = asyncio.create_task(self._listen(stop))
+        pause = 0.0
+        try:
+            while not stop.is_set():
+                try:
+                    self._woken.clear()
+                    moved = await self.step()
+                    pause = 0.0
+                    if not moved:
+                        await self._rest()
+                except (StoreUnavailable, LogUnavailable) as away:
+                    pause = min(5.0, pause * 2 or 0.2)
+                    log.warning("relay.waiting", error=type(away).__name__, seconds=pause)
+                    await _either(stop, pause)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def step(self) -> int:
+        """Carry one batch from the store to the log; return how many were claimed.
+
+        Raises StoreUnavailable and LogUnavailable: what was claimed is then claimed again when its lease is over.
+        """
+        open_for = {key: item for key, item in self._organisations().items() if not item.paused}
+        if not open_for:
+            return 0
+        await self._ensure(open_for)
+        claimed = await lanes.claim(
+            self._database,
+            list(open_for),
+            limit=self._settings.batch,
+            credit=self._settings.credit,
+            lease=self._settings.lease,
+            leaf=self._leaf,
+        )
+        if not claimed:
+            return 0
+        failpoints.reach("relay.claimed")
+        await self._log.append([self._record(item) for item in claimed])
+        failpoints.reach("relay.appended")
+        published = [item for item in claimed if not item.revoked]
+        await lanes.mark_published(self._database, published, again_after=self._settings.again_after)
+        failpoints.reach("relay.marked")
+        for item in published:
+            self._metrics.relay_published.labels(item.organisation).inc()
+        log.info("deliveries.published", count=len(published))
+        return len(claimed)
+
+    async def _ensure(self, organisations: Mapping[str, Organisation]) -> None:
+        missing = {
+            deliveries_topic(key): item.partitions
+            for key, item in organisations.items()
+            if deliveries_topic(key) not in self._topics
+        }
+        if missing:
+            await self._log.ensure({**missing, RECEIPTS.name: RECEIPTS.partitions})
+            self._topics.update(missing)
+
+    def _record(self, item: lanes.Claimed) -> Record:
+        if item.revoked:
+            key, value, headers = write_receipt(self._withheld(item))
+            return Record(RECEIPTS.name, key, value, headers)
+        sealed = sealed_delivery(item)
+        return Record(deliveries_topic(item.organisation), sealed.key(), sealed.sealed, sealed.headers())
+
+    def _withheld(self, item: lanes.Claimed) -> Receipt:
+        return Receipt(
+            id=uuid4(),
+            delivery_id=item.delivery_id,
+            epoch=item.epoch,
+            attempt=0,
+            kind=ReceiptKind.WITHHELD,
+            reason=Reason.REVOKED,
+            at=self._clock(),
+        )
+
+    def _leaf(self, item: lanes.Claimed) -> bytes:
+        return audit.leaf(
+            "delivery.published",
+            self._clock(),
+            "relay",
+            organisation=item.organisation,
+            delivery_id=item.delivery_id,
+            detail={"epoch": item.epoch, "sequence": item.sequence},
+        )
+
+    async def _rest(self) -> None:
+        """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`."""
+        wait = self._settings.longest_wait.total_seconds()
+        due = await lanes.next_due(self._database, list(self._organisations()))
+        if due is not None:
+            wait = min(wait, max(0.005, (due - self._clock()).total_seconds()))
+        await _either(self._woken, wait)
+
+    async def _listen(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                lost = await self._database.listen("unwaith_due", lambda _: self._woken.set())
+                await lost
+            except StoreUnavailable:
+                pass
+            await _either(stop, 1.0)
+
+
+def sealed_delivery(item: lanes.Claimed) -> SealedDelivery:
+    """Return the record's delivery: everything in clear is the recipient's own, nothing joins it to another's."""
+    kind = CHANGE_TYPES[item.type]
+    return SealedDelivery(
+        id=item.delivery_id,
+        epoch=item.epoch,
+        sequence=item.sequence,
+        type=kind.event_type,
+        source=SOURCE,
+        subject=item.subject,
+        time=item.accepted_at,
+        dataschema=kind.dataschema,
+        traceparent=traceparent(item.delivery_id),
+        origin=item.origin,
+        generation=item.generation,
+        digest=item.digest,
+        sealed=item.sealed,
+    )
+
+
+def traceparent(delivery_id: UUID) -> str:
+    """Return the trace context of one delivery (W3C Trace Context, section 3.2): the delivery's id is its trace."""
+    return f"00-{delivery_id.hex}-{delivery_id.hex[16:]}-01"
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+__all__: Sequence[str] = ["SOURCE", "Relay", "RelaySettings", "sealed_delivery", "traceparent"]

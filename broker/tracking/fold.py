@@ -1,0 +1,162 @@
+"""What one receipt does to one delivery: pure, total, and monotone in the status.
+
+The organisation's facts count from any epoch and only raise; our own count only if their epoch is current.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from broker.tracking.retry import Again, GiveUp, Hold, Tried, decide
+from contracts.organisation import DeliveryPolicy
+from contracts.receipts import FailureKind, Receipt, ReceiptKind
+from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Outcome, Reason, Status
+
+CANCELLING = frozenset({Reason.ERASED, Reason.CANCELLED, Reason.REVOKED})
+"""Reasons of the gate that end a delivery."""
+
+ASK_AGAIN = frozenset({Reason.PAUSED, Reason.GRANTED_ELSEWHERE})
+"""Reasons of the gate that pass."""
+
+
+class Effect(StrEnum):
+    """What became of a receipt."""
+
+    RAISED = "raised"
+    """The status rose."""
+    SCHEDULED = "scheduled"
+    """It is due again."""
+    NOTED = "noted"
+    """Nothing changed: a repeat, an old epoch, or nothing new."""
+    CONFLICT = "conflict"
+    """A later, lower answer: kept for the timeline, with an alarm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a delivery stands, as far as a receipt can change it."""
+
+    status: Status
+    epoch: int
+    attempts: int
+    unknowns: int
+    since: datetime
+    published_at: datetime | None
+    answered_at: datetime | None
+    reason: Reason | None
+    reference: str | None
+    occupies: bool
+    """It holds its lane."""
+    due: datetime | None = None
+    """When the relay is to publish it again; None while it is in flight or ended."""
+    in_flight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The delivery after a receipt, and what that was."""
+
+    standing: Standing
+    effect: Effect
+    pause: Reason | None = None
+    """Set when the organisation must be paused until a person acts."""
+
+    @property
+    def next_due(self) -> datetime | None:
+        return self.standing.due if self.effect is Effect.SCHEDULED else None
+
+
+def fold(standing: Standing, receipt: Receipt, policy: DeliveryPolicy, now: datetime, jitter: float) -> Folded:
+    """Return what `receipt` makes of `standing`. The receipt's id is new: repeats are sorted out before."""
+    match receipt.kind:
+        case ReceiptKind.ANSWERED if receipt.outcome is not None:
+            status = STATUS_OF[receipt.outcome]
+            if status is not None:
+                return _answered(standing, receipt, status)
+            failure = FailureKind.UNKNOWN if receipt.outcome is Outcome.UNKNOWN else FailureKind.UNAVAILABLE
+            if RANK[standing.status] > OCCUPIES_LANE_BELOW:
+                return Folded(standing, Effect.CONFLICT)  # said to be taken in before, now said to have failed
+            return _deferred(standing, receipt, failure, policy, now=now, jitter=jitter)
+        case ReceiptKind.DEFERRED if receipt.failure is not None:
+            return _deferred(standing, receipt, receipt.failure, policy, now=now, jitter=jitter)
+        case ReceiptKind.WITHHELD:
+            return _withheld(standing, receipt, now)
+        case ReceiptKind.UNDELIVERED:
+            return _ended(standing, receipt, Status.UNDELIVERED, receipt.reason)
+        case _:
+            return Folded(standing, Effect.NOTED)
+
+
+def _answered(standing: Standing, receipt: Receipt, status: Status) -> Folded:
+    if RANK[status] > RANK[standing.status]:
+        raised = replace(
+            standing,
+            status=status,
+            reason=receipt.reason,
+            reference=receipt.reference or standing.reference,
+            attempts=max(standing.attempts, receipt.attempt),
+            published_at=standing.published_at or receipt.at,
+            answered_at=receipt.at,
+        )
+        return Folded(_leave_lane(raised), Effect.RAISED)
+    same = status is standing.status or RANK[status] == RANK[Status.RECEIVED]
+    return Folded(standing, Effect.NOTED if same else Effect.CONFLICT)
+
+
+def _ours_and_open(standing: Standing, receipt: Receipt) -> bool:
+    return receipt.epoch == standing.epoch and standing.occupies and RANK[standing.status] < OCCUPIES_LANE_BELOW
+
+
+def _deferred(
+    standing: Standing,
+    receipt: Receipt,
+    failure: FailureKind,
+    policy: DeliveryPolicy,
+    *,
+    now: datetime,
+    jitter: float,
+) -> Folded:
+    if not _ours_and_open(standing, receipt):
+        return Folded(standing, Effect.NOTED)
+    counts = failure in (FailureKind.UNAVAILABLE, FailureKind.UNKNOWN)
+    news = counts and receipt.attempt > standing.attempts  # a repeat of one attempt is counted once
+    tried = replace(
+        standing,
+        status=Status.PUBLISHED,  # the log had it, even if the relay died before it could say so
+        attempts=max(standing.attempts, receipt.attempt) if counts else standing.attempts,
+        unknowns=standing.unknowns + (news and failure is FailureKind.UNKNOWN),
+        published_at=standing.published_at or receipt.at,
+        reason=receipt.reason,
+    )
+    history = Tried(attempts=tried.attempts, unknowns=tried.unknowns, since=tried.since)
+    match decide(failure, history, now, policy, not_before=receipt.not_before, jitter=jitter):
+        case Again(due):
+            return Folded(replace(tried, due=due, in_flight=False), Effect.SCHEDULED)
+        case Hold():
+            return Folded(replace(tried, due=now, in_flight=False), Effect.SCHEDULED, pause=receipt.reason)
+        case GiveUp(reason):
+            return _ended(tried, receipt, Status.UNDELIVERED, reason)
+
+
+def _withheld(standing: Standing, receipt: Receipt, now: datetime) -> Folded:
+    if not _ours_and_open(standing, receipt):
+        return Folded(standing, Effect.NOTED)
+    if receipt.reason in CANCELLING:
+        return _ended(standing, receipt, Status.CANCELLED, receipt.reason)
+    if receipt.reason in ASK_AGAIN:
+        due = max(now, receipt.not_before) if receipt.not_before else now
+        return Folded(replace(standing, due=due, in_flight=False), Effect.SCHEDULED)
+    return Folded(standing, Effect.NOTED)
+
+
+def _ended(standing: Standing, receipt: Receipt, status: Status, reason: Reason | None) -> Folded:
+    if not _ours_and_open(standing, receipt):
+        return Folded(standing, Effect.NOTED)
+    ended = replace(standing, status=status, reason=reason, answered_at=receipt.at)
+    return Folded(_leave_lane(ended), Effect.RAISED)
+
+
+def _leave_lane(standing: Standing) -> Standing:
+    if RANK[standing.status] < OCCUPIES_LANE_BELOW:
+        return standing
+    return replace(standing, occupies=False, in_flight=False, due=None)

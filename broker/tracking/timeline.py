@@ -1,0 +1,54 @@
+"""What a person sees of their change: how far each organisation's delivery has come, and what happened on the way."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from broker.store.changes import DeliveryRow, ReceiptRow
+from contracts.organisation import Organisation
+from contracts.receipts import ReceiptKind
+from contracts.requests import DeliveryView, TimelineEntry
+from contracts.statuses import Status
+from contracts.text import Bilingual
+
+_WHAT: dict[str, Literal["answered", "deferred", "withheld", "undelivered"]] = {
+    ReceiptKind.ANSWERED.value: "answered",
+    ReceiptKind.DEFERRED.value: "deferred",
+    ReceiptKind.WITHHELD.value: "withheld",
+    ReceiptKind.UNDELIVERED.value: "undelivered",
+}
+
+
+def view(
+    delivery: DeliveryRow, receipts: Sequence[ReceiptRow], organisations: Mapping[str, Organisation]
+) -> DeliveryView:
+    """Return one delivery as its person sees it. Receipts that changed nothing are left out; conflicts are shown."""
+    organisation = organisations.get(delivery.organisation)
+    name = organisation.name if organisation else Bilingual(cy=delivery.organisation, en=delivery.organisation)
+    status = Status(delivery.status)
+    begins = Status.WAITING if delivery.due > delivery.accepted_at else Status.QUEUED
+    entries = [TimelineEntry(at=delivery.accepted_at, what="accepted", status=begins)]
+    if delivery.published_at is not None:
+        entries.append(TimelineEntry(at=delivery.published_at, what="published", status=Status.PUBLISHED))
+    entries.extend(_entry(receipt) for receipt in receipts if receipt.effect != "noted")
+    return DeliveryView(
+        organisation=delivery.organisation,
+        name=name,
+        status=status,
+        not_before=delivery.due if status is Status.WAITING else None,
+        reference=delivery.reference,
+        timeline=tuple(entries),
+    )
+
+
+def _entry(receipt: ReceiptRow) -> TimelineEntry:
+    status = Status(receipt.status)
+    what = "conflict" if receipt.effect == "conflict" else _WHAT[receipt.kind]
+    return TimelineEntry(
+        at=receipt.at,
+        what="undelivered" if status is Status.UNDELIVERED and what == "deferred" else what,
+        status=status,
+        outcome=receipt.outcome,
+        reason=receipt.reason,
+        reference=receipt.reference,
+        next_try=receipt.next_due,
+    )
