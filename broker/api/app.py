@@ -1,0 +1,61 @@
+"""The application: routes, the policy around them, problems, health, and the published OpenAPI."""
+
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from broker.api import following, organisations, problems, telling
+from broker.api.guarding import LastResort, guarded_route
+from broker.api.openapi import describe
+from broker.api.parts import ApiParts
+from broker.identity.policy import check_declared
+from broker.telemetry.health import health_routes
+from broker.telemetry.requests import RequestTiming
+
+__all__ = ["ApiParts", "create_app", "create_inner"]
+
+TITLE: Final = "Unwaith"
+
+
+def create_app(parts: ApiParts) -> ASGIApp:
+    """Return the API as it is served. Raises identity.RouteNotDeclared for a route without a rule."""
+    return LastResort(RequestTiming(create_inner(parts), parts.metrics))
+
+
+def create_inner(parts: ApiParts) -> FastAPI:
+    """Return the FastAPI application without the outermost layers."""
+    app = FastAPI(title=TITLE, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    router = APIRouter(route_class=guarded_route(parts.citizens, parts.organisations))
+    telling.routes(router, parts)
+    following.routes(router, parts)
+    organisations.routes(router, parts)
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def openapi(_request: Request) -> Response:
+        return Response(
+            orjson.dumps(app.openapi()), media_type="application/json", headers={"Cache-Control": "public, max-age=300"}
+        )
+
+    app.include_router(router)
+    for route in health_routes(parts.checks, parts.metrics):
+        if route.path != "/metrics":  # served on the operators' own listener
+            app.router.routes.append(route)
+    problems.install(app)
+    check_declared(served(app), "api")
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own documented way
+    return app
+
+
+def served(app: FastAPI) -> list[tuple[str, str]]:
+    """Return every (method, path template) the application answers."""
+    found: list[tuple[str, str]] = []
+    routes: list[Any] = list(app.routes)
+    for route in routes:
+        if isinstance(route, Route | APIRoute):
+            found.extend((method, route.path) for method in route.methods or () if method != "HEAD")
+    return found

@@ -1,0 +1,127 @@
+"""What a citizen's software calls to follow what was told."""
+
+import base64
+from collections import defaultdict
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from broker import sealing
+from broker.api.answers import READ, json_answer, json_bytes, problems
+from broker.api.guarding import citizen
+from broker.api.parts import ApiParts
+from broker.api.problems import NotReadable
+from broker.identity.refusals import Absent
+from broker.intake.intake import opened
+from broker.intake.references import read_reference
+from broker.store import changes
+from broker.tracking.timeline import view
+from broker.vault import PersonKey
+from contracts.problems import FieldProblem
+from contracts.requests import ChangeList, ChangeSummary, ChangeView
+from contracts.statuses import Status
+
+PAGE = 50
+
+
+def routes(router: APIRouter, parts: ApiParts) -> None:
+    """Add the routes by which changes are followed."""
+
+    @router.get(
+        "/v1/changes",
+        response_model=ChangeList,
+        responses=READ,
+        openapi_extra={
+            "parameters": [
+                {
+                    "name": "cursor",
+                    "in": "query",
+                    "required": False,
+                    "schema": {"type": "string"},
+                    "description": "Where to go on, from the `next` link of the page before (RFC 8288).",
+                }
+            ]
+        },
+    )
+    async def list_changes(request: Request) -> Response:
+        """Return the caller's changes, newest first."""
+        before = _read_cursor(request.query_params.get("cursor"))
+        who = citizen(request)
+        person = await parts.vault.known(who.issuer, who.subject)
+        if person is None:
+            return json_answer(ChangeList(changes=()))
+        found = await changes.of_person(parts.database, person.person_id, before=before, limit=PAGE + 1)
+        page = found[:PAGE]
+        statuses: dict[UUID, dict[str, Status]] = defaultdict(dict)
+        for row in await changes.deliveries_of(parts.database, [item.id for item in page]):
+            statuses[row.change_id][row.organisation] = Status(row.status)
+        summaries = tuple(
+            ChangeSummary(
+                reference=item.reference,
+                type=item.type,
+                accepted_at=item.accepted_at,
+                deliveries=statuses[item.id],
+            )
+            for item in page
+        )
+        more = len(found) > PAGE
+        link = {"Link": f'</v1/changes?cursor={_cursor(page[-1].ordinal)}>; rel="next"'} if more else None
+        return json_answer(ChangeList(changes=summaries), headers=link)
+
+    @router.get(
+        "/v1/changes/{reference}",
+        response_model=ChangeView,
+        responses={**READ, **problems(404)},
+    )
+    async def follow_change(request: Request, reference: str) -> Response:
+        """Return one of the caller's changes with its timeline. Another person's is the same 404 as none."""
+        known = read_reference(reference)
+        who = citizen(request)
+        person = await parts.vault.known(who.issuer, who.subject) if known else None
+        if person is None or known is None:
+            raise Absent
+        found = await changes.one_of_person(parts.database, person.person_id, known)
+        if found is None:
+            raise Absent
+        body = json_bytes(await whole(parts, person, found))
+        tag = f'"{sealing.digest(await parts.vault.secret("etags"), body).hex()}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        return Response(
+            body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "private, no-cache"}
+        )
+
+
+async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -> ChangeView:
+    """Return a change as its person sees it, opened with their own key."""
+    deliveries = await changes.deliveries_of(parts.database, [found.id])
+    receipts: dict[UUID, list[changes.ReceiptRow]] = defaultdict(list)
+    for receipt in await changes.receipts_of(parts.database, [row.id for row in deliveries]):
+        receipts[receipt.delivery_id].append(receipt)
+    organisations = parts.directory.organisations()
+    content = opened(person, found.id, found.type, found.sealed)
+    return ChangeView(
+        reference=found.reference,
+        type=found.type,
+        accepted_at=found.accepted_at,
+        change=orjson.loads(content),
+        deliveries=tuple(view(row, receipts[row.id], organisations) for row in deliveries),
+    )
+
+
+def _cursor(ordinal: int) -> str:
+    return base64.urlsafe_b64encode(b"%d" % ordinal).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        number = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**63:
+        raise NotReadable("malformed", [FieldProblem(pointer="/cursor", code="cursor", detail="is not one of ours")])
+    return number

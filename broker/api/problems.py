@@ -1,0 +1,161 @@
+"""Every refusal and fault as `application/problem+json` (RFC 9457). A value that was sent is never repeated."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from broker import intake
+from broker.eventlog import LogUnavailable
+from broker.identity.refusals import Absent, Forbidden, InvalidToken, KeysUnavailable, challenge
+from broker.store import StoreUnavailable
+from broker.store.changes import PersonErased
+from broker.vault import PersonGone
+from contracts.problems import PROBLEMS, TYPE_PREFIX, FieldProblem, Problem
+from contracts.requests import Preview
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+TITLES: Final[Mapping[str, str]] = {
+    "malformed": "The request cannot be read",
+    "invalid-token": "Sign in again",
+    "forbidden": "This is not allowed",
+    "identity-level": "Your identity must be proven first",
+    "not-found": "There is nothing here",
+    "method-not-allowed": "This method is not possible here",
+    "preview-changed": "More would be told than you were shown",
+    "too-large": "The request is too large",
+    "unsupported-media-type": "This must be application/json",
+    "invalid": "Something in the request cannot be so",
+    "idempotency-key-missing": "An Idempotency-Key header is needed",
+    "idempotency-key-reused": "This Idempotency-Key belongs to another change",
+    "nobody-to-tell": "Nobody would be told of this change",
+    "too-busy": "Too much is waiting just now",
+    "unavailable": "This cannot be done just now",
+    "internal": "Something went wrong here",
+}
+
+DETAILS: Final[Mapping[str, str]] = {
+    "missing": "is missing",
+    "extra_forbidden": "holds a field that is not known",
+    "string_type": "must be text",
+    "string_too_short": "is too short",
+    "string_too_long": "is too long",
+    "string_pattern_mismatch": "does not have the right form",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "literal_error": "is not one of the values allowed",
+    "enum": "is not one of the values allowed",
+    "greater_than_equal": "is too small",
+    "less_than_equal": "is too large",
+    "too_long": "has too many items",
+    "too_short": "has too few items",
+    "tuple_type": "must be a list",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
+    "date_type": "must be a date, YYYY-MM-DD",
+    "date_parsing": "must be a date, YYYY-MM-DD",
+    "date_from_datetime_parsing": "must be a date, YYYY-MM-DD",
+    "date_from_datetime_inexact": "must be a date, YYYY-MM-DD",
+    "datetime_parsing": "must be a time with its zone (RFC 3339)",
+    "datetime_from_date_parsing": "must be a time with its zone (RFC 3339)",
+    "datetime_type": "must be a time with its zone (RFC 3339)",
+    "timezone_aware": "must be a time with its zone (RFC 3339)",
+}
+"""Our own words for pydantic's codes: its messages may repeat what was sent."""
+
+RETRY_SECONDS: Final = "1"
+
+log = structlog.get_logger()
+
+
+class NotReadable(Exception):  # noqa: N818  an answer, not a fault
+    """The request is refused before anything looks at what it says."""
+
+    def __init__(self, name: str, errors: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(name)
+        self.name = name
+        self.errors = tuple(errors)
+
+
+def problem(
+    name: str,
+    *,
+    errors: Sequence[FieldProblem] = (),
+    detail: str | None = None,
+    preview: Preview | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the answer for one of `contracts.problems.PROBLEMS`."""
+    body = Problem(
+        type=TYPE_PREFIX + name,
+        title=TITLES[name],
+        status=PROBLEMS[name],
+        detail=detail,
+        errors=tuple(errors),
+        preview=preview.model_dump(mode="json", exclude_none=True) if preview else None,
+    )
+    content: dict[str, Any] = body.model_dump(mode="json", exclude_none=True)
+    if not errors:
+        content.pop("errors", None)
+    return Response(
+        orjson.dumps(content),
+        status_code=PROBLEMS[name],
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", "Content-Language": "en", **(headers or {})},
+    )
+
+
+def field_problems(error: ValidationError) -> list[FieldProblem]:
+    """Return what is wrong, field by field, in our own words."""
+    found = []
+    for item in error.errors(include_url=False, include_input=False, include_context=True):
+        code = item["type"]
+        place = item["loc"][:-1] if code == "extra_forbidden" else item["loc"]  # an unknown name is not repeated
+        detail = DETAILS.get(code, "is not valid")
+        if code == "value_error":
+            detail = str(item.get("ctx", {}).get("error", detail))  # written by our own models, never with the value
+        pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)
+        found.append(FieldProblem(pointer=pointer, code=code, detail=detail))
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Answer every refusal of the rooms below, and every fault, with a problem."""
+
+    def on(kind: type[Exception], answer: Any) -> None:
+        async def handle(_request: Request, refusal: Exception) -> Response:
+            response: Response = answer(refusal)
+            return response
+
+        app.add_exception_handler(kind, handle)
+
+    again = {"Retry-After": RETRY_SECONDS}
+    on(NotReadable, lambda r: problem(r.name, errors=r.errors))
+    on(InvalidToken, lambda r: problem("invalid-token", headers={"WWW-Authenticate": challenge(r)}))
+    on(Forbidden, lambda r: problem("forbidden", detail=r.denial.value, headers={"WWW-Authenticate": challenge(r)}))
+    on(Absent, lambda _: problem("not-found"))
+    on(KeysUnavailable, lambda _: problem("unavailable", headers={"Retry-After": "5"}))
+    on(PersonGone, lambda _: problem("forbidden"))
+    on(PersonErased, lambda _: problem("forbidden"))
+    on(intake.NotAcceptable, lambda r: problem("invalid", errors=r.errors))
+    on(intake.LevelTooLow, lambda r: problem("identity-level", detail=f"level {r.needed.value} is needed"))
+    on(intake.NobodyToTell, lambda _: problem("nobody-to-tell"))
+    on(intake.PreviewChanged, lambda r: problem("preview-changed", preview=r.preview))
+    on(intake.KeyReused, lambda _: problem("idempotency-key-reused"))
+    on(intake.TooBusy, lambda _: problem("too-busy", headers=again))
+    on(StoreUnavailable, lambda _: problem("unavailable", headers=again))
+    on(LogUnavailable, lambda _: problem("unavailable", headers=again))
+    on(HTTPException, _http)
+
+
+def _http(refusal: HTTPException) -> Response:
+    name = {404: "not-found", 405: "method-not-allowed"}.get(refusal.status_code, "malformed")
+    return problem(name, headers=refusal.headers)

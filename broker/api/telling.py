@@ -1,0 +1,95 @@
+"""What a citizen's software calls to tell a change: find an address, preview, tell."""
+
+import re
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from broker import intake
+from broker.api.answers import WRITTEN, body_of, json_answer, problems
+from broker.api.bodies import read_model
+from broker.api.following import whole
+from broker.api.guarding import citizen
+from broker.api.parts import ApiParts
+from broker.api.problems import NotReadable
+from broker.identity.citizens import Citizen
+from broker.identity.refusals import Absent, Denial, Forbidden
+from broker.store import changes
+from contracts.problems import FieldProblem
+from contracts.requests import (
+    AddressSearch,
+    AddressSearchResult,
+    ChangeRequest,
+    ChangeView,
+    FoundAddress,
+    Preview,
+    PreviewRequest,
+)
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def routes(router: APIRouter, parts: ApiParts) -> None:
+    """Add the routes by which a change is told."""
+
+    @router.post(
+        "/v1/addresses/search",
+        response_model=AddressSearchResult,
+        responses=WRITTEN,
+        openapi_extra=body_of(AddressSearch),
+    )
+    async def search_addresses(request: Request) -> Response:
+        """Return the addresses at a postcode. By POST: a postcode never stands in a URL."""
+        asked = await read_model(request, AddressSearch)
+        found = await parts.gazetteer.at(asked.postal_code, asked.language)
+        result = [FoundAddress.model_validate({"address": p.address, "invented": p.invented}) for p in found]
+        return json_answer(AddressSearchResult(addresses=tuple(result)))
+
+    @router.post(
+        "/v1/changes/preview", response_model=Preview, responses=WRITTEN, openapi_extra=body_of(PreviewRequest)
+    )
+    async def preview_change(request: Request) -> Response:
+        """Return who would be told what, and why. Nothing is sent and nothing of the change is stored."""
+        asked = await read_model(request, PreviewRequest)
+        return json_answer(await parts.intake.preview(_told(citizen(request)), asked))
+
+    @router.post(
+        "/v1/changes",
+        status_code=202,
+        response_model=ChangeView,
+        responses={**WRITTEN, **problems(409, 429)},
+        openapi_extra=body_of(
+            ChangeRequest,
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": True,
+                "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
+                "description": "Names this change; asking again with the same key never tells it twice.",
+            },
+        ),
+    )
+    async def tell_change(request: Request) -> Response:
+        """Take a change in. Answered once it is stored with everything it owes; delivery follows by itself."""
+        key = request.headers.get("idempotency-key", "")
+        if not key:
+            raise NotReadable("idempotency-key-missing")
+        if not _KEY.fullmatch(key):
+            raise NotReadable(
+                "malformed",
+                [FieldProblem(pointer="/Idempotency-Key", code="pattern", detail="must be 1 to 128 visible ASCII")],
+            )
+        asked = await read_model(request, ChangeRequest)
+        accepted = await parts.intake.accept(_told(citizen(request)), key, asked)
+        found = await changes.one_of_person(parts.database, accepted.person.person_id, accepted.reference)
+        if found is None:
+            raise Absent
+        answer = await whole(parts, accepted.person, found)
+        return json_answer(answer, status=202, headers={"Location": f"/v1/changes/{accepted.reference}"})
+
+
+def _told(who: Citizen) -> intake.Told:
+    if who.person is None:
+        raise Forbidden(Denial.LEVEL)
+    return intake.Told(who.issuer, who.subject, who.level, who.person.name, who.person.birth_date)
