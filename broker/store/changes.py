@@ -306,11 +306,60 @@ async def after_sequence(
     return [dict(row) for row in rows]
 
 
-async def conservation(database: Database) -> dict[str, dict[str, int]]:
-    """Return deliveries by organisation and status: their sum is what was accepted. Raises StoreUnavailable."""
-    async with database.connection() as connection:
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What was accepted against what became of it."""
+
+    by_status: dict[str, dict[str, int]]
+    """Deliveries by organisation and status."""
+    changes_without_delivery: int
+    lanes_astray: int
+    """Lanes whose occupant is not an open, numbered delivery of theirs, or with owed deliveries and no due time."""
+    gaps: int
+    """Lanes whose sequences are not dense."""
+    quarantined: int
+
+    def faults(self) -> list[str]:
+        """Return what does not balance, in words."""
+        found = {
+            "changes that owe nobody anything": self.changes_without_delivery,
+            "lanes that point astray": self.lanes_astray,
+            "lanes with a gap in their sequence": self.gaps,
+            "records in quarantine": self.quarantined,
+        }
+        return [f"{count} {what}" for what, count in found.items() if count]
+
+
+async def books(database: Database) -> Books:
+    """Return the books, read in one snapshot; a look at everything, not for every second. Raises StoreUnavailable."""
+    async with database.transaction() as connection:
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await connection.execute("SET LOCAL statement_timeout = '60s'")
         rows = await connection.fetch("SELECT organisation, status, count(*) FROM delivery GROUP BY 1, 2 ORDER BY 1, 2")
+        without = await connection.fetchval(
+            "SELECT count(*) FROM change c WHERE NOT EXISTS (SELECT FROM delivery d WHERE d.change_id = c.id)"
+        )
+        astray = await connection.fetchval(
+            """
+            SELECT count(*) FROM lane l LEFT JOIN delivery o ON o.id = l.occupant
+            WHERE (l.occupant IS NOT NULL AND (o.id IS NULL OR o.sequence IS NULL
+                   OR o.status NOT IN ('waiting', 'queued', 'published')
+                   OR (o.person_id, o.organisation) <> (l.person_id, l.organisation)))
+               OR (l.due IS NULL AND (l.occupant IS NOT NULL OR EXISTS (
+                   SELECT FROM delivery d WHERE d.person_id = l.person_id AND d.organisation = l.organisation
+                   AND d.sequence IS NULL AND d.status IN ('waiting', 'queued'))))
+            """
+        )
+        gaps = await connection.fetchval(
+            """
+            SELECT count(*) FROM (
+                SELECT person_id, organisation FROM delivery WHERE sequence IS NOT NULL GROUP BY 1, 2
+                HAVING max(sequence) - min(sequence) + 1 <> count(*)
+            ) gap
+            """
+        )
+        quarantined = await connection.fetchval("SELECT count(*) FROM quarantine")
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         found.setdefault(row["organisation"], {})[row["status"]] = row["count"]
-    return found
+    return Books(found, without, astray, gaps, quarantined)

@@ -1,8 +1,8 @@
 """The connection pool, and the one place where driver errors become `StoreUnavailable`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
 
 import asyncpg
@@ -14,6 +14,7 @@ _PASSING: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the pool meets when it resets a connection that was cut in mid-statement
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,  # shutdown, crash recovery, cancelled by timeout
     asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many connections
@@ -29,35 +30,48 @@ class StoreUnavailable(Exception):  # noqa: N818  it tells the caller what holds
     """PostgreSQL did not answer, or gave up: whether the transaction took effect is unknown until asked again."""
 
 
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """Turn the driver's faults of the moment into StoreUnavailable, for work on a connection of one's own."""
+    try:
+        yield
+    except _PASSING as fault:
+        raise StoreUnavailable(type(fault).__name__) from None
+
+
 class Database:
     """A pool. Time limits hold on connecting, on every statement and on every lock, so nothing hangs."""
 
-    def __init__(self, pool: Any, dsn: str) -> None:
+    def __init__(self, pool: Any, dsn: str, settings: Mapping[str, str], command_seconds: float) -> None:
         self._pool = pool
         self._dsn = dsn
+        self._settings = settings
+        self._command_seconds = command_seconds
 
     @classmethod
     async def open(cls, dsn: str, *, size: int = 8, statement_seconds: float = 10.0, lock_seconds: float = 5.0) -> Self:
         """Connect lazily: an absent server is StoreUnavailable on first use, not here."""
+        settings = {
+            "application_name": "unwaith",
+            "jit": "off",
+            "lock_timeout": str(int(lock_seconds * 1000)),
+            "statement_timeout": str(int(statement_seconds * 1000)),
+            "idle_in_transaction_session_timeout": "15000",
+            "search_path": "unwaith,public",
+            "timezone": "UTC",
+        }
+        command_seconds = statement_seconds + 2.0
         pool = asyncpg.create_pool(
             dsn,
             min_size=0,
             max_size=size,
             timeout=5.0,
-            command_timeout=statement_seconds + 2.0,
+            command_timeout=command_seconds,
             max_inactive_connection_lifetime=60.0,
-            server_settings={
-                "application_name": "unwaith",
-                "jit": "off",
-                "lock_timeout": str(int(lock_seconds * 1000)),
-                "statement_timeout": str(int(statement_seconds * 1000)),
-                "idle_in_transaction_session_timeout": "15000",
-                "search_path": "unwaith,public",
-                "timezone": "UTC",
-            },
+            server_settings=settings,
         )
         await pool
-        return cls(pool, dsn)
+        return cls(pool, dsn, settings, command_seconds)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -73,6 +87,16 @@ class Database:
         """Lend a connection inside one transaction, committed on leaving. Raises StoreUnavailable."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    async def connect(self) -> Connection:
+        """Open a connection outside the pool, with the same time limits: its session locks live as long as it does.
+
+        The caller closes it, and wraps its use in `faults_told`. Raises StoreUnavailable.
+        """
+        with faults_told():
+            return await asyncpg.connect(
+                self._dsn, timeout=5.0, command_timeout=self._command_seconds, server_settings=dict(self._settings)
+            )
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> Awaitable[None]:
         """Call `heard(payload)` for every NOTIFY on `channel`. Returns an awaitable that ends when the connection is lost.

@@ -50,6 +50,18 @@ async def add_secret(database: Database, name: str, generation: int, wrapped: by
         )
 
 
+async def put_secret(database: Database, name: str, generation: int, wrapped: bytes) -> None:
+    """Keep a secret in place of an earlier one of that name. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO secret (name, generation, wrapped) VALUES ($1, $2, $3) ON CONFLICT (name)"
+            " DO UPDATE SET generation = excluded.generation, wrapped = excluded.wrapped",
+            name,
+            generation,
+            wrapped,
+        )
+
+
 async def person_key(database: Database, account: bytes) -> WrappedPersonKey | None:
     """Return the key of the person an account belongs to; None for a new account or an erased person."""
     async with database.connection() as connection:

@@ -1,0 +1,83 @@
+# Everything is run from here. Needs GNU make and Python 3.11 or newer with its venv module; no root, no Docker.
+#
+#   make run                  the whole exchange on this machine
+#   make demo                 one change on its way, unattended; LOG=kafka puts it on a real Kafka
+#   make check                what a change must pass
+
+PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3)
+LOG ?= postgres
+TESTS ?=
+UPGRADE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run demo test check format lock clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.run ## run the whole exchange here, with its sandbox; Ctrl-C ends it
+	@$(BIN)/python -m broker.cli run
+
+demo: $(VENV)/.run ## tell one change and watch it arrive (LOG=kafka: on a real Kafka)
+	@$(BIN)/python -m broker.cli demo --log $(LOG)
+
+test: $(VENV)/.dev ## run the tests on real PostgreSQL and Kafka (TESTS=… for some of them)
+	@if [ -z "$$UNWAITH_TEST_KAFKA" ] && ! $(BIN)/python deploy/kafka/kafka.py fetch >/dev/null; then \
+		echo; echo "*** THE TESTS ON KAFKA ARE LEFT OUT: what is missing stands above."; \
+		echo "*** A running Kafka will do as well: make test UNWAITH_TEST_KAFKA=host:port"; echo; \
+		[ "$$CI" != true ]; \
+	fi
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.dev ## format, lint, types, import layers, tests
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/.dev ## put the code into the one format
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+lock: ## write both locks anew from pyproject.toml (UPGRADE=1: with the newest versions)
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(PYTHON) -m venv "$$scratch"; \
+	"$$scratch/bin/pip" --quiet --disable-pip-version-check install uv; \
+	compile() { "$$scratch/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) "$$@" >/dev/null; }; \
+	compile pyproject.toml -o requirements.lock; \
+	compile pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what can be made again; the exchange's data in .data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.run: requirements.lock $(VENV)/.made
+	@echo "Installing what Unwaith needs to run (once)"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.made
+	@echo "Installing what Unwaith needs to be tested (once)"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Unwaith needs Python 3.11 or newer. $(PYTHON) says: $$($(PYTHON) --version 2>&1 | head -n 1)"; \
+		echo "If a newer one has another name, say so:"; \
+		echo "    make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+		exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv module is missing. This installs it:"; \
+		echo "    sudo apt-get install python3-venv"; \
+		exit 1; } >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@

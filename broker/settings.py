@@ -1,0 +1,229 @@
+"""Everything that differs between installations, read from `UNWAITH_…` variables. Only `broker.main` reads it.
+
+An unset environment means production, and production refuses whatever only development may have. A nested setting takes
+two underscores: `UNWAITH_KAFKA__BOOTSTRAP`.
+"""
+
+import ipaddress
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "UNWAITH_"
+_TESTS: Final = f"{PREFIX}TEST_"
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Environment = Literal["production", "sandbox", "test"]
+
+
+class SettingsRefused(Exception):  # noqa: N818  it says what holds
+    """The settings do not make an installation. One line for each reason: the variable, and what to do. No values."""
+
+
+class KafkaSettings(BaseModel):
+    """How to reach Kafka; used when `log` is `kafka`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    bootstrap: str = ""
+    """host:port, several separated by commas."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "SASL_SSL"
+    sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = "SCRAM-SHA-512"
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    replication_factor: Annotated[int, Field(ge=1, le=7)] = 3
+
+
+class CitizenServer(BaseModel):
+    """The authorization server whose RFC 9068 access tokens citizens may bring to `/v1`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: str
+    """Compared letter by letter with `iss`."""
+    audience: str
+    jwks_uri: str | None = None
+    """Found by discovery at the issuer when absent."""
+
+
+class Settings(BaseSettings):
+    """One installation. Immutable; parts of it are passed on as values."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    environment: Environment = "production"
+
+    database_dsn: SecretStr | None = None
+    """postgresql://…; it may hold a password."""
+    embedded: Path | None = None
+    """The directory of the embedded PostgreSQL, instead of `database_dsn`. Never in production."""
+
+    log: Literal["postgres", "kafka"] = "kafka"
+    kafka: KafkaSettings = KafkaSettings()
+
+    citizen: CitizenServer | None = None
+    """Absent: citizens' access by bearer token is off."""
+
+    public_url: str = "http://localhost:8000"
+    """Where we are reached, without a closing slash; also the issuer of organisations' tokens."""
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 9464
+    """Health and metrics of the processes that have no other interface."""
+
+    root_key_file: Path | None = None
+    """The sealed file that wraps every key. Absent outside production: one is made beside the embedded data."""
+
+    failpoints: str = ""
+    """Places where this process dies, for tests; see `broker.failpoints`. Never in production."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _makes_an_installation(self) -> Self:
+        refused = list(_needs(self))
+        if self.production:
+            refused += _production_refuses(self)
+        if refused:
+            # Not a ValueError: pydantic would quote it with a prefix of its own.
+            raise PydanticCustomError("refused", "{lines}", {"lines": "\n".join(refused)})
+        return self
+
+
+def load(defaults: Mapping[str, object] | None = None) -> Settings:
+    """Read the settings from the environment; `defaults` fill what it leaves unset.
+
+    Raises SettingsRefused, also for an `UNWAITH_…` variable that names no setting: a misspelt one would be in force
+    nowhere.
+    """
+    if strangers := sorted(name for name in os.environ if name.upper().startswith(PREFIX) and not _is_setting(name)):
+        raise SettingsRefused("\n".join(f"{name} is no setting. Correct its name or unset it." for name in strangers))
+    unset = {name: value for name, value in (defaults or {}).items() if not _is_set(name)}
+    try:
+        return Settings(**unset)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        lines = [
+            one["msg"] if one["type"] == "refused" else f"{_variable(*map(str, one['loc']))}: {one['msg']}."
+            for one in found
+        ]
+    # Outside the handler, so that no chain leads to the values.
+    raise SettingsRefused("\n".join(lines))
+
+
+def _needs(settings: Settings) -> Iterator[str]:
+    """Say what is missing or contradictory in any environment."""
+    if settings.database_dsn is None and settings.embedded is None:
+        yield "UNWAITH_DATABASE_DSN is missing: give the address of a PostgreSQL, postgresql://user@host/database."
+    if settings.database_dsn is not None and settings.embedded is not None:
+        yield "UNWAITH_DATABASE_DSN and UNWAITH_EMBEDDED are both set: unset one."
+    if settings.public_url.endswith("/") or urlsplit(settings.public_url).scheme not in {"http", "https"}:
+        yield "UNWAITH_PUBLIC_URL must be an http or https address without a closing slash."
+    if settings.log == "kafka":
+        yield from _kafka_needs(settings.kafka)
+
+
+def _kafka_needs(kafka: KafkaSettings) -> Iterator[str]:
+    if not kafka.bootstrap:
+        yield "UNWAITH_KAFKA__BOOTSTRAP is missing: give host:port of a broker, or set UNWAITH_LOG=postgres on one machine."
+    if kafka.security_protocol.startswith("SASL") and not (kafka.username and kafka.password):
+        yield "UNWAITH_KAFKA__USERNAME and UNWAITH_KAFKA__PASSWORD are needed for SASL: set both."
+    if (kafka.cert_file is None) != (kafka.key_file is None):
+        yield "UNWAITH_KAFKA__CERT_FILE and UNWAITH_KAFKA__KEY_FILE go together: set both or neither."
+    for name in ("ca_file", "cert_file", "key_file"):
+        file: Path | None = getattr(kafka, name)
+        if file is not None and not file.is_file():
+            yield f"{_variable('kafka', name)} names no file: give the path of a PEM file this user can read."
+
+
+def _production_refuses(settings: Settings) -> Iterator[str]:
+    """Say what is fit for development only."""
+    if settings.embedded is not None:
+        yield "UNWAITH_EMBEDDED is for development: unset it and give UNWAITH_DATABASE_DSN of a PostgreSQL of its own."
+    if settings.log == "postgres":
+        yield "UNWAITH_LOG=postgres serves one machine: set UNWAITH_LOG=kafka."
+    elif settings.kafka.security_protocol not in {"SSL", "SASL_SSL"}:
+        yield "UNWAITH_KAFKA__SECURITY_PROTOCOL is not encrypted: set SASL_SSL or SSL."
+    if settings.log == "kafka" and settings.kafka.replication_factor < 3:  # noqa: PLR2004  one may fail, one be restarted
+        yield "UNWAITH_KAFKA__REPLICATION_FACTOR is below 3: set 3, so that losing a broker loses nothing."
+    if not _public_https(settings.public_url):
+        yield "UNWAITH_PUBLIC_URL must be the https address people and organisations use, not one of this machine."
+    if settings.citizen is not None:
+        for name in ("issuer", "jwks_uri"):
+            address = getattr(settings.citizen, name)
+            if address is not None and not _public_https(address):
+                yield f"{_variable('citizen', name)} must be an https address, not one of this machine."
+    if settings.failpoints:
+        yield "UNWAITH_FAILPOINTS makes processes die, for tests: unset it."
+    yield from _root_key_refuses(settings.root_key_file)
+
+
+def _root_key_refuses(file: Path | None) -> Iterator[str]:
+    name = "UNWAITH_ROOT_KEY_FILE"
+    if file is None:
+        yield f"{name} is missing: production makes no keys of its own. Give the path of the sealed file."
+        return
+    try:
+        found = file.lstat()
+    except OSError:
+        yield f"{name} names no file this user can see: give the path of the sealed file."
+        return
+    # A mounted secret is a link into a directory its orchestrator renames; what counts is the file it leads to.
+    if stat.S_ISLNK(found.st_mode):
+        found = file.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()}:
+        yield f"{name} must be a plain file that belongs to this user or to root."
+    elif stat.S_IMODE(found.st_mode) & 0o177:
+        yield f"{name} may be read by others: chmod 0400 it."
+
+
+def _public_https(address: str) -> bool:
+    """Return whether an address is https and does not plainly name this machine. Looks nothing up."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if parts.scheme != "https" or not host or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return not (number.is_loopback or number.is_unspecified)
+
+
+def _variable(*place: str) -> str:
+    return PREFIX + "__".join(place).upper()
+
+
+def _is_setting(variable: str) -> bool:
+    """Return whether a variable names a setting, or a switch of the tests'."""
+    upper = variable.upper()
+    return upper.startswith(_TESTS) or upper.removeprefix(PREFIX).split("__", 1)[0].lower() in Settings.model_fields
+
+
+def _is_set(name: str) -> bool:
+    """Return whether the environment gives a setting, or any part of a nested one."""
+    variable = _variable(name)
+    return any(one.upper() == variable or one.upper().startswith(f"{variable}__") for one in os.environ)

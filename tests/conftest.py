@@ -1,0 +1,5 @@
+"""Where the fixtures of `tests/support` are announced."""
+
+from importlib.util import find_spec
+
+pytest_plugins = [name for name in ("tests.support.postgres", "tests.support.kafka") if find_spec(name)]

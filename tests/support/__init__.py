@@ -1,0 +1,1 @@
+"""Real servers for tests: start them, share them, stop them."""
