@@ -44,7 +44,9 @@ async def attempt(
     except TimeoutError:
         receipt = _deferred(sealed, grant, FailureKind.UNKNOWN, Reason.DEADLINE_PASSED, clock())
     except Exception as fault:  # noqa: BLE001  an adapter's bug is its organisation's trouble, nobody else's
-        log.exception("adapter.failed", organisation=organisation, delivery_id=str(sealed.id), error=type(fault).__name__)
+        log.exception(
+            "adapter.failed", organisation=organisation, delivery_id=str(sealed.id), error=type(fault).__name__
+        )
         receipt = _deferred(sealed, grant, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT, clock())
     log.info(
         "delivery.attempted",

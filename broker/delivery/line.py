@@ -5,7 +5,7 @@ Takes as many as it may have under way, asks the gate for all of them at once, a
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,6 +29,9 @@ AHEAD: Final = 2
 
 log = structlog.get_logger()
 
+AdapterSource = Callable[[Organisation], Awaitable[Adapter]]
+"""Makes the adapter for an organisation's settings. Raises ValueError for wrong ones, GateUnavailable for no answer."""
+
 Finish = Callable[[Received, "Receipt | Quarantined"], None]
 """Called once for every record: its receipt is to be made durable, then its offset is done."""
 
@@ -45,7 +48,7 @@ class Line:
     def __init__(
         self,
         organisation: str,
-        adapters: Callable[[Organisation], Adapter],
+        adapters: AdapterSource,
         gate: Gate,
         config: Config,
         finish: Finish,
@@ -62,6 +65,7 @@ class Line:
         self._woken = asyncio.Event()
         self._settings: Organisation | None = None
         self._adapter: Adapter | None = None
+        self._making = asyncio.Lock()
 
     def put(self, records: Iterable[Received]) -> None:
         self._waiting.extend(records)
@@ -140,6 +144,9 @@ class Line:
     async def _attempt(self, settings: Organisation, item: _Taken, grant: Grant) -> None:
         try:
             adapter = await self._adapter_for(settings)
+        except GateUnavailable:
+            self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
+            return
         except ValueError as wrong:
             log.exception("adapter.misconfigured", organisation=self.organisation, error=type(wrong).__name__)
             self._finish(item.received, self._not_tried(item, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT))
@@ -178,10 +185,12 @@ class Line:
     async def _adapter_for(self, settings: Organisation) -> Adapter:
         """Return the adapter for the settings as they are; a change of settings makes a new one."""
         if self._adapter is None or self._settings != settings:
-            former, self._adapter = self._adapter, self._adapters(settings)
-            self._settings = settings
-            if former is not None:
-                await former.close()
+            async with self._making:
+                if self._adapter is None or self._settings != settings:
+                    former, self._adapter = self._adapter, await self._adapters(settings)
+                    self._settings = settings
+                    if former is not None:
+                        await former.close()
         return self._adapter
 
     async def drain(self, seconds: float) -> None:

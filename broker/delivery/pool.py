@@ -9,13 +9,11 @@ from typing import Final
 import structlog
 
 from broker import failpoints
-from broker.delivery.line import Line
+from broker.delivery.line import AdapterSource, Line
 from broker.delivery.offsets import Offsets
 from broker.delivery.ports import Config, Gate
 from broker.eventlog import Consumer, EventLog, LogUnavailable, Received, Record
 from broker.telemetry.metrics import Metrics
-from contracts.adapters import Adapter
-from contracts.organisation import Organisation
 from contracts.receipts import Quarantined, Receipt
 from contracts.records import write_receipt
 from contracts.topics import RECEIPTS, deliveries_topic, organisation_of
@@ -51,7 +49,7 @@ class Pool:
         eventlog: EventLog,
         gate: Gate,
         config: Config,
-        adapters: Callable[[Organisation], Adapter],
+        adapters: AdapterSource,
         settings: PoolSettings,
         metrics: Metrics,
         clock: Callable[[], datetime],
@@ -96,8 +94,7 @@ class Pool:
         """Serve these organisations until `stop`, or until others have joined or left."""
         self._offsets = Offsets()
         self._lines = {
-            key: Line(key, self._adapters, self._gate, self._config, self._finish, self._clock)
-            for key in organisations
+            key: Line(key, self._adapters, self._gate, self._config, self._finish, self._clock) for key in organisations
         }
         work = [asyncio.create_task(line.run()) for line in self._lines.values()]
         try:

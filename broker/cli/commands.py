@@ -1,0 +1,135 @@
+"""Every command, with its words. What takes time to import is imported by the command that needs it."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+app: Final = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a pretty traceback shows values, and values may be somebody's name
+    help="Unwaith: tell a change once, and every organisation that must know is told.",
+)
+
+Data = Annotated[Path, typer.Option(help="Where everything is kept.", envvar="UNWAITH_DATA")]
+LogKind = Annotated[Literal["postgres", "kafka"], typer.Option(help="The log between the stages.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
+
+REFUSED: Final = 2
+"""Exit code: it did not start; what to do stands on stderr."""
+
+
+@app.command()
+def run(
+    data: Data = Path(".data"),
+    port: Annotated[int, typer.Option(min=1, max=65_000, help="The API's port; the others follow it.")] = 8000,
+    verbose: Annotated[bool, typer.Option(help="Show what happens, as it happens.")] = False,
+) -> None:
+    """Run the whole exchange on this machine, with its sandbox, until Ctrl-C."""
+    from broker.cli.run import run as run_everything
+
+    _finish(lambda stop: run_everything(data, port, verbose=verbose, stop=stop))
+
+
+@app.command()
+def demo(
+    log: LogKind = "postgres",
+    person: Annotated[str, typer.Option(help="Which sample person moves.")] = "sian",
+) -> None:
+    """Tell one change as a person would, and watch it arrive. Exit code 0 only if everything ended as it should."""
+    from broker.cli.demo import demo as show
+
+    _finish(lambda stop: show(log, person, stop=stop))
+
+
+def _worker(role: Literal["api", "relay", "deliver", "track"]) -> None:
+    from broker.cli.workers import run_role
+
+    _finish(lambda stop: run_role(role, stop))
+
+
+@app.command()
+def api() -> None:
+    """Serve the API. Settings come from UNWAITH_… variables; unset, the environment is production."""
+    _worker("api")
+
+
+@app.command()
+def relay() -> None:
+    """Carry what is due from the store to the log."""
+    _worker("relay")
+
+
+@app.command()
+def deliver() -> None:
+    """Deliver from the log to organisations."""
+    _worker("deliver")
+
+
+@app.command()
+def track() -> None:
+    """Fold receipts from the log into statuses."""
+    _worker("track")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to this version, once, whoever comes first."""
+    from broker.cli.workers import migrate_store
+
+    _finish(lambda _stop: migrate_store())
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at the parts and at the books: accepted = the sum of all statuses. Exit code 1 if something is wrong."""
+    from broker.cli.doctor import examine
+
+    _finish(lambda _stop: examine(as_json=as_json))
+
+
+@app.command()
+def pause(organisation: str, reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator") -> None:
+    """Send nothing to an organisation until it is resumed. What is owed to it waits, in order."""
+    from broker.cli.workers import set_paused
+
+    _finish(lambda _stop: set_paused(organisation, reason))
+
+
+@app.command()
+def resume(organisation: str) -> None:
+    """Send to an organisation again."""
+    from broker.cli.workers import set_paused
+
+    _finish(lambda _stop: set_paused(organisation, None))
+
+
+def _finish(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> None:
+    """Run to the end and leave with its exit code. SIGINT and SIGTERM set the event; a second one insists."""
+    from broker.cli.ending import until_done
+    from broker.main.serving import PortBusy
+    from broker.settings import SettingsRefused
+    from broker.store.embedded import PostgresDidNotStart
+
+    try:
+        code = until_done(work)
+    except PortBusy as busy:
+        again = "make run PORT=" if "MAKELEVEL" in os.environ else "unwaith run --port "
+        _say(f"Port {busy.port} is in use ({busy.name}). Choose another: {again}{_elsewhere(busy.port)}")
+        code = REFUSED
+    except (SettingsRefused, PostgresDidNotStart, PermissionError) as refused:
+        _say(str(refused))
+        code = REFUSED
+    raise typer.Exit(code)
+
+
+def _elsewhere(port: int) -> int:
+    return port + 1000 if port < 60_000 else 18_000  # noqa: PLR2004  within the ports there are
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

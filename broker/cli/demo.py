@@ -1,0 +1,172 @@
+"""`unwaith demo`: one move, told once, watched until every organisation has answered."""
+
+import asyncio
+import importlib
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Literal
+
+import httpx2 as httpx
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from broker.cli.citizen import Citizen, DidNotHappen
+from broker.main.embedded import DEMO_CLIENT, REDIRECT, Sandbox, sandbox
+from broker.sandbox.addresses import sample_addresses
+from broker.sandbox.people import sample_people
+from broker.telemetry.logs import configure_logs
+from contracts.requests import ChangeView, DeliveryView, Preview
+from contracts.statuses import ENDED, Status
+
+PATIENCE_SECONDS: Final = 60.0
+SWANSEA: Final = 6855
+LATER_SECONDS: Final = {"cardiff-council": 0.6, "swansea-council": 1.0, "transport-for-wales": 1.4}
+"""Each organisation says `received` at once and answers again after so long, as real ones do."""
+STEPS: Final = (Status.QUEUED, Status.PUBLISHED, Status.RECEIVED, Status.APPLIED)
+
+
+async def demo(log: Literal["postgres", "kafka"], person: str, *, stop: asyncio.Event) -> int:
+    """Show it; return 0 only if every organisation has applied the change, else 1 with the reason on stderr."""
+    configure_logs(level="ERROR", style="console")
+    console = Console()
+    began = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="unwaith-demo-") as folder:
+            async with _log(log, Path(folder), console) as defaults:
+                settings = {"log_level": "ERROR", **defaults}
+                async with sandbox(Path(folder) / "data", first_port=None, stop=stop, defaults=settings) as running:
+                    console.print(f"Everything runs, on free ports, {time.monotonic() - began:.1f} s after the start.")
+                    await _show(running, person, console, stop)
+    except (DidNotHappen, httpx.HTTPError) as not_so:
+        Console(stderr=True).print(f"[red]It did not end as it should:[/] {not_so}")
+        return 1
+    console.print("[green]Every organisation has applied the change.[/] It was told once.")
+    return 0
+
+
+@asynccontextmanager
+async def _log(kind: str, folder: Path, console: Console) -> AsyncIterator[dict[str, Any]]:
+    """Start what the chosen log needs, and give the settings that name it."""
+    if kind == "postgres":
+        yield {}
+        return
+    kafka = _kafka()
+    with console.status("Starting Apache Kafka"):
+        broker = kafka.Broker(folder / "kafka")
+        await asyncio.to_thread(broker.start)
+    try:
+        console.print(f"Apache Kafka runs at {broker.bootstrap}.")
+        yield {
+            "log": "kafka",
+            "kafka": {"bootstrap": broker.bootstrap, "security_protocol": "PLAINTEXT", "replication_factor": 1},
+        }
+    finally:
+        await asyncio.to_thread(broker.stop)
+
+
+def _kafka() -> ModuleType:
+    """Return the checkout's own way of starting a Kafka. Raises DidNotHappen where there is no checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / "deploy" / "kafka" / "kafka.py").is_file():
+        raise DidNotHappen("LOG=kafka needs the project's checkout, which knows how to start a Kafka")
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return importlib.import_module("deploy.kafka.kafka")
+
+
+async def _show(running: Sandbox, person: str, console: Console, stop: asyncio.Event) -> None:
+    chosen = next((item for item in sample_people() if item.key == person), None)
+    if chosen is None:
+        raise DidNotHappen(f"there is no sample person {person}: " + ", ".join(p.key for p in sample_people()))
+    homes = sample_addresses()
+    old = next(home.postal_code for home in homes if home.uprn == chosen.uprn)
+    new = next(home.postal_code for home in homes if home.custodian_code == SWANSEA)
+    await _answer_later(running)
+    addresses = running.addresses
+    async with Citizen(
+        issuer=addresses.issuer,
+        api=addresses.public_url,
+        audience=addresses.audience,
+        client_id=DEMO_CLIENT,
+        key=running.state.client_key(DEMO_CLIENT),
+        redirect_uri=REDIRECT.replace("127.0.0.1", "127.0.0.1:49152"),
+    ) as citizen:
+        await citizen.sign_in(person)
+        console.print(f"[bold]{chosen.name}[/] has signed in: authorization code, PKCE, identity proven to P2.")
+        previous, home = await citizen.home_and_new_home(old, new)
+        today = datetime.now(UTC).date()
+        preview = await citizen.preview(previous, home, today)
+        console.print(_shown(preview))
+        told = await citizen.tell(previous, home, today, preview)
+        console.print(f"Told once. Reference [bold]{told.reference}[/]")
+        await _watch(lambda: citizen.follow(told.reference), console, stop)
+
+
+async def _answer_later(running: Sandbox) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for organisation, seconds in LATER_SECONDS.items():
+            where = running.addresses.organisation(organisation) + "/sandbox/behaviour"
+            (await client.post(where, json={"behaviour": "later", "seconds": seconds})).raise_for_status()
+
+
+async def _watch(follow: Callable[[], Any], console: Console, stop: asyncio.Event) -> None:
+    """Redraw the timeline until every delivery has ended. Raises DidNotHappen."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    view: ChangeView = await follow()
+    with Live(_timeline(view), console=console, refresh_per_second=12) as live:
+        while not all(delivery.status in ENDED for delivery in view.deliveries):
+            if time.monotonic() > deadline or stop.is_set():
+                raise DidNotHappen("not every organisation answered: " + _standing(view))
+            await asyncio.sleep(0.05)
+            view = await follow()
+            live.update(_timeline(view))
+    if any(delivery.status is not Status.APPLIED for delivery in view.deliveries):
+        raise DidNotHappen("not every organisation applied it: " + _standing(view))
+    for delivery in view.deliveries:
+        missing = [step.value for step in STEPS if step not in _times(delivery)]
+        if missing:
+            raise DidNotHappen(f"{delivery.organisation} was never seen {', '.join(missing)}")
+
+
+def _standing(view: ChangeView) -> str:
+    return ", ".join(f"{delivery.organisation} {delivery.status.value}" for delivery in view.deliveries)
+
+
+def _shown(preview: Preview) -> Panel:
+    table = Table.grid(padding=(0, 2))
+    for recipient in preview.recipients:
+        told = [
+            f"{block}: {', '.join(recipient.data[block])}" for block in ("person", "change") if block in recipient.data
+        ]
+        table.add_row(f"[bold]{recipient.name.cy}[/]\n{recipient.name.en}", "\n".join(told), recipient.because[0].en)
+    return Panel(table, title="Who will be told what, and why", expand=False)
+
+
+def _timeline(view: ChangeView) -> Table:
+    table = Table(title=f"Change {view.reference}", caption="UTC")
+    table.add_column("organisation")
+    for step in STEPS:
+        table.add_column(step.value)
+    for delivery in view.deliveries:
+        times = _times(delivery)
+        table.add_row(delivery.name.en, *(_clock(times.get(step)) for step in STEPS))
+    return table
+
+
+def _times(delivery: DeliveryView) -> dict[Status, datetime]:
+    times: dict[Status, datetime] = {}
+    for entry in delivery.timeline:
+        times.setdefault(entry.status, entry.at)
+    return times
+
+
+def _clock(at: datetime | None) -> str:
+    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}" if at else "…"

@@ -1,0 +1,56 @@
+"""`unwaith doctor`: are the parts there, and do the books balance."""
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from broker.cli.workers import dsn_of
+from broker.main.rooms import open_log
+from broker.settings import load
+from broker.store import Database, StoreUnavailable, changes
+from broker.store.migrate import pending
+from contracts.statuses import Status
+
+
+async def examine(*, as_json: bool) -> int:
+    """Print what was found; return 1 if anything is wrong. Raises SettingsRefused."""
+    settings = load()
+    database = await Database.open(dsn_of(settings), size=2)
+    log = open_log(settings, database)
+    wrong: list[str] = []
+    books: changes.Books | None = None
+    try:
+        books = await changes.books(database)
+        if await pending(dsn_of(settings)):
+            wrong.append("the schema is older than this program: run unwaith migrate")
+        if not await log.ready():
+            wrong.append("the log does not answer")
+    except (StoreUnavailable, OSError):
+        wrong.append("the store does not answer")
+    finally:
+        await log.close()
+        await database.close()
+    if books is not None:
+        wrong += books.faults()
+    if as_json:
+        Console().print_json(json.dumps({"wrong": wrong, "organisations": books.by_status if books else {}}))
+    else:
+        _show(books, wrong)
+    return 1 if wrong else 0
+
+
+def _show(books: "changes.Books | None", wrong: list[str]) -> None:
+    console = Console()
+    if books is not None:
+        table = Table(title="Accepted deliveries by where they stand")
+        table.add_column("organisation")
+        for status in Status:
+            table.add_column(status.value, justify="right")
+        for organisation, counts in books.by_status.items():
+            table.add_row(organisation, *(str(counts.get(status.value, 0)) for status in Status))
+        console.print(table)
+    for line in wrong:
+        console.print(f"[red]wrong[/] {line}")
+    if not wrong:
+        console.print("[green]Nothing is wrong.[/]")

@@ -1,0 +1,66 @@
+"""The roles as processes of their own, and the small acts of an operator."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from rich.console import Console
+
+from broker.main.roles import work
+from broker.main.rooms import open_rooms
+from broker.settings import Settings, SettingsRefused, load
+from broker.store import Database, StoreUnavailable, register
+from broker.store.migrate import migrate
+from broker.telemetry.logs import configure_logs
+from broker.vault import RootKeyFile
+
+
+async def run_role(role: Literal["api", "relay", "deliver", "track"], stop: asyncio.Event) -> int:
+    """Run one role until `stop`. Raises SettingsRefused."""
+    settings = load()
+    configure_logs(level=settings.log_level, style=settings.log_format)
+    if settings.root_key_file is None:
+        raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
+    async with open_rooms(settings, dsn_of(settings), RootKeyFile.open(settings.root_key_file)) as rooms:
+        await work(rooms, [role], stop)
+    return 0
+
+
+def dsn_of(settings: Settings) -> str:
+    """Return the database's address. Raises SettingsRefused for an embedded one, which belongs to `unwaith run`."""
+    if settings.database_dsn is None:
+        raise SettingsRefused("UNWAITH_DATABASE_DSN is missing: give the address of a PostgreSQL.")
+    return settings.database_dsn.get_secret_value()
+
+
+async def migrate_store() -> int:
+    """Migrate the database the settings name. Raises SettingsRefused."""
+    settings = load()
+    configure_logs(level=settings.log_level, style=settings.log_format)
+    await migrate(dsn_of(settings))
+    return 0
+
+
+@asynccontextmanager
+async def store() -> AsyncIterator[Database]:
+    """Open the database the settings name. Raises SettingsRefused."""
+    database = await Database.open(dsn_of(load()), size=2)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def set_paused(organisation: str, reason: str | None) -> int:
+    """Pause or resume an organisation; 1 if that changed nothing."""
+    console = Console(stderr=True)
+    try:
+        async with store() as database:
+            changed = await register.set_paused(database, organisation, reason)
+    except StoreUnavailable:
+        console.print("The store does not answer.")
+        return 1
+    if not changed:
+        console.print("Nothing changed: no such organisation, or it was so already.")
+    return 0 if changed else 1

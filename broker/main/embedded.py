@@ -1,0 +1,213 @@
+"""The whole exchange on one machine: its own PostgreSQL, every role, and the sandbox, in one process.
+
+For development and for trying it out. Refused in production, by the settings and here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from broker.main.roles import ROLES, secret_name, work
+from broker.main.rooms import Rooms, open_rooms
+from broker.main.serving import Listener
+from broker.sandbox import webhooks
+from broker.sandbox.addresses import sample_addresses
+from broker.sandbox.apps import PROVIDER, exchange_access, sandbox_apps
+from broker.sandbox.clients import Client
+from broker.sandbox.definitions import ORGANISATION_IDS, sample_agreements, sample_organisations
+from broker.sandbox.state import SandboxState
+from broker.settings import Settings, load
+from broker.store import register
+from broker.store.embedded import EmbeddedPostgres
+from broker.store.migrate import migrate
+from broker.vault import RootKeyFile
+
+HOST: Final = "127.0.0.1"
+DEMO_CLIENT: Final = "unwaith-demo"
+"""The sample citizen's software: a command line that listens on a loopback port for the provider's answer."""
+REDIRECT: Final = "http://127.0.0.1/callback"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything of a sandbox listens: the API, then the provider, the organisations, and metrics."""
+
+    api: int
+    provider: int
+    organisations: Mapping[str, int]
+    metrics: int
+
+    @property
+    def public_url(self) -> str:
+        return f"http://localhost:{self.api}"
+
+    @property
+    def issuer(self) -> str:
+        return f"http://localhost:{self.provider}/"
+
+    @property
+    def audience(self) -> str:
+        return f"{self.public_url}/v1"
+
+    def organisation(self, name: str) -> str:
+        return f"http://{HOST}:{self.organisations[name]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox."""
+
+    addresses: Addresses
+    state: SandboxState
+    rooms: Rooms
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    listeners: dict[str, Listener]
+
+    @classmethod
+    def taken(cls, first: int | None) -> "_Ports":
+        """Take every port now: `first` and those after it, or free ones. Raises PortBusy."""
+        names = ["api", PROVIDER, *ORGANISATION_IDS, "metrics"]
+        listeners = {
+            name: Listener(None, HOST, 0 if first is None else first + step, name) for step, name in enumerate(names)
+        }
+        for listener in listeners.values():
+            listener.bind()
+        return cls(listeners)
+
+    def addresses(self) -> Addresses:
+        port = {name: listener.port for name, listener in self.listeners.items()}
+        return Addresses(port["api"], port[PROVIDER], {name: port[name] for name in ORGANISATION_IDS}, port["metrics"])
+
+
+def sandbox_settings(data: Path, addresses: Addresses, defaults: Mapping[str, object]) -> Settings:
+    """Return the settings of a sandbox; the environment may override them. Raises SettingsRefused."""
+    settings = load(
+        {
+            "environment": "sandbox",
+            "embedded": data / "postgres",
+            "log": "postgres",
+            "public_url": addresses.public_url,
+            "host": HOST,
+            "port": addresses.api,
+            "metrics_port": addresses.metrics,
+            "citizen": {"issuer": addresses.issuer, "audience": addresses.audience},
+            "root_key_file": data / "root.key",
+            **defaults,
+        }
+    )
+    if settings.production or settings.embedded is None or settings.root_key_file is None:
+        raise RuntimeError("the sandbox never runs in production")
+    return settings
+
+
+@asynccontextmanager
+async def sandbox(
+    data: Path, *, first_port: int | None, stop: asyncio.Event, defaults: Mapping[str, object]
+) -> AsyncIterator[Sandbox]:
+    """Run everything until `stop` or the end of the block; what it keeps is in `data`.
+
+    Raises PortBusy, PostgresDidNotStart and SettingsRefused before anything is served.
+    """
+    ports = _Ports.taken(first_port)
+    addresses = ports.addresses()
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  nothing else runs yet
+    settings = sandbox_settings(data, addresses, defaults)
+    postgres = EmbeddedPostgres(settings.embedded or data / "postgres")
+    root = RootKeyFile.open(settings.root_key_file or data / "root.key")
+    async with postgres:
+        await migrate(postgres.dsn)
+        async with open_rooms(settings, postgres.dsn, root) as rooms:
+            state = SandboxState.open(data / "sandbox")
+            await _register(rooms, state, addresses)
+            apps = sandbox_apps(
+                state,
+                issuer=addresses.issuer,
+                clients=[_demo_client(state)],
+                api_audience=addresses.audience,
+                organisations=sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS}),
+                access={
+                    name: exchange_access(
+                        state,
+                        name,
+                        token_url=f"{addresses.public_url}/oauth/token",
+                        receipts_url=f"{addresses.public_url}/v1/receipts",
+                    )
+                    for name in ORGANISATION_IDS
+                },
+            )
+            beside = []
+            for name, app in apps:
+                listener = ports.listeners[name]
+                listener.app, listener.lifespan = app, True
+                beside.append(listener)
+            running = asyncio.create_task(work(rooms, ROLES, stop, doors=ports.listeners, beside=beside))
+            try:
+                await _until_started([*ports.listeners.values()], running)
+                yield Sandbox(addresses, state, rooms)
+            finally:
+                stop.set()
+                await running
+
+
+async def _until_started(listeners: Sequence[Listener], running: asyncio.Task[None]) -> None:
+    """Wait until everything answers; whatever ends the work first is raised."""
+
+    async def all_started() -> None:
+        for listener in listeners:
+            await listener.started.wait()
+
+    started = asyncio.create_task(all_started())
+    await asyncio.wait({started, running}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        started.cancel()
+        await running
+
+
+async def _register(rooms: Rooms, state: SandboxState, addresses: Addresses) -> None:
+    """Put the sample organisations, agreements, keys and addresses into the store; what is there already stays."""
+    for organisation in sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS}):
+        await register.put_organisation(rooms.database, organisation)
+        await register.put_client(
+            rooms.database,
+            register.Client(
+                client_id=organisation.id,
+                organisation=organisation.id,
+                jwks={"keys": [state.client_key(organisation.id).as_dict(private=False)]},
+                scopes=frozenset({"receipts:write", "deliveries:read"}),
+            ),
+        )
+        secret = webhooks.written(state.webhook_secret(organisation.id)).encode()
+        await rooms.vault.entrust(secret_name(organisation.id, "signing"), secret)
+    for agreement in sample_agreements():
+        await register.put_agreement(rooms.database, agreement)
+    await register.put_places(
+        rooms.database,
+        [
+            register.Place(
+                uprn=sample.uprn,
+                language=sample.language,
+                custodian_code=sample.custodian_code,
+                postal_code=sample.postal_code,
+                address=sample.address().model_dump(mode="json", exclude_none=True),
+                invented=True,
+            )
+            for sample in sample_addresses()
+        ],
+    )
+    await rooms.directory.refresh()
+
+
+def _demo_client(state: SandboxState) -> Client:
+    return Client(
+        client_id=DEMO_CLIENT,
+        jwk=state.client_key(DEMO_CLIENT).as_dict(private=False),
+        redirect_uris=(REDIRECT,),
+        sector="unwaith",
+        any_loopback_port=True,
+    )

@@ -1,0 +1,136 @@
+"""Roles become tasks: any of them in any process, all of them in one if need be."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from adapters.registry import adapter_for
+from broker.api import create_app
+from broker.delivery import Pool, PoolSettings
+from broker.intake import Writer
+from broker.main.api import api_parts, fetching_client
+from broker.main.rooms import Rooms, utc_now
+from broker.main.serving import Listener, serve
+from broker.outbound.client import GuardedClient, tls_context
+from broker.relay import Relay, RelaySettings
+from broker.store import StoreUnavailable
+from broker.telemetry.health import health_app
+from broker.tracking.tracker import Tracker, TrackerSettings
+from broker.vault import StoreGate
+from contracts.adapters import Adapter, AdapterContext
+from contracts.grants import GateUnavailable
+from contracts.organisation import Organisation
+
+Role = Literal["api", "relay", "deliver", "track"]
+ROLES: Final[tuple[Role, ...]] = ("api", "relay", "deliver", "track")
+
+SIGNING_SECRETS: Final = ("signing", "signing-previous")
+
+
+async def work(
+    rooms: Rooms,
+    roles: Sequence[Role],
+    stop: asyncio.Event,
+    *,
+    doors: Mapping[str, Listener] | None = None,
+    beside: Sequence[Listener] = (),
+) -> None:
+    """Run these roles until `stop`. A role that fails ends them all: whoever started the process starts it again.
+
+    `doors` may hold listeners, by the names `api` and `metrics`, whose ports are taken already; `beside` is served too.
+    """
+    settings = rooms.settings
+    known = doors or {}
+    api = known.get("api") or Listener(None, settings.host, settings.port, "api")
+    metrics = known.get("metrics") or Listener(None, settings.metrics_host, settings.metrics_port, "metrics")
+    metrics.app = health_app(rooms.checks(), rooms.metrics)
+    directory_stop = asyncio.Event()  # the last to end: a worker that drains still needs to know of a pause
+    following = asyncio.create_task(rooms.directory.run(directory_stop))
+    try:
+        async with asyncio.TaskGroup() as group:
+
+            async def ending(role: Coroutine[Any, Any, None]) -> None:
+                try:
+                    await role
+                finally:
+                    stop.set()
+
+            for role in roles:
+                group.create_task(ending(_role(rooms, role, stop, api)), name=role)
+            group.create_task(ending(serve([metrics, *beside], stop)), name="listeners")
+    finally:
+        directory_stop.set()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -> None:
+    organisations = rooms.directory.organisations
+    match role:
+        case "api":
+            await _api(rooms, stop, door)
+        case "relay":
+            await Relay(rooms.database, rooms.eventlog, organisations, RelaySettings(), rooms.metrics, utc_now).run(
+                stop
+            )
+        case "deliver":
+            gate = StoreGate(rooms.database, rooms.vault, utc_now)
+            source = _adapters(rooms, tls_context())
+            await Pool(rooms.eventlog, gate, rooms.directory, source, PoolSettings(), rooms.metrics, utc_now).run(stop)
+        case "track":
+            await Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now).run(
+                stop
+            )
+
+
+async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
+    writer = Writer(rooms.database)
+    fetching = fetching_client(rooms.settings)
+    written = asyncio.create_task(writer.run(stop))
+    try:
+        door.app = create_app(await api_parts(rooms, writer, fetching))
+        await serve([door], stop)
+        stop.set()
+        await written
+    finally:
+        written.cancel()
+        await asyncio.gather(written, return_exceptions=True)
+        await fetching.close()
+
+
+def _adapters(rooms: Rooms, tls: ssl.SSLContext) -> Callable[[Organisation], Awaitable[Adapter]]:
+    """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
+
+    async def make(organisation: Organisation) -> Adapter:
+        try:
+            found = {name: await rooms.vault.find(secret_name(organisation.id, name)) for name in SIGNING_SECRETS}
+        except StoreUnavailable:
+            raise GateUnavailable from None
+        secrets = {name: value for name, value in found.items() if value is not None}
+        http = GuardedClient(
+            tls=tls,
+            deadline=timedelta(seconds=organisation.policy.deadline_seconds),
+            allowed_hosts=organisation.allowed_hosts,
+            connections=organisation.policy.concurrency,
+        )
+        context = AdapterContext(
+            organisation=organisation.id,
+            settings=organisation.adapter_settings,
+            secret=secrets.__getitem__,
+            http=http,
+            clock=utc_now,
+        )
+        try:
+            return adapter_for(organisation.adapter, context)
+        except ValueError:
+            await http.close()
+            raise
+
+    return make
+
+
+def secret_name(organisation: str, name: str) -> str:
+    """Return the vault's name for an organisation's secret: in its own namespace, never a file or a variable."""
+    return f"webhook:{organisation}:{name}"

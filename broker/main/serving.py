@@ -1,0 +1,105 @@
+"""HTTP servers of ours: bound first, so that a busy port is a clear message; ended together, in order."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+log = structlog.get_logger()
+
+
+class PortBusy(Exception):  # noqa: N818  says what holds
+    """Somebody else listens there."""
+
+    def __init__(self, name: str, host: str, port: int) -> None:
+        super().__init__(f"{host}:{port} is in use")
+        self.name = name
+        self.host = host
+        self.port = port
+
+
+@dataclass(slots=True)
+class Listener:
+    """One application at one address. Port 0 takes a free one; `port` then says which."""
+
+    app: ASGIApp | None
+    host: str
+    port: int
+    name: str
+    lifespan: bool = False
+    started: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    """Set once it answers."""
+    _socket: socket.socket | None = field(default=None, repr=False)
+
+    def bind(self) -> int:
+        """Take the port now and return it. Raises PortBusy."""
+        if self._socket is None:
+            taken = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                taken.bind((self.host, self.port))
+            except OSError as fault:
+                taken.close()
+                if fault.errno == errno.EADDRINUSE:
+                    raise PortBusy(self.name, self.host, self.port) from None
+                raise
+            self._socket = taken
+            self.port = taken.getsockname()[1]
+        return self.port
+
+    def socket(self) -> socket.socket:
+        self.bind()
+        if self._socket is None:
+            raise RuntimeError("not bound")
+        return self._socket
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process: one place decides when everything ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(listeners: Sequence[Listener], stop: asyncio.Event) -> None:
+    """Serve until `stop`; then let requests under way end. Raises PortBusy, and whatever ends a server early."""
+    servers = []
+    for listener in listeners:
+        if listener.app is None:
+            raise ValueError("a listener without an application")
+        config = uvicorn.Config(
+            listener.app,
+            lifespan="on" if listener.lifespan else "off",
+            loop="none",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=10,
+        )
+        servers.append((_Server(config), listener.socket()))
+    running = [asyncio.create_task(server.serve(sockets=[taken])) for server, taken in servers]
+    try:
+        for listener in listeners:
+            log.info("address.opened", address=f"{listener.host}:{listener.port}", component=listener.name)
+        stopping = asyncio.create_task(stop.wait())
+        while not all(server.started for server, _ in servers) and not any(task.done() for task in running):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # uvicorn tells it by a flag alone
+        for listener in listeners:
+            listener.started.set()
+        await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+    finally:
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*running)
