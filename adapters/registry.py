@@ -1,0 +1,21 @@
+"""Every adapter by the name an organisation's `adapter` setting carries. A new adapter is one line here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from adapters.webhook import Webhook
+from contracts.adapters import Adapter, AdapterContext, AdapterFactory
+
+ADAPTERS: Final[Mapping[str, AdapterFactory]] = {
+    "webhook": Webhook,
+}
+
+
+def adapter_for(name: str, context: AdapterContext) -> Adapter:
+    """Return the adapter `name` for the organisation of `context`.
+
+    Raises ValueError, naming what must be put right, for an unknown name or wrong settings.
+    """
+    if name not in ADAPTERS:
+        raise ValueError(f"adapter: must be one of {', '.join(sorted(ADAPTERS))}")
+    return ADAPTERS[name](context)

@@ -1,0 +1,132 @@
+"""Webhook: a structured CloudEvent by POST, signed as Standard Webhooks has it. The adapter to copy from.
+
+What the organisation's answer means:
+
+    200 201 202 204   an answer in the body            that outcome
+                      no body                          accepted: taken in, not yet applied
+                      anything else in the body        accepted, with `answer_unreadable`: they took it
+    400 409 413 422   an answer in the body            that outcome
+    400 413 422       otherwise                        Rejected: this delivery is invalid for them
+    409               otherwise                        Unknown: an attempt with this id may still be at work
+    401 403           they do not know us              Misconfigured
+    404 405 410       nothing takes deliveries there   Misconfigured
+    3xx               redirects are not followed       Misconfigured
+    408 425 429 5xx   not now, see `Retry-After`       Unavailable
+    the rest          not what was agreed              Misconfigured
+
+An answer in the body is `{"outcome": ..., "reference": ...}`, an `Outcome` and a `Reference`, at most 4 KiB; where it
+has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and `failed` are raised: tried again.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from adapters.retry_after import retry_after
+from adapters.standard_webhooks import signature_headers, signing_keys
+from contracts.adapters import AdapterContext, HttpAnswer
+from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
+from contracts.events import CONTENT_TYPE, structured
+from contracts.receipts import Receipt, Reference
+from contracts.statuses import Outcome, Reason
+from contracts.text import Strict
+
+TAKEN: Final = frozenset({200, 201, 202, 204})
+REFUSED: Final = frozenset({400, 413, 422})
+CONFLICT: Final = 409
+NOT_NOW: Final = {
+    408: Reason.SERVER_ERROR,
+    425: Reason.SERVER_ERROR,
+    429: Reason.TOO_MANY_REQUESTS,
+    **dict.fromkeys(range(500, 600), Reason.SERVER_ERROR),
+}
+MISCONFIGURED: Final = {
+    401: Reason.UNAUTHORISED,
+    403: Reason.UNAUTHORISED,
+    404: Reason.ENDPOINT_MISSING,
+    405: Reason.ENDPOINT_MISSING,
+    410: Reason.ENDPOINT_GONE,
+    **dict.fromkeys(range(300, 400), Reason.REDIRECTED),
+}
+
+ANSWER_LIMIT: Final = 4 * 1024
+"""Bytes. Far below the cap of the way out, so that an answer cut there is never taken for a whole one."""
+
+
+class WebhookSettings(Strict):
+    """`adapter_settings` of an organisation reached by webhook."""
+
+    endpoint: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s/?#@]+(/[^\s#@]*)?$")]
+    """URL that takes the POST. No user name, no fragment, no secret: they belong among the secrets."""
+
+
+class WebhookAnswer(Strict):
+    """What an organisation says in the body of its answer. Other members are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    outcome: Outcome
+    reference: Reference | None = None
+    delivery_id: UUID | None = None
+
+
+class Webhook:
+    """Delivers to one organisation's endpoint. The context's `http` is this adapter's own: closed with it."""
+
+    def __init__(self, context: AdapterContext) -> None:
+        """Raises ValueError naming the setting or secret that is wrong."""
+        try:
+            self._endpoint = WebhookSettings.model_validate(dict(context.settings)).endpoint
+        except ValidationError as wrong:
+            first = wrong.errors(include_input=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"])) or "settings"
+            raise ValueError(f"adapter setting {where}: {first['msg']}") from None
+        self._keys = signing_keys(context)
+        self._http = context.http
+        self._clock = context.clock
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        body = structured(delivery)
+        headers = {"content-type": CONTENT_TYPE} | signature_headers(
+            self._keys, str(delivery.id), int(self._clock().timestamp()), body
+        )
+        answer = await self._http.post(self._endpoint, headers=headers, content=body)
+        return understood(delivery, answer, self._clock())
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def understood(delivery: Delivery, answer: HttpAnswer, now: datetime) -> Receipt:
+    """Return or raise what the table at the top of this file says. Pure."""
+    status, wait = answer.status, retry_after(answer.headers.get("retry-after"), now)
+    told = told_in(answer.body, delivery.id) if status in TAKEN | REFUSED | {CONFLICT} else None
+    if told is not None:
+        if told.outcome is Outcome.UNKNOWN:
+            raise Unknown(Reason.SERVER_ERROR)
+        if told.outcome is Outcome.FAILED:
+            raise Unavailable(Reason.SERVER_ERROR, retry_after=wait)
+        return delivery.answered(told.outcome, now, reference=told.reference)
+    if status in TAKEN:
+        unreadable = Reason.ANSWER_UNREADABLE if answer.body.strip() else None
+        return delivery.answered(Outcome.ACCEPTED, now, reason=unreadable)
+    if status in REFUSED:
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
+    if status == CONFLICT:
+        raise Unknown(Reason.CONFLICTS)
+    if status in NOT_NOW:
+        raise Unavailable(NOT_NOW[status], retry_after=wait)
+    raise Misconfigured(MISCONFIGURED.get(status, Reason.ADAPTER_FAULT))
+
+
+def told_in(body: bytes, delivery_id: UUID) -> WebhookAnswer | None:
+    """Return the answer a body holds, None where it holds none about this delivery."""
+    if len(body) > ANSWER_LIMIT:
+        return None
+    try:
+        told = WebhookAnswer.model_validate_json(body)
+    except ValidationError:
+        return None
+    return told if told.delivery_id in {None, delivery_id} else None

@@ -1,0 +1,234 @@
+"""The webhook adapter on the real way out, against a scripted organisation, judged by others' libraries."""
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import trustme
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from standardwebhooks import Webhook as StandardWebhook
+from standardwebhooks import WebhookVerificationError
+
+from adapters.conformance import DEADLINE, WELSH, AdapterConformance, Standing, attempt, sample_delivery
+from adapters.conformance_http import HttpPeer, response
+from adapters.registry import ADAPTERS, adapter_for
+from adapters.webhook import ANSWER_LIMIT, Webhook
+from broker.outbound.client import GuardedClient, tls_context
+from contracts.adapters import Adapter, AdapterContext
+from contracts.delivery import Failure, Misconfigured, Rejected, Unavailable, Unknown
+from contracts.receipts import Receipt
+from contracts.statuses import Outcome, Reason
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PREVIOUS = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+
+
+def context(url: str, *, deadline: timedelta = DEADLINE, secrets: dict[str, str] | None = None) -> AdapterContext:
+    named = {"signing": SECRET} if secrets is None else secrets
+    return AdapterContext(
+        organisation="swansea",
+        settings={"endpoint": url},
+        secret=lambda name: named[name].encode(),
+        http=GuardedClient(tls=tls_context(), deadline=deadline, allowed_hosts=["localhost"]),
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+@asynccontextmanager
+async def webhook_and_peer(
+    *, deadline: timedelta = DEADLINE, tls: ssl.SSLContext | None = None, secrets: dict[str, str] | None = None
+) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
+    async with HttpPeer(tls=tls) as peer:
+        adapter = adapter_for("webhook", context(peer.url, deadline=deadline, secrets=secrets))
+        try:
+            yield adapter, peer
+        finally:
+            await adapter.close()
+
+
+class TestWebhook(AdapterConformance):
+    @asynccontextmanager
+    async def system(
+        self, *, deadline: timedelta = DEADLINE, standing: Standing = Standing.PRESENT
+    ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
+        tls = None
+        if standing is Standing.UNTRUSTED:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            trustme.CA().issue_cert("localhost").configure_cert(tls)
+        async with webhook_and_peer(deadline=deadline, tls=tls) as (adapter, peer):
+            if standing is Standing.ABSENT:
+                peer.leave()
+            yield adapter, peer
+
+
+async def test_the_published_library_verifies_our_signature() -> None:
+    async with webhook_and_peer() as (adapter, peer):
+        await adapter.deliver(sample_delivery())
+    request = peer.requests[0]
+    assert StandardWebhook(SECRET).verify(request.body, request.headers)["specversion"] == "1.0"
+    with pytest.raises(WebhookVerificationError):
+        StandardWebhook(SECRET).verify(request.body + b" ", request.headers)
+    with pytest.raises(WebhookVerificationError):
+        StandardWebhook(SECRET).verify(request.body, request.headers | {"webhook-id": str(uuid4())})
+
+
+async def test_while_secrets_change_over_both_verify() -> None:
+    async with webhook_and_peer(secrets={"signing": SECRET, "signing-previous": PREVIOUS}) as (adapter, peer):
+        await adapter.deliver(sample_delivery())
+    request = peer.requests[0]
+    for secret in (SECRET, PREVIOUS):
+        StandardWebhook(secret).verify(request.body, request.headers)
+
+
+async def test_the_cloudevents_library_reads_our_event() -> None:
+    delivery = sample_delivery()
+    async with webhook_and_peer() as (adapter, peer):
+        await adapter.deliver(delivery)
+    request = peer.requests[0]
+    event = from_http_event(HTTPMessage(headers=request.headers, body=request.body))
+    assert event.get_specversion() == "1.0"
+    assert event.get_id() == str(delivery.id) == request.headers["webhook-id"]
+    assert event.get_type() == delivery.type
+    assert event.get_source() == delivery.source
+    assert event.get_subject() == delivery.subject
+    assert event.get_dataschema() == delivery.dataschema
+    assert event.get_time() == delivery.time
+    assert event.get_extension("sequence") == "000000000001"
+    assert event.get_extension("traceparent") == delivery.traceparent
+    assert event.get_data() == json.loads(WELSH)
+
+
+APPLIED = b'{"outcome":"applied","reference":"CT-117"}'
+
+Check = Callable[[Receipt | Failure], bool]
+
+
+def accepted(reason: Reason | None = None) -> Check:
+    return lambda told: isinstance(told, Receipt) and (told.outcome, told.reason) == (Outcome.ACCEPTED, reason)
+
+
+def says(outcome: Outcome, reference: str | None = None) -> Check:
+    return lambda told: isinstance(told, Receipt) and (told.outcome, told.reference) == (outcome, reference)
+
+
+def failed(kind: type[Failure], reason: Reason) -> Check:
+    return lambda told: type(told) is kind and told.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "check"),
+    [
+        (200, b"", accepted()),
+        (200, b" \r\n", accepted()),
+        (202, b"", accepted()),
+        (204, b"", accepted()),
+        (200, APPLIED, says(Outcome.APPLIED, "CT-117")),
+        (201, APPLIED, says(Outcome.APPLIED, "CT-117")),
+        (202, APPLIED, says(Outcome.APPLIED, "CT-117")),
+        (200, b'{"outcome":"applied","more":{"of":"theirs"}}', says(Outcome.APPLIED)),
+        (200, APPLIED + b" " * ANSWER_LIMIT, accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b'{"outcome":"Applied"}', accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b'{"outcome":"applied","reference":"Mrs Jones, 3 High St"}', accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b'{"outcome":"applied","reference":7}', accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b'{"outcome":["applied"]}', accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b'{"outcome":"applied"', accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b"\xef\xbb\xbf" + APPLIED, accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b'{"outcome":"applied","reference":"\xff"}', accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b"[" * 4000, accepted(Reason.ANSWER_UNREADABLE)),
+        (200, b"<html>OK</html>", accepted(Reason.ANSWER_UNREADABLE)),
+        (
+            200,
+            b'{"outcome":"applied","deliveryId":"00000000-0000-4000-8000-000000000000"}',
+            accepted(Reason.ANSWER_UNREADABLE),
+        ),
+        (400, b"", failed(Rejected, Reason.INVALID_FOR_RECEIVER)),
+        (413, b"", failed(Rejected, Reason.INVALID_FOR_RECEIVER)),
+        (422, b"no", failed(Rejected, Reason.INVALID_FOR_RECEIVER)),
+        (422, b'{"outcome":"rejected_policy"}', says(Outcome.REJECTED_POLICY)),
+        (409, b"", failed(Unknown, Reason.CONFLICTS)),
+        (409, b'{"outcome":"superseded"}', says(Outcome.SUPERSEDED)),
+        (401, APPLIED, failed(Misconfigured, Reason.UNAUTHORISED)),
+        (403, b"", failed(Misconfigured, Reason.UNAUTHORISED)),
+        (404, b"", failed(Misconfigured, Reason.ENDPOINT_MISSING)),
+        (405, b"", failed(Misconfigured, Reason.ENDPOINT_MISSING)),
+        (410, b"", failed(Misconfigured, Reason.ENDPOINT_GONE)),
+        (301, b"", failed(Misconfigured, Reason.REDIRECTED)),
+        (304, b"", failed(Misconfigured, Reason.REDIRECTED)),
+        (415, b"", failed(Misconfigured, Reason.ADAPTER_FAULT)),
+        (207, APPLIED, failed(Misconfigured, Reason.ADAPTER_FAULT)),
+        (408, b"", failed(Unavailable, Reason.SERVER_ERROR)),
+        (425, b"", failed(Unavailable, Reason.SERVER_ERROR)),
+        (429, b"", failed(Unavailable, Reason.TOO_MANY_REQUESTS)),
+        (500, APPLIED, failed(Unavailable, Reason.SERVER_ERROR)),
+        (599, b"", failed(Unavailable, Reason.SERVER_ERROR)),
+        (999, b"", failed(Misconfigured, Reason.ADAPTER_FAULT)),
+    ],
+)
+async def test_the_table_of_answers(status: int, body: bytes, check: Check) -> None:
+    async with webhook_and_peer() as (adapter, peer):
+        peer.does(response(status, body))
+        told = await attempt(adapter, sample_delivery())
+        assert check(told), repr(told)
+
+
+@pytest.mark.parametrize(
+    ("settings", "secrets", "says_what"),
+    [
+        ({}, {"signing": SECRET}, "adapter setting endpoint"),
+        ({"endpoint": 7}, {"signing": SECRET}, "adapter setting endpoint"),
+        ({"endpoint": "ftp://host/x"}, {"signing": SECRET}, "adapter setting endpoint"),
+        ({"endpoint": "https://user:hunter2@host/x"}, {"signing": SECRET}, "adapter setting endpoint"),
+        ({"endpoint": "https://host/x#hunter2"}, {"signing": SECRET}, "adapter setting endpoint"),
+        ({"endpoint": "https://host/x", "hunter2": 1}, {"signing": SECRET}, "adapter setting hunter2"),
+        ({"endpoint": "https://host/x"}, {}, "secret signing: is missing"),
+        ({"endpoint": "https://host/x"}, {"signing": "aHVudGVyMg=="}, "secret signing: must be"),
+        ({"endpoint": "https://host/x"}, {"signing": "whsec_hunter2"}, "secret signing: must be"),
+        (
+            {"endpoint": "https://host/x"},
+            {"signing": SECRET, "signing-previous": "whsec_aHVudGVyMg=="},
+            "secret signing-previous: must be",
+        ),
+    ],
+)
+async def test_wrong_settings_are_named_without_their_value(
+    settings: dict[str, Any], secrets: dict[str, str], says_what: str
+) -> None:
+    http = GuardedClient(tls=tls_context(), deadline=DEADLINE)
+    wrong = AdapterContext(
+        organisation="swansea",
+        settings=settings,
+        secret=lambda name: secrets[name].encode(),
+        http=http,
+        clock=lambda: datetime.now(UTC),
+    )
+    with pytest.raises(ValueError, match=says_what) as raised:
+        Webhook(wrong)
+    assert "=hunter2" not in str(raised.value)
+    assert "whsec_h" not in str(raised.value)
+    await http.close()
+
+
+async def test_an_unknown_adapter_names_the_known_ones() -> None:
+    http = GuardedClient(tls=tls_context(), deadline=DEADLINE)
+    with pytest.raises(ValueError, match="must be one of webhook"):
+        adapter_for(
+            "pigeon",
+            AdapterContext(
+                organisation="swansea", settings={}, secret=lambda _: b"", http=http, clock=lambda: datetime.now(UTC)
+            ),
+        )
+    await http.close()
+
+
+def test_every_adapter_has_a_conformance_test() -> None:
+    import pathlib
+
+    here = pathlib.Path(__file__).parent
+    for name in ADAPTERS:
+        suite = here / f"test_{name.replace('-', '_')}.py"
+        assert "(AdapterConformance)" in suite.read_text(), f"{suite.name} must subclass the suite"
