@@ -18,12 +18,16 @@ def _postal_code(value: str) -> str:
     return " ".join(normalise(value).upper().split())
 
 
-PostalCode = Annotated[str, StringConstraints(min_length=1, max_length=16), AfterValidator(_postal_code)]
+PostalCode = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=16, pattern=r"^[A-Za-z0-9][A-Za-z0-9 -]*$"),
+    AfterValidator(_postal_code),
+]
 """A postcode as written, in capitals with single spaces. Whether it exists is verification's question."""
 
 
 class Address(Strict):
-    """One address. At least a UPRN, or a postcode and something that names the building."""
+    """One address. At least a UPRN, or something that names the building, the street or the place."""
 
     uprn: Uprn | None = None
     organisation_name: Line | None = None

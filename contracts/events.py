@@ -35,8 +35,13 @@ def _refuse_floats(value: Any) -> None:
 
 
 def timestamp(moment: datetime) -> str:
-    """Return RFC 3339 in UTC to the second: finer would let two recipients join their records by time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return RFC 3339 in UTC to the second: finer would let two recipients join their records by time.
+
+    Raises ValueError for a time without its zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def structured(delivery: Delivery) -> bytes:

@@ -1,0 +1,207 @@
+"""Examples for the published contracts: invented people and homes, on a move from Cardiff to Swansea.
+
+Built from the models, so that they cannot be wrong. No real person, and no home that exists, may enter.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from contracts.address import Address
+from contracts.agreement import Agreement, Share
+from contracts.changes.address import KIND, AddressChange, Dependant
+from contracts.delivery import Delivery
+from contracts.events import canonical, structured
+from contracts.organisation import Organisation
+from contracts.person import IdentityLevel, NamePart, Person, PersonName
+from contracts.problems import TYPE_PREFIX, FieldProblem, Problem
+from contracts.receipts import Answer, FailureKind, Receipt, ReceiptKind
+from contracts.statuses import Outcome, Reason
+from contracts.text import Bilingual, Strict
+
+
+def _name(*given: str, family: str) -> PersonName:
+    parts = [NamePart(type="GivenName", value=name) for name in given]
+    return PersonName(name_parts=(*parts, NamePart(type="FamilyName", value=family)))
+
+
+PERSON: Final = Person(
+    name=_name("Siân", "Heledd", family="Gŵyr-Llŷn"),
+    birth_date=date(1987, 5, 14),
+    identity_level=IdentityLevel.P2,
+    preferred_language="cy",
+)
+
+MOVE: Final = AddressChange(
+    previous_address=Address(
+        uprn=100100999001,
+        building_number="14",
+        street_name="Heol y Dderwen Ddychmygol",
+        dependent_address_locality="Treganna",
+        address_locality="Caerdydd",
+        postal_code="CF11 0ZZ",
+    ),
+    new_address=Address(
+        uprn=100100999002,
+        building_name="Tŷ'r Ŵylan",
+        building_number="2",
+        street_name="Ffordd y Môr Dychmygol",
+        address_locality="Abertawe",
+        postal_code="SA1 0ZZ",
+    ),
+    effective_date=date(2026, 3, 1),
+    household=(Dependant(name=_name("Llŷr", family="Gŵyr-Llŷn"), birth_date=date(2015, 8, 2)),),
+    tenure="private-tenant",
+)
+
+AGREEMENT: Final = Agreement(
+    id="cardiff-council-tax",
+    version=1,
+    organisation="cardiff",
+    title=Bilingual(cy="Treth gyngor: symud tŷ", en="Council tax: moving home"),
+    purpose=Bilingual(cy="Cau neu agor cyfrif treth gyngor", en="To close or open a council tax account"),
+    lawful_basis="UK GDPR Article 6(1)(e), public task",
+    legal_gateway="An example, not legal advice",
+    change_type="address",
+    area=(6815,),
+    shares=(
+        Share(
+            where="old",
+            role="leaving",
+            paths=("/person/name", "/person/birthDate", "/change/previousAddress", "/change/effectiveDate"),
+            because=Bilingual(cy="Rydych yn gadael ardal y cyngor", en="You are leaving the council's area"),
+        ),
+        Share(
+            where="new",
+            role="arriving",
+            paths=("/person", "/change"),
+            because=Bilingual(cy="Rydych yn symud i ardal y cyngor", en="You are moving into the council's area"),
+        ),
+    ),
+    retention_days=365,
+    valid_from=date(2026, 1, 1),
+    review_by=date(2027, 1, 1),
+)
+
+ORGANISATION: Final = Organisation(
+    id="cardiff",
+    name=Bilingual(cy="Cyngor Caerdydd", en="Cardiff Council"),
+    sector="council",
+    codes={"gss": "W06000015", "local-custodian-code": "6815"},
+    adapter="webhook",
+    adapter_settings={"endpoint": "https://tell-us-once.cardiff.example/deliveries"},
+)
+
+_DELIVERED: Final = UUID("0f5bb1f2-62d0-4d5c-9a3c-4a2f3c9d7e10")
+_WHEN: Final = datetime(2026, 2, 20, 9, 30, tzinfo=UTC)
+
+RECEIPTS: Final = {
+    "applied": Receipt(
+        id=UUID("5d0a3f0e-9f7c-4c0e-8a53-0c8c1d1e2f01"),
+        delivery_id=_DELIVERED,
+        epoch=0,
+        attempt=2,
+        kind=ReceiptKind.ANSWERED,
+        outcome=Outcome.APPLIED,
+        reference="CT-2026/00117",
+        at=_WHEN,
+    ),
+    "deferred": Receipt(
+        id=UUID("5d0a3f0e-9f7c-4c0e-8a53-0c8c1d1e2f02"),
+        delivery_id=_DELIVERED,
+        epoch=0,
+        attempt=1,
+        kind=ReceiptKind.DEFERRED,
+        failure=FailureKind.UNAVAILABLE,
+        reason=Reason.TOO_MANY_REQUESTS,
+        not_before=datetime(2026, 2, 20, 9, 35, tzinfo=UTC),
+        at=_WHEN,
+    ),
+}
+
+ANSWER: Final = Answer(
+    id=UUID("5d0a3f0e-9f7c-4c0e-8a53-0c8c1d1e2f03"),
+    delivery_id=_DELIVERED,
+    outcome=Outcome.MUST_REVIEW,
+    reference="CRM-88213",
+    at=_WHEN,
+)
+
+PROBLEM: Final = Problem(
+    type=f"{TYPE_PREFIX}invalid",
+    title="The request is not valid",
+    status=422,
+    errors=(FieldProblem(pointer="/change/effectiveDate", code="date_parsing", detail="must be a date"),),
+)
+
+
+def _wire(model: Strict) -> dict[str, Any]:
+    written: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
+    return written
+
+
+def _told(role: str, person: Iterable[str], change: Iterable[str]) -> dict[str, Any]:
+    """Return the data of one delivery, minimised to these members."""
+    whole_person, whole_change = _wire(PERSON), _wire(MOVE)
+    return {
+        "person": {name: whole_person[name] for name in person},
+        "change": {name: whole_change[name] for name in change},
+        "roles": [role],
+    }
+
+
+TOLD: Final = {
+    "cardiff": _told("leaving", ("name", "birthDate"), ("previousAddress", "effectiveDate")),
+    "swansea": _told("arriving", _wire(PERSON), _wire(MOVE)),
+}
+"""The data two councils receive of the same move: each what its agreement permits."""
+
+
+def _event(organisation: str, delivery_id: UUID, subject: str, origin: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(
+        structured(
+            Delivery(
+                id=delivery_id,
+                organisation=organisation,
+                epoch=0,
+                attempt=1,
+                sequence=1,
+                type=KIND.event_type,
+                source="urn:wales:unwaith",
+                subject=subject,
+                time=_WHEN,
+                dataschema=KIND.dataschema,
+                traceparent=f"00-{subject}-{origin}-01",
+                origin=origin,
+                data=canonical(TOLD[organisation]),
+            )
+        )
+    )
+    return event
+
+
+def examples() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return each example by its file's name: the name of its schema, and the document."""
+    return {
+        "address-changed.leaving": (
+            "event.v1",
+            _event("cardiff", _DELIVERED, "7d9f0c6a1b2e4f807d9f0c6a1b2e4f80", "3b1f8c52d0a94e17"),
+        ),
+        "address-changed.arriving": (
+            "event.v1",
+            _event(
+                "swansea",
+                UUID("b1c7e5d4-0a3e-4f6b-8d2c-91f0a7c3e522"),
+                "c41e2a9b77d04c1f8e0b5a6d3f29e810",
+                "90ac4d7be5f21368",
+            ),
+        ),
+        "receipt.applied": ("receipt.v1", _wire(RECEIPTS["applied"])),
+        "receipt.deferred": ("receipt.v1", _wire(RECEIPTS["deferred"])),
+        "answer": ("answer.v1", _wire(ANSWER)),
+        "agreement": ("agreement.v1", _wire(AGREEMENT)),
+        "organisation": ("organisation.v1", _wire(ORGANISATION)),
+        "problem": ("problem.v1", _wire(PROBLEM)),
+    }
