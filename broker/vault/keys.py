@@ -110,6 +110,20 @@ class Vault:
             self._secrets[name] = sealing.open_sealed(self._generations[found[0]], found[1], _secret(name))
         return self._secrets[name]
 
+    async def find(self, name: str) -> bytes | None:
+        """Return what an organisation entrusted to us under `name`, or None. Read anew each time: it may be replaced.
+
+        Raises StoreUnavailable.
+        """
+        found = await keys.secret(self._database, name)
+        return found and sealing.open_sealed(self._generations[found[0]], found[1], _secret(name))
+
+    async def entrust(self, name: str, value: bytes) -> None:
+        """Keep a secret of an organisation's, in place of an earlier one. Raises StoreUnavailable."""
+        if await self.find(name) != value:
+            wrapped = sealing.seal(self._generations[self._current], value, _secret(name))
+            await keys.put_secret(self._database, name, self._current, wrapped)
+
     async def person(self, issuer: str, subject: str) -> PersonKey:
         """Return the person behind an account, new ones with a data key that is committed before it is used.
 

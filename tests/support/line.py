@@ -187,11 +187,14 @@ class Line:
             self.eventlog,
             gate,
             self.directory,
-            lambda settings: Scripted(self.systems, settings.id),
+            self.adapter,
             PoolSettings(drain_seconds=1.0),
             new_metrics(),
             now,
         )
+
+    async def adapter(self, settings: Organisation) -> Scripted:
+        return Scripted(self.systems, settings.id)
 
     def tracker(self) -> Tracker:
         return Tracker(
