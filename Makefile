@@ -1,12 +1,15 @@
 # Everything is run from here. Needs GNU make and Python 3.11 or newer with its venv module; no root, no Docker.
 #
 #   make run                  the whole exchange on this machine
+#   make tell PERSON=llyr     one person's move, told there
 #   make demo                 one change on its way, unattended; LOG=kafka puts it on a real Kafka
 #   make check                what a change must pass
 
 PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3)
 LOG ?= postgres
+PORT ?= 8000
+PERSON ?= sian
 TESTS ?=
 UPGRADE ?=
 
@@ -16,13 +19,16 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test check format lock clean
+.PHONY: help run tell demo test check format lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: $(VENV)/.run ## run the whole exchange here, with its sandbox; Ctrl-C ends it
-	@$(BIN)/python -m broker.cli run
+run: $(VENV)/.run ## run the whole exchange here, with its sandbox; Ctrl-C ends it (PORT=8000)
+	@exec $(BIN)/python -m broker.cli run --port $(PORT)
+
+tell: $(VENV)/.run ## tell one move at the exchange that make run serves (PERSON=sian)
+	@$(BIN)/python -m broker.cli tell $(PERSON) --port $(PORT)
 
 demo: $(VENV)/.run ## tell one change and watch it arrive (LOG=kafka: on a real Kafka)
 	@$(BIN)/python -m broker.cli demo --log $(LOG)

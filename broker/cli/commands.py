@@ -46,6 +46,18 @@ def demo(
     _finish(lambda stop: show(log, person, stop=stop))
 
 
+@app.command()
+def tell(
+    person: Annotated[str, typer.Argument(help="Which sample person moves.")] = "sian",
+    data: Data = Path(".data"),
+    port: Annotated[int, typer.Option(min=1, max=65_000, help="Where `unwaith run` serves the API.")] = 8000,
+) -> None:
+    """Tell one move at the exchange that `unwaith run` serves, and watch it arrive there."""
+    from broker.cli.demo import tell as tell_it
+
+    _finish(lambda stop: tell_it(data, port, person, stop=stop))
+
+
 def _worker(role: Literal["api", "relay", "deliver", "track"]) -> None:
     from broker.cli.workers import run_role
 

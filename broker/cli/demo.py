@@ -19,9 +19,10 @@ from rich.panel import Panel
 from rich.table import Table
 
 from broker.cli.citizen import Citizen, DidNotHappen
-from broker.main.embedded import DEMO_CLIENT, REDIRECT, Sandbox, sandbox
+from broker.main.embedded import DEMO_CLIENT, REDIRECT, Addresses, Sandbox, consecutive, sandbox
 from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.people import sample_people
+from broker.sandbox.state import SandboxState
 from broker.telemetry.logs import configure_logs
 from contracts.requests import ChangeView, DeliveryView, Preview
 from contracts.statuses import ENDED, Status
@@ -61,7 +62,10 @@ async def _log(kind: str, folder: Path, console: Console) -> AsyncIterator[dict[
     kafka = _kafka()
     with console.status("Starting Apache Kafka"):
         broker = kafka.Broker(folder / "kafka")
-        await asyncio.to_thread(broker.start)
+        try:
+            await asyncio.to_thread(broker.start)
+        except (kafka.PartMissing, kafka.BrokerFailed) as missing:
+            raise DidNotHappen(str(missing)) from None
     try:
         console.print(f"Apache Kafka runs at {broker.bootstrap}.")
         yield {
@@ -83,20 +87,43 @@ def _kafka() -> ModuleType:
 
 
 async def _show(running: Sandbox, person: str, console: Console, stop: asyncio.Event) -> None:
+    await _answer_later(running)
+    await tell_one_move(running.addresses, running.state, person, console, stop)
+
+
+async def tell(data: Path, port: int, person: str, *, stop: asyncio.Event) -> int:
+    """Tell one move at the exchange that `unwaith run` serves; 0 only if every organisation applied it."""
+    console = Console()
+    if not (data / "sandbox").is_dir():
+        Console(stderr=True).print(f"There is no sandbox in {data}. Start one: make run")
+        return 2
+    try:
+        await tell_one_move(consecutive(port), SandboxState.open(data / "sandbox"), person, console, stop)
+    except httpx.ConnectError:
+        Console(stderr=True).print(f"Nothing answers at port {port}. Start it first: make run")
+        return 2
+    except (DidNotHappen, httpx.HTTPError) as not_so:
+        Console(stderr=True).print(f"[red]It did not end as it should:[/] {not_so}")
+        return 1
+    return 0
+
+
+async def tell_one_move(
+    addresses: Addresses, state: SandboxState, person: str, console: Console, stop: asyncio.Event
+) -> None:
+    """Sign in, preview, tell, and watch until every organisation has applied it. Raises DidNotHappen."""
     chosen = next((item for item in sample_people() if item.key == person), None)
     if chosen is None:
         raise DidNotHappen(f"there is no sample person {person}: " + ", ".join(p.key for p in sample_people()))
     homes = sample_addresses()
     old = next(home.postal_code for home in homes if home.uprn == chosen.uprn)
-    new = next(home.postal_code for home in homes if home.custodian_code == SWANSEA)
-    await _answer_later(running)
-    addresses = running.addresses
+    new = next(home.postal_code for home in homes if home.custodian_code == SWANSEA and home.postal_code != old)
     async with Citizen(
         issuer=addresses.issuer,
         api=addresses.public_url,
         audience=addresses.audience,
         client_id=DEMO_CLIENT,
-        key=running.state.client_key(DEMO_CLIENT),
+        key=state.client_key(DEMO_CLIENT),
         redirect_uri=REDIRECT.replace("127.0.0.1", "127.0.0.1:49152"),
     ) as citizen:
         await citizen.sign_in(person)
@@ -128,9 +155,12 @@ async def _watch(follow: Callable[[], Any], console: Console, stop: asyncio.Even
             await asyncio.sleep(0.05)
             view = await follow()
             live.update(_timeline(view))
+    console.print()
     if any(delivery.status is not Status.APPLIED for delivery in view.deliveries):
         raise DidNotHappen("not every organisation applied it: " + _standing(view))
     for delivery in view.deliveries:
+        if delivery.timeline[-1].status is Status.APPLIED and Status.RECEIVED not in _times(delivery):
+            continue  # it said so at once
         missing = [step.value for step in STEPS if step not in _times(delivery)]
         if missing:
             raise DidNotHappen(f"{delivery.organisation} was never seen {', '.join(missing)}")
@@ -169,4 +199,4 @@ def _times(delivery: DeliveryView) -> dict[Status, datetime]:
 
 
 def _clock(at: datetime | None) -> str:
-    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}" if at else "…"
+    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}" if at else "–"

@@ -33,16 +33,19 @@ def panel(running: Sandbox, data: Path) -> Panel:
     """Return what a newcomer needs to know next."""
     addresses = running.addresses
     table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]API[/]", addresses.public_url, "its description: /openapi.json")
-    table.add_row("[bold]Sign-in[/]", addresses.issuer, "a development provider, shaped like GOV.UK One Login")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("API", f"{addresses.public_url}/openapi.json")
+    table.add_row("Sign-in", f"{addresses.issuer}  (a development provider, shaped like GOV.UK One Login)")
     for organisation in running.rooms.directory.organisations().values():
         if organisation.id in addresses.organisations:
             where = f"http://localhost:{addresses.organisations[organisation.id]}/"
-            table.add_row(f"[bold]{organisation.name.en}[/]", where, f"its inbox ({organisation.name.cy})")
-    table.add_row("[bold]Metrics[/]", f"http://localhost:{addresses.metrics}/metrics", "and /readyz")
+            table.add_row(organisation.name.en, f"{where}  (its inbox; {organisation.name.cy})")
+    table.add_row("Metrics", f"http://localhost:{addresses.metrics}/metrics")
     table.add_row()
-    people = ", ".join(f"{person.name} ({person.key})" for person in sample_people()[:4])
-    table.add_row("[bold]People[/]", people, "all invented")
-    table.add_row("[bold]Kept in[/]", str(data), "delete it to start afresh")
-    table.add_row("[bold]Next[/]", "make demo", "tells one move and shows it arrive")
+    table.add_row(
+        "People", ", ".join(f"{person.name} ({person.key})" for person in sample_people()[:5]) + "; all invented"
+    )
+    table.add_row("Kept in", f"{data}  (delete it to start afresh)")
+    table.add_row("Next", "make tell PERSON=llyr, in another terminal: a move, told once; then look into the inboxes")
     return Panel(table, title="Unwaith is running", subtitle="Ctrl-C ends everything it started", expand=False)

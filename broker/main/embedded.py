@@ -65,24 +65,27 @@ class Sandbox:
     rooms: Rooms
 
 
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    listeners: dict[str, Listener]
+NAMES: Final = ("api", PROVIDER, *ORGANISATION_IDS, "metrics")
+"""Everything that listens, in the order of its ports."""
 
-    @classmethod
-    def taken(cls, first: int | None) -> "_Ports":
-        """Take every port now: `first` and those after it, or free ones. Raises PortBusy."""
-        names = ["api", PROVIDER, *ORGANISATION_IDS, "metrics"]
-        listeners = {
-            name: Listener(None, HOST, 0 if first is None else first + step, name) for step, name in enumerate(names)
-        }
-        for listener in listeners.values():
-            listener.bind()
-        return cls(listeners)
 
-    def addresses(self) -> Addresses:
-        port = {name: listener.port for name, listener in self.listeners.items()}
-        return Addresses(port["api"], port[PROVIDER], {name: port[name] for name in ORGANISATION_IDS}, port["metrics"])
+def consecutive(first: int) -> Addresses:
+    """Return where everything listens when the ports follow each other from `first`."""
+    return _addresses({name: first + step for step, name in enumerate(NAMES)})
+
+
+def _addresses(port: Mapping[str, int]) -> Addresses:
+    return Addresses(port["api"], port[PROVIDER], {name: port[name] for name in ORGANISATION_IDS}, port["metrics"])
+
+
+def _taken(first: int | None) -> dict[str, Listener]:
+    """Take every port now: `first` and those after it, or free ones. Raises PortBusy."""
+    listeners = {
+        name: Listener(None, HOST, 0 if first is None else first + step, name) for step, name in enumerate(NAMES)
+    }
+    for listener in listeners.values():
+        listener.bind()
+    return listeners
 
 
 def sandbox_settings(data: Path, addresses: Addresses, defaults: Mapping[str, object]) -> Settings:
@@ -114,8 +117,8 @@ async def sandbox(
 
     Raises PortBusy, PostgresDidNotStart and SettingsRefused before anything is served.
     """
-    ports = _Ports.taken(first_port)
-    addresses = ports.addresses()
+    listeners = _taken(first_port)
+    addresses = _addresses({name: listener.port for name, listener in listeners.items()})
     data.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  nothing else runs yet
     settings = sandbox_settings(data, addresses, defaults)
     postgres = EmbeddedPostgres(settings.embedded or data / "postgres")
@@ -143,12 +146,12 @@ async def sandbox(
             )
             beside = []
             for name, app in apps:
-                listener = ports.listeners[name]
+                listener = listeners[name]
                 listener.app, listener.lifespan = app, True
                 beside.append(listener)
-            running = asyncio.create_task(work(rooms, ROLES, stop, doors=ports.listeners, beside=beside))
+            running = asyncio.create_task(work(rooms, ROLES, stop, doors=listeners, beside=beside))
             try:
-                await _until_started([*ports.listeners.values()], running)
+                await _until_started(list(listeners.values()), running)
                 yield Sandbox(addresses, state, rooms)
             finally:
                 stop.set()

@@ -67,18 +67,18 @@ async def work(
 
 
 async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -> None:
-    organisations = rooms.directory.organisations
+    organisations, tuning = rooms.directory.organisations, rooms.settings.tuning
     match role:
         case "api":
             await _api(rooms, stop, door)
         case "relay":
-            await Relay(rooms.database, rooms.eventlog, organisations, RelaySettings(), rooms.metrics, utc_now).run(
-                stop
-            )
+            relaying = RelaySettings(credit=tuning.relay_credit, lease=timedelta(seconds=tuning.relay_lease_seconds))
+            await Relay(rooms.database, rooms.eventlog, organisations, relaying, rooms.metrics, utc_now).run(stop)
         case "deliver":
             gate = StoreGate(rooms.database, rooms.vault, utc_now)
             source = _adapters(rooms, tls_context())
-            await Pool(rooms.eventlog, gate, rooms.directory, source, PoolSettings(), rooms.metrics, utc_now).run(stop)
+            pooling = PoolSettings(drain_seconds=tuning.drain_seconds)
+            await Pool(rooms.eventlog, gate, rooms.directory, source, pooling, rooms.metrics, utc_now).run(stop)
         case "track":
             await Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now).run(
                 stop

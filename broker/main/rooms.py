@@ -100,5 +100,6 @@ def open_log(settings: Settings, database: Database) -> EventLog:
             client_key=kafka.key_file,
             replication_factor=kafka.replication_factor,
             min_insync=max(1, kafka.replication_factor - 1),
-        )
+        ),
+        session_seconds=kafka.session_seconds,
     )

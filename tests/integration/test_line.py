@@ -18,7 +18,9 @@ from broker.eventlog.kafka import KafkaLog
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import KeyReused, NobodyToTell, NotAcceptable, PreviewChanged
 from broker.sealing import CannotOpen
-from broker.store import Database, changes, register
+from broker.store import Database, StoreUnavailable, changes, register
+from broker.store.embedded import EmbeddedPostgres
+from broker.store.migrate import migrate
 from broker.vault import RootKeyFile, StoreGate, Vault
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.grants import Grant, Withheld
@@ -422,3 +424,27 @@ async def test_a_receipt_for_what_is_not_known_changes_nothing(line: Line) -> No
     line.start()
     accepted = await line.tell(somebody(), a_move())
     await line.until(accepted, applied(line))
+
+
+async def test_postgresql_is_down_for_a_while(tmp_path: Path, root: RootKeyFile) -> None:
+    """Nobody is told yes meanwhile; afterwards everything goes on, with the same objects and without a restart."""
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    server.start()
+    try:
+        await migrate(server.dsn)
+        database = await Database.open(server.dsn)
+        async with a_line(database, PostgresLog(database), root) as line:
+            line.start()
+            before = await line.tell(somebody(), a_move(1))
+            await line.until(before, applied(line))
+            server.kill()
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable):
+                    await line.tell(somebody(), a_move(2), key="asked while it was down")
+            server.start()
+            after = await line.tell(somebody(), a_move(2), key="asked while it was down")
+            await line.until(after, applied(line))
+            assert len({item.id for item in line.systems.arrived}) == 6
+        await database.close()
+    finally:
+        server.stop()
