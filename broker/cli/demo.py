@@ -64,7 +64,7 @@ async def _log(kind: str, folder: Path, console: Console) -> AsyncIterator[dict[
         broker = kafka.Broker(folder / "kafka")
         try:
             await asyncio.to_thread(broker.start)
-        except (kafka.PartMissing, kafka.BrokerFailed) as missing:
+        except (kafka.jars.PartMissing, kafka.BrokerFailed) as missing:
             raise DidNotHappen(str(missing)) from None
     try:
         console.print(f"Apache Kafka runs at {broker.bootstrap}.")
@@ -199,4 +199,4 @@ def _times(delivery: DeliveryView) -> dict[Status, datetime]:
 
 
 def _clock(at: datetime | None) -> str:
-    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}" if at else "–"
+    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}" if at else "-"
