@@ -1,11 +1,11 @@
 """Addresses in the `data-vocab` names of GOV.UK One Login, with UPRN as BS 7666 has it."""
 
-from datetime import date
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from contracts.text import Line, Strict, normalise
+from contracts.times import Day
 
 Uprn = Annotated[int, Field(ge=1, le=999_999_999_999)]
 """Unique Property Reference Number (BS 7666): 1 to 12 digits."""
@@ -43,8 +43,8 @@ class Address(Strict):
     address_locality: Line | None = None
     postal_code: PostalCode | None = None
     address_country: Country = "GB"
-    valid_from: date | None = None
-    valid_until: date | None = None
+    valid_from: Day | None = None
+    valid_until: Day | None = None
 
     @model_validator(mode="after")
     def _can_be_found(self) -> Self:

@@ -18,6 +18,7 @@ from contracts.organisation import Organisation
 from contracts.person import IdentityLevel, NamePart, Person, PersonName
 from contracts.problems import TYPE_PREFIX, FieldProblem, Problem
 from contracts.receipts import Answer, FailureKind, Receipt, ReceiptKind
+from contracts.registration import RegisteredClient, Registration
 from contracts.statuses import Outcome, Reason
 from contracts.text import Bilingual, Strict
 
@@ -92,6 +93,30 @@ ORGANISATION: Final = Organisation(
     codes={"gss": "W06000015", "local-custodian-code": "6815"},
     adapter="webhook",
     adapter_settings={"endpoint": "https://tell-us-once.cardiff.example/deliveries"},
+)
+
+REGISTRATION: Final = Registration(
+    organisations=(ORGANISATION,),
+    agreements=(AGREEMENT,),
+    clients=(
+        RegisteredClient(
+            client_id="cardiff-events",
+            organisation="cardiff",
+            jwks={
+                "keys": [
+                    {  # the example key of RFC 7517, appendix A.1
+                        "kty": "EC",
+                        "crv": "P-256",
+                        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+                        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+                        "use": "sig",
+                        "kid": "1",
+                    }
+                ]
+            },
+            scopes=("receipts:write", "deliveries:read"),
+        ),
+    ),
 )
 
 _DELIVERED: Final = UUID("0f5bb1f2-62d0-4d5c-9a3c-4a2f3c9d7e10")
@@ -203,5 +228,6 @@ def examples() -> dict[str, tuple[str, dict[str, Any]]]:
         "answer": ("answer.v1", _wire(ANSWER)),
         "agreement": ("agreement.v1", _wire(AGREEMENT)),
         "organisation": ("organisation.v1", _wire(ORGANISATION)),
+        "registration": ("registration.v1", _wire(REGISTRATION)),
         "problem": ("problem.v1", _wire(PROBLEM)),
     }

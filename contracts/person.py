@@ -1,12 +1,12 @@
 """The person block: without it no organisation can match a change to its own record."""
 
-from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from contracts.text import Name, Strict
+from contracts.times import Day
 
 
 class IdentityLevel(StrEnum):
@@ -26,8 +26,8 @@ class NamePart(Strict):
 
     type: Literal["GivenName", "FamilyName"]
     value: Name
-    valid_from: date | None = None
-    valid_until: date | None = None
+    valid_from: Day | None = None
+    valid_until: Day | None = None
 
 
 class PersonName(Strict):
@@ -49,7 +49,7 @@ class Person(Strict):
     """Who the change is about, as the identity provider verified it."""
 
     name: PersonName
-    birth_date: date
+    birth_date: Day
     identity_level: IdentityLevel
     preferred_language: Literal["cy", "en"] | None = None
     identifiers: Annotated[tuple[Identifier, ...], Field(max_length=5)] = ()

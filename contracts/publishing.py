@@ -18,6 +18,7 @@ from contracts.organisation import Organisation
 from contracts.person import Person
 from contracts.problems import Problem
 from contracts.receipts import Answer, Quarantined, Receipt
+from contracts.registration import Registration
 from contracts.text import Strict
 
 PUBLISHED: Final = Path(__file__).parent / "published"
@@ -31,6 +32,7 @@ DOCUMENTS: Final[dict[str, type[Strict]]] = {
     "problem.v1": Problem,
     "quarantined.v1": Quarantined,
     "receipt.v1": Receipt,
+    "registration.v1": Registration,
 }
 """Documents that are published as their models are."""
 

@@ -5,10 +5,11 @@ from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from contracts.statuses import Outcome, Reason
 from contracts.text import Line, Strict
+from contracts.times import Moment
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9#:/._-]{0,63}$")]
 """The organisation's own reference for what it did: a case number, a file and row. Never free text."""
@@ -46,9 +47,9 @@ class Receipt(Strict):
     failure: FailureKind | None = None
     reason: Reason | None = None
     reference: Reference | None = None
-    not_before: AwareDatetime | None = None
+    not_before: Moment | None = None
     """A floor for the next try, as the organisation asked (`Retry-After`)."""
-    at: AwareDatetime
+    at: Moment
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
@@ -73,7 +74,7 @@ class Quarantined(Strict):
     partition: Annotated[int, Field(ge=0)]
     offset: Annotated[int, Field(ge=0)]
     reason: Reason
-    at: AwareDatetime
+    at: Moment
 
 
 class Answer(Strict):
@@ -84,7 +85,7 @@ class Answer(Strict):
     delivery_id: UUID
     outcome: Outcome
     reference: Reference | None = None
-    at: AwareDatetime | None = None
+    at: Moment | None = None
     """When it happened at the organisation; the time of arrival where absent."""
 
     def receipt(self, *, epoch: int, attempt: int, now: datetime) -> Receipt:

@@ -9,20 +9,38 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
-_FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Controls, lone surrogates, private use, unassigned, line and paragraph separators (Unicode 15, section 4.5)."""
+_FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Controls, format characters (bidirectional and zero-width among them), lone surrogates, private use, unassigned, line
+and paragraph separators (Unicode 15, section 4.5). A name that shows as another is how a clerk is fooled."""
 
-_FORBIDDEN_CHARACTERS: Final = frozenset(
-    "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+_INVISIBLE: Final = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),  # joiners, fillers, a blank pattern
+            *range(0x180B, 0x1810),  # variation selectors, here and below
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
 )
-"""Bidirectional controls and zero-width characters: a name that shows as another is how a clerk is fooled."""
+"""Characters that show nothing, or only how another is drawn, whatever their category (`Default_Ignorable_Code_Point`
+of Unicode 15, and the empty Braille pattern): two texts that look the same must be the same."""
+
+_LOOK_ALIKE: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU", "FULLWIDTH", "MATHEMATICAL"})  # fmt: skip
+"""First words of the Unicode names of letters that can stand for one another to the eye. One word uses one of these:
+a whole name in another alphabet is somebody's name, a single such letter in a Latin one deceives (UTS 39, section 5)."""
+
+
+_LAST_LATIN: Final = "\u036f"
+"""Up to here there is no other alphabet, which spares nearly every Welsh line the look at its letters."""
 
 
 def normalise(value: str) -> str:
     """Return `value` in NFC.
 
-    Raises ValueError for control, bidirectional, zero-width, private-use or unassigned characters and for
-    white space at either end. The message never repeats the value.
+    Raises ValueError for control, bidirectional, zero-width, private-use or unassigned characters, for a word that
+    mixes alphabets that look alike, and for white space at either end. The message never repeats the value.
     """
     if value.isascii():  # the common case, three times faster than looking up categories
         if not value.isprintable():
@@ -31,17 +49,24 @@ def normalise(value: str) -> str:
     else:
         text = unicodedata.normalize("NFC", value)
         for character in text:
-            if character in _FORBIDDEN_CHARACTERS or unicodedata.category(character) in _FORBIDDEN_CATEGORIES:
+            if character in _INVISIBLE or unicodedata.category(character) in _FORBIDDEN_CATEGORIES:
                 raise ValueError("contains a character that is not allowed")
+        if max(text) > _LAST_LATIN and any(len(_alphabets(word)) > 1 for word in text.split()):
+            raise ValueError("mixes alphabets in one word")
     if text != text.strip():
         raise ValueError("begins or ends with white space")
     return text
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(normalise)]
-"""One line of text, 1 to 255 characters, NFC."""
+def _alphabets(word: str) -> set[str]:
+    """Return which of the alphabets that look alike the letters of a word belong to."""
+    return {unicodedata.name(letter, "").partition(" ")[0] for letter in word if letter.isalpha()} & _LOOK_ALIKE
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(normalise)]
+
+Line = Annotated[str, AfterValidator(normalise), StringConstraints(min_length=1, max_length=255)]
+"""One line of text, 1 to 255 characters, NFC: counted after composing, so that both forms of a text fit or neither."""
+
+Name = Annotated[str, AfterValidator(normalise), StringConstraints(min_length=1, max_length=300)]
 """Part of a person's name, 1 to 300 characters, NFC."""
 
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[-_.][a-z0-9]+)*$", max_length=64)]

@@ -105,6 +105,22 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
+def register(file: Annotated[Path, typer.Argument(help="A registration: see docs/running.md.")]) -> None:
+    """Import organisations, their agreements and their software's public keys from a file."""
+    from broker.cli.registering import register_file
+
+    _finish(lambda _stop: register_file(file))
+
+
+@app.command()
+def secret(organisation: str, name: Annotated[str, typer.Argument()] = "signing") -> None:
+    """Keep an organisation's signing secret, read from standard input. Nobody can read it back."""
+    from broker.cli.registering import entrust_secret
+
+    _finish(lambda _stop: entrust_secret(organisation, name))
+
+
+@app.command()
 def pause(organisation: str, reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator") -> None:
     """Send nothing to an organisation until it is resumed. What is owed to it waits, in order."""
     from broker.cli.workers import set_paused

@@ -10,12 +10,14 @@ from broker.main.rooms import open_log
 from broker.settings import load
 from broker.store import Database, StoreUnavailable, changes
 from broker.store.migrate import pending
+from broker.telemetry.logs import configure_logs
 from contracts.statuses import Status
 
 
 async def examine(*, as_json: bool) -> int:
     """Print what was found; return 1 if anything is wrong. Raises SettingsRefused."""
     settings = load()
+    configure_logs(level="CRITICAL" if as_json else "ERROR", style="console")
     database = await Database.open(dsn_of(settings), size=2)
     log = open_log(settings, database)
     wrong: list[str] = []
@@ -44,11 +46,12 @@ def _show(books: "changes.Books | None", wrong: list[str]) -> None:
     console = Console()
     if books is not None:
         table = Table(title="Accepted deliveries by where they stand")
-        table.add_column("organisation")
-        for status in Status:
-            table.add_column(status.value, justify="right")
+        for heading in ("organisation", "status", "deliveries"):
+            table.add_column(heading, justify="right" if heading == "deliveries" else "left")
         for organisation, counts in books.by_status.items():
-            table.add_row(organisation, *(str(counts.get(status.value, 0)) for status in Status))
+            for status in Status:
+                if status.value in counts:
+                    table.add_row(organisation, status.value, str(counts[status.value]))
         console.print(table)
     for line in wrong:
         console.print(f"[red]wrong[/] {line}")

@@ -9,6 +9,7 @@ from contracts.address import Address
 from contracts.changes.kind import ChangeKind
 from contracts.person import IdentityLevel, PersonName
 from contracts.text import Strict
+from contracts.times import Day
 
 ADULT: int = 18
 """Age in years from which a person tells their own move; another's move never discloses it."""
@@ -18,7 +19,7 @@ class Dependant(Strict):
     """A child who moved with the person. Adults are never named here: each confirms for themselves."""
 
     name: PersonName
-    birth_date: date
+    birth_date: Day
 
 
 class AddressChange(Strict):
@@ -26,7 +27,7 @@ class AddressChange(Strict):
 
     previous_address: Address
     new_address: Address
-    effective_date: date
+    effective_date: Day
     """The first day at the new address (ISO 8601)."""
     move_kind: Literal["permanent", "temporary"] = "permanent"
     household: Annotated[tuple[Dependant, ...], Field(max_length=12)] = ()

@@ -1,0 +1,104 @@
+"""Bringing organisations, agreements and keys into the register, from files and from standard input."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from joserfc.jwk import KeySet, KeySetSerialization
+from pydantic import ValidationError
+from rich.console import Console
+
+from broker.cli.workers import dsn_of, store
+from broker.main.roles import SIGNING_SECRETS, secret_name
+from broker.settings import SettingsRefused, load
+from broker.store import Database, StoreUnavailable, register
+from broker.telemetry.logs import configure_logs
+from broker.vault import RootKeyFile, Vault
+from contracts.registration import Registration
+
+LONGEST_SECRET: Final = 256
+
+
+async def register_file(file: Path) -> int:
+    """Import a registration; all its objects are checked before the first is stored. 1, with reasons, if not so."""
+    configure_logs(level="ERROR", style="console")
+    errors = Console(stderr=True)
+    try:
+        read = read_registration(file.read_bytes())  # noqa: ASYNC240  nothing else runs
+    except ValidationError as wrong:
+        for item in wrong.errors(include_url=False, include_input=False):
+            errors.print(f"{'/'.join(map(str, item['loc']))}: {item['msg']}")
+        return 1
+    except (OSError, ValueError) as wrong:
+        errors.print(str(wrong))
+        return 1
+    try:
+        async with store() as database:
+            registered = {item.id for item in read.organisations} | set(
+                (await register.configuration(database)).organisations
+            )
+            if strangers := {item.organisation for item in (*read.agreements, *read.clients)} - registered:
+                errors.print(f"Not registered: {', '.join(sorted(strangers))}. Nothing was stored.")
+                return 1
+            await _keep(database, read)
+    except StoreUnavailable:
+        errors.print("The store does not answer.")
+        return 1
+    Console().print(
+        f"Registered: {len(read.organisations)} organisations, {len(read.agreements)} agreements,"
+        f" {len(read.clients)} clients."
+    )
+    return 0
+
+
+def read_registration(raw: bytes) -> Registration:
+    """Return a registration. Raises ValidationError, and ValueError for keys that are none or are private."""
+    read = Registration.model_validate_json(raw, by_alias=True, by_name=False)
+    for client in read.clients:
+        try:
+            keys = KeySet.import_key_set(KeySetSerialization(keys=client.jwks["keys"]))
+        except Exception:  # noqa: BLE001  whatever is wrong with it, its text might repeat a key
+            raise ValueError(f"clients of {client.organisation}: jwks is not a JWK Set") from None
+        if not keys.keys or any(key.is_private for key in keys.keys):
+            raise ValueError(f"clients of {client.organisation}: jwks must hold public keys, and no private one")
+    return read
+
+
+async def _keep(database: Database, read: Registration) -> None:
+    for organisation in read.organisations:
+        await register.put_organisation(database, organisation)
+    for agreement in read.agreements:
+        await register.put_agreement(database, agreement)
+    for client in read.clients:
+        await register.put_client(
+            database,
+            register.Client(client.client_id, client.organisation, client.jwks, frozenset(client.scopes)),
+        )
+
+
+async def entrust_secret(organisation: str, name: str) -> int:
+    """Keep a secret of an organisation's, read from standard input so that it stands in no history."""
+    configure_logs(level="ERROR", style="console")
+    if name not in SIGNING_SECRETS:
+        Console(stderr=True).print(f"The secrets are {' and '.join(SIGNING_SECRETS)}.")
+        return 1
+    settings = load()
+    if settings.root_key_file is None:
+        raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
+    value = sys.stdin.buffer.read(LONGEST_SECRET + 1).strip()
+    if not value.startswith(b"whsec_") or len(value) > LONGEST_SECRET:
+        Console(stderr=True).print("A signing secret is whsec_ and base64, as Standard Webhooks writes it.")
+        return 1
+    database = await Database.open(dsn_of(settings), size=2)
+    try:
+        vault = await Vault.open(database, RootKeyFile.open(settings.root_key_file))
+        if organisation not in (await register.configuration(database)).organisations:
+            Console(stderr=True).print("No such organisation is registered.")
+            return 1
+        await vault.entrust(secret_name(organisation, name), value)
+    except StoreUnavailable:
+        Console(stderr=True).print("The store does not answer.")
+        return 1
+    finally:
+        await database.close()
+    return 0

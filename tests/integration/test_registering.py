@@ -1,0 +1,131 @@
+"""An operator's commands on the register, on a real database: all or nothing, and never a value in what is said."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from broker.cli.commands import app
+from broker.cli.registering import read_registration
+from broker.store import Database, register
+from broker.vault import RootKeyFile, Vault
+from contracts.publishing import PUBLISHED
+
+EXAMPLE = PUBLISHED / "examples" / "registration.json"
+CLIENT = json.loads(EXAMPLE.read_text())["clients"][0]
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the published example of Standard Webhooks
+
+
+@pytest.fixture
+def settings(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "root.key"
+    for name, value in {
+        "UNWAITH_ENVIRONMENT": "test",
+        "UNWAITH_LOG": "postgres",
+        "UNWAITH_DATABASE_DSN": dsn,
+        "UNWAITH_ROOT_KEY_FILE": str(root),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return root
+
+
+def unwaith(*words: str, told: str = "") -> Any:
+    return CliRunner().invoke(app, list(words), input=told)
+
+
+def changed(tmp_path: Path, **changes: Any) -> str:
+    document = json.loads(EXAMPLE.read_text()) | changes
+    file = tmp_path / "registration.json"
+    file.write_text(json.dumps(document))
+    return str(file)
+
+
+async def known(dsn: str) -> register.Configuration:
+    database = await Database.open(dsn)
+    try:
+        return await register.configuration(database)
+    finally:
+        await database.close()
+
+
+def run_known(dsn: str) -> register.Configuration:
+    return asyncio.run(known(dsn))
+
+
+def test_the_published_example_registers_and_again_changes_nothing(settings: Path, dsn: str) -> None:
+    for _ in range(2):
+        done = unwaith("register", str(EXAMPLE))
+        assert done.exit_code == 0, done.output
+    found = run_known(dsn)
+    assert set(found.organisations) == {"cardiff"}
+    assert [item.id for item in found.agreements] == ["cardiff-council-tax"]
+    assert unwaith("doctor", "--json").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"organisations": [{"id": "Not An Id"}]},
+        {"surprise": []},
+        {"organisations": []},  # the agreement and the client then name nobody
+        {"clients": [{**CLIENT, "organisation": "stranger"}]},
+        {"clients": [{"clientId": "a", "organisation": "cardiff", "jwks": {"keys": []}, "scopes": ["receipts:write"]}]},
+        {"clients": [{"clientId": "a", "organisation": "cardiff", "jwks": {}, "scopes": ["everything"]}]},
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_half_done(
+    wrong: dict[str, Any], settings: Path, dsn: str, tmp_path: Path
+) -> None:
+    done = unwaith("register", changed(tmp_path, **wrong))
+    assert done.exit_code == 1
+    assert done.stderr
+    assert run_known(dsn).organisations == {}
+
+
+def test_a_private_key_is_refused_without_repeating_it() -> None:
+    document = json.loads(EXAMPLE.read_text())
+    document["clients"][0]["jwks"]["keys"][0]["d"] = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"
+    with pytest.raises(ValueError, match="no private one") as refused:
+        read_registration(json.dumps(document).encode())
+    assert "870MB6" not in str(refused.value)
+
+
+def test_a_secret_goes_in_by_standard_input_and_only_the_vault_has_it(settings: Path, dsn: str) -> None:
+    unwaith("register", str(EXAMPLE))
+    refused = unwaith("secret", "cardiff", told="not a secret of that form")
+    assert refused.exit_code == 1
+    assert "not a secret of" not in refused.output
+    assert unwaith("secret", "nobody", told=SECRET).exit_code == 1
+    done = unwaith("secret", "cardiff", told=SECRET + "\n")
+    assert done.exit_code == 0, done.output
+
+    async def held() -> tuple[bytes | None, bytes]:
+        database = await Database.open(dsn)
+        try:
+            vault = await Vault.open(database, RootKeyFile.open(settings))
+            async with database.connection() as connection:
+                wrapped = await connection.fetchval("SELECT wrapped FROM secret WHERE name LIKE 'webhook:%'")
+            return await vault.find("webhook:cardiff:signing"), wrapped
+        finally:
+            await database.close()
+
+    opened, wrapped = asyncio.run(held())
+    assert opened == SECRET.encode()
+    assert SECRET.encode() not in wrapped
+
+
+def test_pause_and_resume_say_whether_anything_changed(settings: Path) -> None:
+    unwaith("register", str(EXAMPLE))
+    assert [
+        unwaith(*words).exit_code
+        for words in (
+            ("pause", "cardiff"),
+            ("pause", "cardiff"),
+            ("resume", "cardiff"),
+            ("resume", "cardiff"),
+            ("pause", "nobody"),
+        )
+    ] == [0, 1, 0, 1, 1]
