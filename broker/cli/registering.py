@@ -37,7 +37,8 @@ async def register_file(file: Path) -> int:
             registered = {item.id for item in read.organisations} | set(
                 (await register.configuration(database)).organisations
             )
-            if strangers := {item.organisation for item in (*read.agreements, *read.clients)} - registered:
+            named = {item.organisation for item in read.agreements} | {item.organisation for item in read.clients}
+            if strangers := named - registered:
                 errors.print(f"Not registered: {', '.join(sorted(strangers))}. Nothing was stored.")
                 return 1
             await _keep(database, read)
