@@ -1,5 +1,6 @@
 """What an organisation's software calls: a token, a later answer, what became of a sequence."""
 
+import re
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -12,17 +13,20 @@ from broker.api.bodies import read_bytes, read_model
 from broker.api.guarding import organisation
 from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
+from broker.api.queries import query_problem
 from broker.eventlog import Record
 from broker.identity import token_endpoint
 from broker.identity.refusals import Absent
 from broker.store import changes
-from contracts.problems import FieldProblem
 from contracts.receipts import Answer
 from contracts.records import write_receipt
 from contracts.requests import SubjectDeliveries, SubjectDelivery
+from contracts.statuses import Status
 from contracts.topics import RECEIPTS
 
 PAGE: Final = 100
+_SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SEQUENCE: Final = re.compile(r"[0-9]{1,18}")  # fits a bigint
 _REFUSED: Final = {**WRITTEN, **problems(404)}
 
 
@@ -89,16 +93,16 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         """Return what became of the caller's deliveries for one subject above a sequence."""
         subject = request.query_params.get("subject", "")
         after = request.query_params.get("after", "0")
-        if not subject or len(subject) > 64 or not subject.isascii():  # noqa: PLR2004  as published
-            raise NotReadable("malformed", [FieldProblem(pointer="/subject", code="subject", detail="is needed")])
-        if not (after.isascii() and after.isdigit() and len(after) < 19):  # noqa: PLR2004  fits a bigint
-            raise NotReadable("malformed", [FieldProblem(pointer="/after", code="after", detail="must be a sequence")])
+        if not _SUBJECT.fullmatch(subject):
+            raise NotReadable("malformed", [query_problem("subject", "subject", "must be a subject of ours")])
+        if not _SEQUENCE.fullmatch(after):
+            raise NotReadable("malformed", [query_problem("after", "after", "must be a sequence")])
         rows = await changes.after_sequence(
             parts.database, organisation(request).organisation, subject, int(after), PAGE
         )
         deliveries = tuple(
             SubjectDelivery(
-                id=str(row["id"]), sequence=row["sequence"], status=row["status"], published_at=row["published_at"]
+                id=str(row["id"]), sequence=row["sequence"], status=Status(row["status"]), published_at=row["published_at"]
             )
             for row in rows
         )

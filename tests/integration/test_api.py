@@ -113,13 +113,15 @@ async def test_addresses_are_found_by_post(api: Api) -> None:
 
 async def test_an_organisation_answers_later_and_the_person_sees_it(api: Api) -> None:
     caller = api.citizen(108)
-    reference = (await api.tell(headers=caller)).json()["reference"]
+    told = await api.tell(a_move_on_the_wire(buildingNumber="777"), headers=caller)
+    reference = told.json()["reference"]
     api.line.start()
     view = await _until(api, caller, reference, "applied")
     assert [entry["what"] for entry in view["deliveries"][0]["timeline"]] == ["accepted", "published", "answered"]
 
-    arrived = [item for item in api.line.systems.arrived if item.organisation == f"swansea-council-{api.line.prefix}"]
-    answer = {"id": str(uuid4()), "deliveryId": str(arrived[-1].id), "outcome": "not_matched", "at": now().isoformat()}
+    swanseas = api.line.systems.of(f"swansea-council-{api.line.prefix}")
+    [delivery] = [item for item in swanseas if b'"777"' in item.data]
+    answer = {"id": str(uuid4()), "deliveryId": str(delivery.id), "outcome": "not_matched", "at": now().isoformat()}
     for _ in range(2):
         taken = await api.post("/v1/receipts", answer, api.organisation("swansea-council"))
         assert taken.status_code == 202, taken.text
