@@ -102,7 +102,10 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         )
         deliveries = tuple(
             SubjectDelivery(
-                id=str(row["id"]), sequence=row["sequence"], status=Status(row["status"]), published_at=row["published_at"]
+                id=str(row["id"]),
+                sequence=row["sequence"],
+                status=Status(row["status"]),
+                published_at=row["published_at"],
             )
             for row in rows
         )
