@@ -1,6 +1,7 @@
 """Places where a test can make a process die. They exist only when armed; otherwise `reach` is an empty function.
 
-`UNWAITH_FAILPOINTS="relay.appended=3"` kills the process with SIGKILL the third time it reaches that place.
+`UNWAITH_FAILPOINTS="relay.appended=3"` kills the process with SIGKILL the third time it reaches that place;
+`relay.appended=3:stop` stops it there with SIGSTOP, until somebody continues it: a zombie to be.
 Production refuses to start with the variable set (`broker.settings`).
 """
 
@@ -14,13 +15,18 @@ VARIABLE: Final = "UNWAITH_FAILPOINTS"
 
 
 def _armed(spec: str) -> Callable[[str], None]:
-    at = {name: int(count or 1) for name, _, count in (item.partition("=") for item in spec.split(",") if item)}
+    at: dict[str, tuple[int, signal.Signals]] = {}
+    for item in filter(None, spec.split(",")):
+        name, _, when = item.partition("=")
+        count, _, how = when.partition(":")
+        at[name] = int(count or 1), signal.SIGSTOP if how == "stop" else signal.SIGKILL
     seen: Counter[str] = Counter()
 
     def reach(name: str) -> None:
         seen[name] += 1
-        if at.get(name) == seen[name]:
-            os.kill(os.getpid(), signal.SIGKILL)
+        count, how = at.get(name, (0, signal.SIGKILL))
+        if count == seen[name]:
+            os.kill(os.getpid(), how)
 
     return reach
 

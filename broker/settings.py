@@ -42,6 +42,22 @@ class KafkaSettings(BaseModel):
     cert_file: Path | None = None
     key_file: Path | None = None
     replication_factor: Annotated[int, Field(ge=1, le=7)] = 3
+    session_seconds: Annotated[float, Field(ge=1, le=300)] = 10.0
+    """How long a worker may be silent before its partitions are given to others. Longer than its longest pause."""
+
+
+class Tuning(BaseModel):
+    """What an operator may weigh: how soon others take over, how much is under way, how long an ending may take."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    relay_lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    """What a relay has claimed is left to it for so long; then it is taken for dead and others claim it. Longer than
+    an append to a log in trouble, else things are published twice (which is harmless, but work)."""
+    relay_credit: Annotated[int, Field(ge=1, le=1_000_000)] = 8192
+    """At most so many published deliveries of one organisation without a receipt."""
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] = 10.0
+    """How long attempts under way may take to end when a worker is asked to stop. Less than its supervisor's patience."""
 
 
 class CitizenServer(BaseModel):
@@ -91,6 +107,8 @@ class Settings(BaseSettings):
 
     root_key_file: Path | None = None
     """The sealed file that wraps every key. Absent outside production: one is made beside the embedded data."""
+
+    tuning: Tuning = Tuning()
 
     failpoints: str = ""
     """Places where this process dies, for tests; see `broker.failpoints`. Never in production."""

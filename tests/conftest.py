@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-pytest_plugins = [name for name in ("tests.support.postgres", "tests.support.kafka") if find_spec(name)]
+pytest_plugins = [name for name in ("tests.support.postgres", "tests.support.kafka", "tests.support.api") if find_spec(name)]

@@ -3,13 +3,14 @@
 from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from broker.api import following, organisations, problems, telling
+from broker.api.admission import Admission
 from broker.api.guarding import LastResort, guarded_route
 from broker.api.openapi import describe
 from broker.api.parts import ApiParts
@@ -24,13 +25,14 @@ TITLE: Final = "Unwaith"
 
 def create_app(parts: ApiParts) -> ASGIApp:
     """Return the API as it is served. Raises identity.RouteNotDeclared for a route without a rule."""
-    return LastResort(RequestTiming(create_inner(parts), parts.metrics))
+    return LastResort(RequestTiming(Admission(create_inner(parts)), parts.metrics))
 
 
 def create_inner(parts: ApiParts) -> FastAPI:
     """Return the FastAPI application without the outermost layers."""
     app = FastAPI(title=TITLE, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    router = APIRouter(route_class=guarded_route(parts.citizens, parts.organisations))
+    router = app.router  # its own, not an included one: what is served must stand in `app.routes`
+    router.route_class = guarded_route(parts.citizens, parts.organisations)
     telling.routes(router, parts)
     following.routes(router, parts)
     organisations.routes(router, parts)
@@ -41,7 +43,6 @@ def create_inner(parts: ApiParts) -> FastAPI:
             orjson.dumps(app.openapi()), media_type="application/json", headers={"Cache-Control": "public, max-age=300"}
         )
 
-    app.include_router(router)
     for route in health_routes(parts.checks, parts.metrics):
         if route.path != "/metrics":  # served on the operators' own listener
             app.router.routes.append(route)

@@ -13,13 +13,13 @@ from broker.api.answers import READ, json_answer, json_bytes, problems
 from broker.api.guarding import citizen
 from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
+from broker.api.queries import query_problem
 from broker.identity.refusals import Absent
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
 from broker.tracking.timeline import view
 from broker.vault import PersonKey
-from contracts.problems import FieldProblem
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
 
@@ -87,7 +87,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
             raise Absent
         body = json_bytes(await whole(parts, person, found))
         tag = f'"{sealing.digest(await parts.vault.secret("etags"), body).hex()}"'
-        if request.headers.get("if-none-match") == tag:
+        if tag in _tags(request):
             return Response(status_code=304, headers={"ETag": tag})
         return Response(
             body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "private, no-cache"}
@@ -122,6 +122,12 @@ def _read_cursor(cursor: str | None) -> int | None:
         number = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
         number = -1
-    if not 0 <= number < 2**63:
-        raise NotReadable("malformed", [FieldProblem(pointer="/cursor", code="cursor", detail="is not one of ours")])
+    if not 0 <= number < 2**63 or _cursor(number) != cursor:
+        raise NotReadable("malformed", [query_problem("cursor", "cursor", "is not one of ours")])
     return number
+
+
+def _tags(request: Request) -> set[str]:
+    """Return the entity tags of `If-None-Match`, compared weakly (RFC 9110, section 13.1.2)."""
+    listed = ",".join(request.headers.getlist("if-none-match"))
+    return {tag.strip().removeprefix("W/") for tag in listed.split(",")}

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.api.problems import problem
+from broker.api.queries import check_query, parameters_in
 from broker.identity.citizens import Citizen, CitizenTokens
 from broker.identity.organisations import CallingOrganisation, OrganisationTokens
 from broker.identity.policy import ForCitizens, Public, require, rule_for
@@ -35,6 +36,7 @@ def guarded_route(citizens: CitizenTokens | None, organisations: OrganisationTok
             handler = super().get_route_handler()
             method = next(iter(self.methods or {"GET"}))
             rule = rule_for(method, self.path)
+            parameters = parameters_in(self.openapi_extra)
 
             async def guarded(request: Request) -> Response:
                 if not isinstance(rule, Public):
@@ -46,6 +48,7 @@ def guarded_route(citizens: CitizenTokens | None, organisations: OrganisationTok
                     else:
                         raise InvalidToken(TokenFault.ISSUER)  # citizens' access by bearer is off here
                     require(rule, request.state.caller)
+                    check_query(request, parameters)
                 return await handler(request)
 
             return guarded

@@ -1,6 +1,7 @@
 """Every refusal and fault as `application/problem+json` (RFC 9457). A value that was sent is never repeated."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -9,6 +10,7 @@ from fastapi import FastAPI, Request
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from broker import intake
 from broker.eventlog import LogUnavailable
@@ -28,13 +30,16 @@ TITLES: Final[Mapping[str, str]] = {
     "identity-level": "Your identity must be proven first",
     "not-found": "There is nothing here",
     "method-not-allowed": "This method is not possible here",
+    "request-timeout": "The request did not come in time",
     "preview-changed": "More would be told than you were shown",
     "too-large": "The request is too large",
+    "uri-too-long": "The address of the request is too long",
     "unsupported-media-type": "This must be application/json",
     "invalid": "Something in the request cannot be so",
     "idempotency-key-missing": "An Idempotency-Key header is needed",
     "idempotency-key-reused": "This Idempotency-Key belongs to another change",
     "nobody-to-tell": "Nobody would be told of this change",
+    "head-too-large": "The head of the request is too large",
     "too-busy": "Too much is waiting just now",
     "unavailable": "This cannot be done just now",
     "internal": "Something went wrong here",
@@ -53,8 +58,8 @@ DETAILS: Final[Mapping[str, str]] = {
     "enum": "is not one of the values allowed",
     "greater_than_equal": "is too small",
     "less_than_equal": "is too large",
-    "too_long": "has too many items",
-    "too_short": "has too few items",
+    "too_long": "is too long",
+    "too_short": "is too short",
     "tuple_type": "must be a list",
     "model_type": "must be an object",
     "dict_type": "must be an object",
@@ -99,7 +104,7 @@ def problem(
         title=TITLES[name],
         status=PROBLEMS[name],
         detail=detail,
-        errors=tuple(errors),
+        errors=tuple(errors[:MOST_ERRORS]),
         preview=preview.model_dump(mode="json", exclude_none=True) if preview else None,
     )
     content: dict[str, Any] = body.model_dump(mode="json", exclude_none=True)
@@ -113,6 +118,10 @@ def problem(
     )
 
 
+MOST_ERRORS: Final = 20
+"""Fields named in one answer: a body of nothing but faults must not be answered by one ten times its size."""
+
+
 def field_problems(error: ValidationError) -> list[FieldProblem]:
     """Return what is wrong, field by field, in our own words."""
     found = []
@@ -124,7 +133,7 @@ def field_problems(error: ValidationError) -> list[FieldProblem]:
             detail = str(item.get("ctx", {}).get("error", detail))  # written by our own models, never with the value
         pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)
         found.append(FieldProblem(pointer=pointer, code=code, detail=detail))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def install(app: FastAPI) -> None:
@@ -153,9 +162,18 @@ def install(app: FastAPI) -> None:
     on(intake.TooBusy, lambda _: problem("too-busy", headers=again))
     on(StoreUnavailable, lambda _: problem("unavailable", headers=again))
     on(LogUnavailable, lambda _: problem("unavailable", headers=again))
-    on(HTTPException, _http)
+
+    async def no_route(request: Request, refusal: Exception) -> Response:
+        status = getattr(refusal, "status_code", None)
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            return problem("method-not-allowed", headers={"Allow": ", ".join(_methods(app, request))})
+        return problem("not-found" if status == HTTPStatus.NOT_FOUND else "malformed")
+
+    app.add_exception_handler(HTTPException, no_route)
 
 
-def _http(refusal: HTTPException) -> Response:
-    name = {404: "not-found", 405: "method-not-allowed"}.get(refusal.status_code, "malformed")
-    return problem(name, headers=refusal.headers)
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """Return the methods of every route at the path asked for (RFC 9110, section 10.2.1)."""
+    routes: list[Any] = list(app.routes)
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in there for method in route.methods or ()})

@@ -72,14 +72,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     )
     async def tell_change(request: Request) -> Response:
         """Take a change in. Answered once it is stored with everything it owes; delivery follows by itself."""
-        key = request.headers.get("idempotency-key", "")
-        if not key:
-            raise NotReadable("idempotency-key-missing")
-        if not _KEY.fullmatch(key):
-            raise NotReadable(
-                "malformed",
-                [FieldProblem(pointer="/Idempotency-Key", code="pattern", detail="must be 1 to 128 visible ASCII")],
-            )
+        key = _key(request)
         asked = await read_model(request, ChangeRequest)
         accepted = await parts.intake.accept(_told(citizen(request)), key, asked)
         found = await changes.one_of_person(parts.database, accepted.person.person_id, accepted.reference)
@@ -87,6 +80,17 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
             raise Absent
         answer = await whole(parts, accepted.person, found)
         return json_answer(answer, status=202, headers={"Location": f"/v1/changes/{accepted.reference}"})
+
+
+def _key(request: Request) -> str:
+    """Return the `Idempotency-Key`. Raises NotReadable unless there is one and it is one."""
+    sent = request.headers.getlist("idempotency-key")
+    if not any(sent):
+        raise NotReadable("idempotency-key-missing")
+    if len(sent) > 1 or not _KEY.fullmatch(sent[0]):
+        fault = FieldProblem(pointer="/Idempotency-Key", code="pattern", detail="must be 1 to 128 visible ASCII, once")
+        raise NotReadable("malformed", [fault])
+    return sent[0]
 
 
 def _told(who: Citizen) -> intake.Told:

@@ -124,6 +124,8 @@ class Pool:
             (consumer.pause if line.full() else consumer.resume)(deliveries_topic(key))
             line.wake()
         records = await consumer.fetch(self._settings.fetch, self._settings.fetch_wait)
+        if records:
+            failpoints.reach("delivery.fetched")
         fresh: dict[str, list[Received]] = {}
         for record in records:
             if self._offsets.took(record.partition, record.offset):
@@ -136,6 +138,7 @@ class Pool:
         upto = self._offsets.ready()
         if upto:
             await consumer.commit(upto)
+            failpoints.reach("delivery.committed")
             self._offsets.committed(upto)
 
     def _finish(self, received: Received, receipt: Receipt | Quarantined) -> None:

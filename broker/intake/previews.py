@@ -51,7 +51,7 @@ def shown(digest: str) -> dict[str, str] | None:
         read = json.loads(base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(read, dict) or not all(isinstance(mark, str) for mark in read.values()):
+    if not isinstance(read, dict) or not all(isinstance(mark, str) and mark.isascii() for mark in read.values()):
         return None
     return read
 

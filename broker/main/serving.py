@@ -11,6 +11,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from broker.main.connections import Bounds, bounded
+
 log = structlog.get_logger()
 
 
@@ -68,8 +70,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(listeners: Sequence[Listener], stop: asyncio.Event) -> None:
+async def serve(listeners: Sequence[Listener], stop: asyncio.Event, bounds: Bounds | None = None) -> None:
     """Serve until `stop`; then let requests under way end. Raises PortBusy, and whatever ends a server early."""
+    granted = bounds or Bounds()
     servers = []
     for listener in listeners:
         if listener.app is None:
@@ -78,13 +81,14 @@ async def serve(listeners: Sequence[Listener], stop: asyncio.Event) -> None:
             listener.app,
             lifespan="on" if listener.lifespan else "off",
             loop="none",
-            http="httptools",
+            http=bounded(granted),
             ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=15,
+            proxy_headers=False,  # nothing here believes who a caller says it is
+            timeout_keep_alive=granted.idle_seconds,
             timeout_graceful_shutdown=10,
         )
         servers.append((_Server(config), listener.socket()))

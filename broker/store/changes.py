@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from broker import failpoints
 from broker.store.database import Database
 
 
@@ -145,6 +146,7 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
             raise PersonErased(erased)
         if rows:
             await connection.execute(_NOTIFY_DUE)
+        failpoints.reach("intake.written")
     return {row["change_id"]: row["ordinal"] for row in rows}
 
 

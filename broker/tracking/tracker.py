@@ -84,6 +84,7 @@ class Tracker:
         for record in records:
             upto[record.partition] = max(record.offset + 1, upto.get(record.partition, 0))
         await consumer.commit(upto)
+        failpoints.reach("tracking.committed")
 
     async def fold_all(self, records: Sequence[Received]) -> None:
         """Fold one batch in one transaction. The same batch again changes nothing. Raises StoreUnavailable."""
@@ -109,6 +110,7 @@ class Tracker:
             await self._fold(transaction, fresh, now)
             if set_aside:
                 await transaction.quarantine(set_aside)
+            failpoints.reach("tracking.written")
         for _, _, _, reason, _ in set_aside:
             log.error("record.quarantined", reason=reason)
 

@@ -55,13 +55,13 @@ def _template(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture
 def empty_dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The address of a database without any schema of ours."""
-    yield from _fresh(postgres, "template1")
+    yield from fresh_database(postgres, "template1")
 
 
 @pytest.fixture
 def dsn(postgres: EmbeddedPostgres, _template: str) -> Iterator[str]:
     """The address of a migrated database that only this test sees."""
-    yield from _fresh(postgres, _template)
+    yield from fresh_database(postgres, _template)
 
 
 @pytest.fixture
@@ -72,7 +72,8 @@ async def database(dsn: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def _fresh(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+def fresh_database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """Copy `template`, give the address of the copy, and drop it."""
     name = f"test_{next(_numbers)}"
     _in_own_loop(lambda: _execute(postgres.dsn, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
     yield postgres.dsn_of(name)

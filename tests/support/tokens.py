@@ -1,7 +1,7 @@
 """Tokens made by hand: joserfc rightly refuses to make most of the bad ones."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -75,7 +75,7 @@ def issuer() -> Issuer:
     return Issuer(published(EC, "ec"), published(OKP, "okp"), published(RSA, "rsa", use="sig"))
 
 
-def citizen_tokens(clock: Clock, source: Issuer | None = None) -> CitizenTokens:
+def citizen_tokens(clock: Callable[[], datetime], source: Issuer | None = None) -> CitizenTokens:
     keys = IssuerKeys(ISSUER, (source or issuer()).fetch, clock)
     return CitizenTokens(audience=AUDIENCE, issuer=ISSUER, keys=keys, clock=clock)
 
