@@ -39,4 +39,4 @@ class Organisation(Strict):
     policy: DeliveryPolicy = DeliveryPolicy()
     paused: bool = False
     partitions: Annotated[int, Field(ge=1, le=64)] = 3
-    """Partitions of its topic; 1 for a strictly serial receiver."""
+    """Partitions of its topic. A strictly serial receiver has 1, and a `concurrency` of 1."""

@@ -116,6 +116,7 @@ class Reason(StrEnum):
     STALE_EPOCH = "stale_epoch"
     PAUSED = "paused"
     GRANTED_ELSEWHERE = "granted_elsewhere"
+    NOT_DUE = "not_due"
     # our own
     STOPPING = "stopping"
     HORIZON_PASSED = "horizon_passed"

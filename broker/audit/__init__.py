@@ -1,6 +1,6 @@
 """The ledger of what was done with whose data: one leaf an act, written in the act's own transaction.
 
-A leaf is canonical JSON with field names and codes, never values. As yet unsequenced: the tree comes later.
+A leaf is canonical JSON of codes, ids and counts, never values. As yet unsequenced: the tree comes later.
 """
 
 from collections.abc import Sequence

@@ -121,6 +121,14 @@ def secret(organisation: str, name: Annotated[str, typer.Argument()] = "signing"
 
 
 @app.command()
+def revoke(agreement: str, version: Annotated[int, typer.Argument(min=1)]) -> None:
+    """Revoke one version of an agreement: what is not yet sent under it is withheld, and nobody is told anew."""
+    from broker.cli.registering import revoke_agreement
+
+    _finish(lambda _stop: revoke_agreement(agreement, version))
+
+
+@app.command()
 def pause(organisation: str, reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator") -> None:
     """Send nothing to an organisation until it is resumed. What is owed to it waits, in order."""
     from broker.cli.workers import set_paused

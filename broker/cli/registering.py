@@ -1,6 +1,7 @@
 """Bringing organisations, agreements and keys into the register, from files and from standard input."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -103,3 +104,17 @@ async def entrust_secret(organisation: str, name: str) -> int:
     finally:
         await database.close()
     return 0
+
+
+async def revoke_agreement(agreement: str, version: int) -> int:
+    """Revoke one version; 1 if there was none in force."""
+    configure_logs(level="ERROR", style="console")
+    try:
+        async with store() as database:
+            done = await register.revoke_agreement(database, agreement, version, datetime.now(UTC))
+    except StoreUnavailable:
+        Console(stderr=True).print("The store does not answer.")
+        return 1
+    if not done:
+        Console(stderr=True).print("Nothing changed: no such version, or it was revoked already.")
+    return 0 if done else 1

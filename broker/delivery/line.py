@@ -24,6 +24,8 @@ from contracts.records import SealedDelivery, Undecodable, read_delivery
 from contracts.statuses import Reason
 
 GATE_RETRY_SECONDS: Final = 0.5
+START_SECONDS: Final = 1.0
+"""An attempt begins within so long of asking the gate, or not at all: less than a grant outlives its deadline."""
 AHEAD: Final = 2
 """Records held for an organisation, as a multiple of what it may have under way, before fetching for it pauses."""
 
@@ -66,6 +68,9 @@ class Line:
         self._settings: Organisation | None = None
         self._adapter: Adapter | None = None
         self._making = asyncio.Lock()
+        self._version = -1
+        self._former: list[Adapter] = []
+        self._closing: set[asyncio.Task[None]] = set()
 
     def put(self, records: Iterable[Received]) -> None:
         self._waiting.extend(records)
@@ -120,6 +125,7 @@ class Line:
 
     async def _send(self, settings: Organisation, taken: list[_Taken]) -> None:
         deadline = settings.policy.deadline_seconds
+        asked = asyncio.get_running_loop().time()  # nobody's clock: the gate counts its grants by the store's
         try:
             verdicts = await self._gate.grant(
                 [(item.sealed.id, item.sealed.epoch) for item in taken], timedelta(seconds=deadline)
@@ -133,7 +139,7 @@ class Line:
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
                 case Grant():
-                    task = asyncio.create_task(self._attempt(settings, item, verdict))
+                    task = asyncio.create_task(self._attempt(settings, item, verdict, asked))
                     self._running[task] = item
                     task.add_done_callback(self._ended)
                 case Withheld(reason, not_before):
@@ -141,15 +147,19 @@ class Line:
                 case NotKnown():
                     self._quarantine(item.received, Reason.UNKNOWN_DELIVERY)
 
-    async def _attempt(self, settings: Organisation, item: _Taken, grant: Grant) -> None:
+    async def _attempt(self, settings: Organisation, item: _Taken, grant: Grant, asked: float) -> None:
+        loop = asyncio.get_running_loop()
         try:
             adapter = await self._adapter_for(settings)
         except GateUnavailable:
             self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
             return
-        except ValueError as wrong:
+        except Exception as wrong:  # wrong settings, or a secret that cannot be opened
             log.exception("adapter.misconfigured", organisation=self.organisation, error=type(wrong).__name__)
             self._finish(item.received, self._not_tried(item, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT))
+            return
+        if loop.time() - asked > START_SECONDS:
+            self._ask_again(item)
             return
         try:
             receipt = await attempt(
@@ -160,13 +170,35 @@ class Line:
         except asyncio.CancelledError:
             self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
             raise
+        except Exception as fault:  # a fault of ours: the record must still end in a receipt, or its lane waits a day
+            log.exception("delivery.failed", delivery_id=str(item.sealed.id), error=type(fault).__name__)
+            self._finish(item.received, self._not_tried(item, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT))
         else:
             failpoints.reach("delivery.answered")
-            self._finish(item.received, receipt)
+            late = loop.time() - asked > 2 * START_SECONDS + settings.policy.deadline_seconds
+            if late and receipt.kind is not ReceiptKind.ANSWERED:
+                self._ask_again(item)
+            else:
+                self._finish(item.received, receipt)
+
+    def _ask_again(self, item: _Taken) -> None:
+        """Let the gate decide anew: this process was held up until its grant ran out.
+
+        By now the delivery may have been withdrawn, or be under way elsewhere, so it must not be sent; nor may our own
+        word about an attempt count against somebody else's. What the organisation has answered always counts.
+        """
+        log.warning("grant.expired", organisation=self.organisation, delivery_id=str(item.sealed.id))
+        self._waiting.appendleft(item.received)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
         self._woken.set()
+        if not self._running and self._former:
+            former, self._former = self._former, []
+            for adapter in former:  # nobody uses them any more
+                closing = asyncio.create_task(adapter.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _not_tried(self, item: _Taken, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed
@@ -183,14 +215,15 @@ class Line:
         )
 
     async def _adapter_for(self, settings: Organisation) -> Adapter:
-        """Return the adapter for the settings as they are; a change of settings makes a new one."""
-        if self._adapter is None or self._settings != settings:
+        """Return the adapter for the settings as they are; other settings or secrets make a new one."""
+        version = self._config.version()
+        if self._adapter is None or self._settings != settings or self._version != version:
             async with self._making:
-                if self._adapter is None or self._settings != settings:
-                    former, self._adapter = self._adapter, await self._adapters(settings)
-                    self._settings = settings
-                    if former is not None:
-                        await former.close()
+                if self._adapter is None or self._settings != settings or self._version != version:
+                    made = await self._adapters(settings)
+                    if self._adapter is not None:
+                        self._former.append(self._adapter)  # attempts under way still use it
+                    self._adapter, self._settings, self._version = made, settings, version
         return self._adapter
 
     async def drain(self, seconds: float) -> None:
@@ -202,5 +235,7 @@ class Line:
             task.cancel()
         if self._running:
             await asyncio.wait(set(self._running), timeout=5.0)
-        if self._adapter is not None:
-            await self._adapter.close()
+        for adapter in (*self._former, *([self._adapter] if self._adapter else [])):
+            await adapter.close()
+        if self._closing:
+            await asyncio.wait(self._closing)

@@ -150,6 +150,7 @@ class Pool:
             batch = [await self._receipts.get()]
             while not self._receipts.empty() and len(batch) < self._settings.fetch:
                 batch.append(self._receipts.get_nowait())
+            failpoints.reach("delivery.concluded")
             await self._append([Record(RECEIPTS.name, *write_receipt(receipt)) for _, receipt in batch])
             failpoints.reach("delivery.receipted")
             for received, receipt in batch:

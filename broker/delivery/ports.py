@@ -23,6 +23,10 @@ class Config(Protocol):
         """Return the latest known, by id."""
         ...
 
+    def version(self) -> int:
+        """Return which configuration that is; another number may mean other settings or secrets."""
+        ...
+
     def fresh(self) -> bool:
         """Return whether the latest known is younger than 5 s; if not, nothing may be sent."""
         ...

@@ -75,7 +75,7 @@ async def api_parts(rooms: Rooms, writer: Writer, fetching: GuardedClient) -> Ap
             remember_assertion=partial(register.remember_assertion, rooms.database),
             clock=utc_now,
         ),
-        checks=rooms.checks(),
+        checks=rooms.checks(with_log=False),
         metrics=rooms.metrics,
         clock=utc_now,
     )

@@ -45,25 +45,24 @@ async def work(
     known = doors or {}
     api = known.get("api") or Listener(None, settings.host, settings.port, "api")
     metrics = known.get("metrics") or Listener(None, settings.metrics_host, settings.metrics_port, "metrics")
-    metrics.app = health_app(rooms.checks(), rooms.metrics)
+    metrics.app = health_app(rooms.checks(with_log=list(roles) != ["api"]), rooms.metrics)
     directory_stop = asyncio.Event()  # the last to end: a worker that drains still needs to know of a pause
-    following = asyncio.create_task(rooms.directory.run(directory_stop))
-    try:
-        async with asyncio.TaskGroup() as group:
 
-            async def ending(role: Coroutine[Any, Any, None]) -> None:
-                try:
-                    await role
-                finally:
-                    stop.set()
+    async def ending(role: Coroutine[Any, Any, None]) -> None:
+        try:
+            await role
+        finally:
+            stop.set()
 
-            for role in roles:
-                group.create_task(ending(_role(rooms, role, stop, api)), name=role)
-            group.create_task(ending(serve([metrics, *beside], stop)), name="listeners")
-    finally:
-        directory_stop.set()
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+    async with asyncio.TaskGroup() as whole:
+        whole.create_task(ending(rooms.directory.run(directory_stop)), name="directory")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for role in roles:
+                    group.create_task(ending(_role(rooms, role, stop, api)), name=role)
+                group.create_task(ending(serve([metrics, *beside], stop)), name="listeners")
+        finally:
+            directory_stop.set()
 
 
 async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -> None:
@@ -87,12 +86,13 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
 
 async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
     writer = Writer(rooms.database)
+    served = asyncio.Event()  # the writer ends after the last request, not with it
     fetching = fetching_client(rooms.settings)
-    written = asyncio.create_task(writer.run(stop))
+    written = asyncio.create_task(writer.run(served))
     try:
         door.app = create_app(await api_parts(rooms, writer, fetching))
         await serve([door], stop)
-        stop.set()
+        served.set()
         await written
     finally:
         written.cancel()

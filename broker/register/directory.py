@@ -30,6 +30,10 @@ class Directory:
         """Return every organisation by id, with its pause as it is now."""
         return self._known.organisations
 
+    def version(self) -> int:
+        """Return which configuration this is; it rises with every change of an organisation or of its secrets."""
+        return self._known.version
+
     def agreements(self) -> tuple[Agreement, ...]:
         """Return every version of every agreement, with its revocation as it is now."""
         return self._known.agreements

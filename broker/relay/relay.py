@@ -23,6 +23,9 @@ from contracts.topics import DELIVERIES, RECEIPTS, deliveries_topic
 SOURCE: Final = "urn:wales:unwaith"
 """CloudEvents `source` of everything we send."""
 
+AT_CREDIT_SECONDS: Final = 0.05
+"""How soon the relay looks again for what is due and could not be claimed."""
+
 log = structlog.get_logger()
 
 
@@ -76,6 +79,7 @@ class Relay:
                     if not moved:
                         await self._rest()
                 except (StoreUnavailable, LogUnavailable) as away:
+                    self._topics.clear()  # one of them may have been lost: then it is to be made again
                     pause = min(5.0, pause * 2 or 0.2)
                     log.warning("relay.waiting", error=type(away).__name__, seconds=pause)
                     await _either(stop, pause)
@@ -154,9 +158,10 @@ class Relay:
     async def _rest(self) -> None:
         """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`."""
         wait = self._settings.longest_wait.total_seconds()
-        due = await lanes.next_due(self._database, list(self._organisations()))
+        open_for = [key for key, item in self._organisations().items() if not item.paused]
+        due = await lanes.next_due(self._database, open_for)
         if due is not None:
-            wait = min(wait, max(0.005, (due - self._clock()).total_seconds()))
+            wait = min(wait, due if due > 0 else AT_CREDIT_SECONDS)
         await _either(self._woken, wait)
 
     async def _listen(self, stop: asyncio.Event) -> None:

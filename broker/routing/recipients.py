@@ -44,7 +44,7 @@ def recipients(
     the first that has a share that holds.
     """
     found: dict[str, Recipient] = {}
-    for agreement in sorted(agreements, key=lambda item: (item.organisation, item.id, item.version)):
+    for agreement in sorted(_newest(agreements, on), key=lambda item: (item.organisation, item.id)):
         if agreement.organisation in found or not _in_force(agreement, change_type, level, on):
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
@@ -65,6 +65,19 @@ def recipients(
             because=tuple(share.because for share in shares),
             data={**data, "roles": list(roles)},
         )
+    return list(found.values())
+
+
+def _newest(agreements: Iterable[Agreement], on: date) -> list[Agreement]:
+    """Return the newest version of each agreement that has begun.
+
+    An older one never comes back, also when the newest is revoked or has ended.
+    """
+    found: dict[str, Agreement] = {}
+    for agreement in agreements:
+        former = found.get(agreement.id)
+        if agreement.valid_from <= on and (former is None or former.version < agreement.version):
+            found[agreement.id] = agreement
     return list(found.values())
 
 

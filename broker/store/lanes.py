@@ -37,7 +37,7 @@ SELECT lane.person_id, lane.organisation
 FROM unnest($1::text[]) AS o(id)
 CROSS JOIN LATERAL (
     SELECT least($2, $3 - count(*)) AS room
-    FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight LIMIT $3) unanswered
+    FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
 ) credit
 CROSS JOIN LATERAL (
     SELECT person_id, organisation FROM lane
@@ -45,7 +45,10 @@ CROSS JOIN LATERAL (
     ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
 ) lane
 """
-"""The lanes to look at now: for each organisation no more than its credit of unanswered deliveries leaves."""
+"""The lanes to look at now: for each organisation no more than its credit of unanswered deliveries leaves.
+
+One whose lease, or whose time for an answer, has run out uses no credit: it is to be claimed again.
+"""
 
 _CLAIM: Final = """
 WITH locked AS (
@@ -81,7 +84,9 @@ WITH locked AS (
 )
 SELECT n.person_id, n.organisation, t.claim, t.subject, n.id AS delivery_id, n.epoch, n.sequence, change.type,
        n.accepted_at, content.generation, content.origin, content.digest, content.sealed,
-       agreement.revoked_at IS NOT NULL AS revoked
+       agreement.revoked_at IS NOT NULL
+           OR coalesce((agreement.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false)
+           AS revoked
 FROM numbered n
 JOIN taken t USING (person_id, organisation)
 JOIN change ON change.id = n.change_id
@@ -153,12 +158,16 @@ async def mark_published(database: Database, claimed: Sequence[Claimed], *, agai
         )
 
 
-async def next_due(database: Database, organisations: Sequence[str]) -> datetime | None:
-    """Return when the relay is next to look, over these organisations; None if nothing is owed."""
+async def next_due(database: Database, organisations: Sequence[str]) -> float | None:
+    """Return in how many seconds the relay is next to look, by the store's clock; None if nothing is owed.
+
+    Not above zero: something is due that could not be claimed, because it has only just fallen due or its organisation
+    is at its credit.
+    """
     async with database.connection() as connection:
-        found: datetime | None = await connection.fetchval(
+        found: float | None = await connection.fetchval(
             """
-            SELECT min(first.due) FROM unnest($1::text[]) AS o(id)
+            SELECT extract(epoch FROM min(first.due) - now())::float8 FROM unnest($1::text[]) AS o(id)
             CROSS JOIN LATERAL (
                 SELECT due FROM lane WHERE organisation = o.id AND due IS NOT NULL ORDER BY due LIMIT 1
             ) first
@@ -179,6 +188,7 @@ class AtTheGate:
     status: str
     attempts: int
     occupies: bool
+    in_flight: bool
     granted_until: datetime | None
     paused: bool
     revoked: bool
@@ -192,10 +202,19 @@ class AtTheGate:
 GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
 """Until when each granted delivery is granted; one left out is not."""
 
+LOCK_LANES: Final = """
+SELECT l.person_id FROM lane l
+WHERE (l.person_id, l.organisation) IN (SELECT d.person_id, d.organisation FROM delivery d WHERE d.id = ANY($1))
+ORDER BY l.person_id, l.organisation FOR UPDATE
+"""
+"""Lock the lanes of some deliveries, in lane order. What is read by the next statement stands until the commit."""
+
 _GATE: Final = """
 SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.attempts,
-       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.granted_until, o.paused_at IS NOT NULL AS paused,
-       a.revoked_at IS NOT NULL AS revoked, p.erased_at IS NOT NULL AS erased, now() AS now, k.kek_generation,
+       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.granted_until, o.paused_at IS NOT NULL AS paused,
+       a.revoked_at IS NOT NULL
+           OR coalesce((a.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false) AS revoked,
+       p.erased_at IS NOT NULL AS erased, now() AS now, k.kek_generation,
        k.wrapped
 FROM delivery d
 JOIN lane l USING (person_id, organisation)
@@ -204,7 +223,6 @@ JOIN agreement a ON a.id = d.agreement AND a.version = d.agreement_version
 JOIN person p ON p.id = d.person_id
 LEFT JOIN person_key k ON k.person_id = d.person_id
 WHERE d.id = ANY($1)
-ORDER BY l.person_id, l.organisation FOR UPDATE OF l
 """
 
 
@@ -215,6 +233,8 @@ async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: 
     Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
+        # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
+        await connection.execute(LOCK_LANES, list(delivery_ids))
         rows = {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
         granted = decide(rows)
         if granted:

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from broker.store.database import Connection, Database
+from broker.store.lanes import LOCK_LANES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ class Settled:
     occupies: bool
     in_flight: bool
     due: datetime | None
+    attempt_ended: bool
+    """The attempt that was granted is over; if not, its grant stays, and nothing is due before it has run out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.st
        d.due, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due
 FROM delivery d JOIN lane l USING (person_id, organisation)
-WHERE d.id = ANY($1) ORDER BY l.person_id, l.organisation FOR UPDATE OF l
+WHERE d.id = ANY($1)
 """
 
 _SETTLE: Final = """
@@ -95,15 +98,16 @@ FROM settled s WHERE d.id = s.id
 
 _LANES: Final = """
 WITH moved AS (
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::timestamptz[])
-        AS m(person_id, organisation, occupies, in_flight, due)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::timestamptz[], $6::boolean[])
+        AS m(person_id, organisation, occupies, in_flight, due, attempt_ended)
 )
 UPDATE lane SET
     occupant = CASE WHEN m.occupies THEN lane.occupant END,
     in_flight = m.in_flight,
     claim = lane.claim + 1,
-    granted_until = CASE WHEN m.occupies AND m.due >= lane.granted_until THEN lane.granted_until END,
-    due = CASE WHEN m.occupies THEN m.due ELSE (
+    granted_until = CASE WHEN m.occupies AND NOT m.attempt_ended THEN lane.granted_until END,
+    due = CASE WHEN m.occupies AND m.attempt_ended THEN m.due
+               WHEN m.occupies THEN greatest(m.due, lane.granted_until) ELSE (
         SELECT min(d.due) FROM delivery d
         WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL
           AND d.status IN ('waiting', 'queued')) END
@@ -166,6 +170,7 @@ class Folding:
                 [s.occupies for s in moved],
                 [s.in_flight for s in moved],
                 [s.due for s in moved],
+                [s.attempt_ended for s in moved],
             )
         if entries:
             await self._connection.execute(
@@ -196,6 +201,8 @@ class Folding:
 
     async def pause(self, organisation: str, reason: str) -> bool:
         """Pause an organisation; return whether it was not paused before."""
+        # The version first, as whoever changes the configuration takes it: two who pause two each would wait in a ring.
+        await self._connection.execute("SELECT version FROM configuration FOR UPDATE")
         done = await self._connection.execute(
             "UPDATE organisation SET paused_reason = $2, paused_at = now() WHERE id = $1 AND paused_at IS NULL",
             organisation,
@@ -210,6 +217,8 @@ async def folding(
 ) -> AsyncIterator[Folding]:
     """Open the transaction of one batch, with the lanes it touches locked. Raises StoreUnavailable."""
     async with database.transaction() as connection:
+        # Two statements: one that waited for a lock would go on to read the deliveries as they were before the wait.
+        await connection.execute(LOCK_LANES, list(delivery_ids))
         rows = await connection.fetch(_TOUCHED, list(delivery_ids))
         now, known = await connection.fetchrow(
             "SELECT now(), array(SELECT id FROM receipt WHERE id = ANY($1))", list(receipt_ids)

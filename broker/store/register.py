@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+import structlog
+from pydantic import ValidationError
 
 from broker.store.database import Database
 from contracts.agreement import Agreement
 from contracts.organisation import Organisation
+from contracts.text import Strict
+
+M = TypeVar("M", bound=Strict)
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +54,32 @@ async def configuration(database: Database) -> Configuration:
         )
         agreements = await connection.fetch("SELECT definition::text, revoked_at IS NOT NULL AS revoked FROM agreement")
     known = [
-        Organisation.model_validate_json(row["definition"]).model_copy(update={"paused": row["paused"]})
+        item.model_copy(update={"paused": row["paused"]})
         for row in organisations
+        if (item := _readable(Organisation, row["definition"])) is not None
     ]
     return Configuration(
         version=number,
         organisations={item.id: item for item in known},
         agreements=tuple(
-            Agreement.model_validate_json(row["definition"]).model_copy(update={"revoked": row["revoked"]})
+            agreed.model_copy(update={"revoked": row["revoked"]})
             for row in agreements
+            if (agreed := _readable(Agreement, row["definition"])) is not None
         ),
     )
+
+
+def _readable(model: type[M], definition: str) -> M | None:
+    """Return a definition, or None for one that only another version of this program can read.
+
+    It is set aside aloud: nobody is told under such an agreement and nothing goes to such an organisation, and the
+    others are served on.
+    """
+    try:
+        return model.model_validate_json(definition)
+    except ValidationError:
+        log.exception("definition.unreadable", kind=model.__name__)
+        return None
 
 
 async def put_organisation(database: Database, organisation: Organisation) -> None:

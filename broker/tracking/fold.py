@@ -99,8 +99,13 @@ def _answered(standing: Standing, receipt: Receipt, status: Status) -> Folded:
             answered_at=receipt.at,
         )
         return Folded(_leave_lane(raised), Effect.RAISED)
-    same = status is standing.status or RANK[status] == RANK[Status.RECEIVED]
-    return Folded(standing, Effect.NOTED if same else Effect.CONFLICT)
+    return Folded(standing, Effect.NOTED if _nothing_new(standing.status, status) else Effect.CONFLICT)
+
+
+def _nothing_new(stands: Status, said: Status) -> bool:
+    """Return whether an answer that raises nothing also contradicts nothing."""
+    ours = stands in (Status.CANCELLED, Status.UNDELIVERED) and RANK[said] == RANK[stands]
+    return said is stands or ours or said in (Status.RECEIVED, Status.ALREADY_CURRENT)
 
 
 def _ours_and_open(standing: Standing, receipt: Receipt) -> bool:
@@ -143,7 +148,7 @@ def _withheld(standing: Standing, receipt: Receipt, now: datetime) -> Folded:
         return Folded(standing, Effect.NOTED)
     if receipt.reason in CANCELLING:
         return _ended(standing, receipt, Status.CANCELLED, receipt.reason)
-    if receipt.reason in ASK_AGAIN:
+    if receipt.reason in ASK_AGAIN and standing.in_flight:
         due = max(now, receipt.not_before) if receipt.not_before else now
         return Folded(replace(standing, due=due, in_flight=False), Effect.SCHEDULED)
     return Folded(standing, Effect.NOTED)

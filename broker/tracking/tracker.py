@@ -16,7 +16,7 @@ from broker.store.receipts import Entry, Folding, Settled, Touched, folding
 from broker.telemetry.metrics import Metrics
 from broker.tracking.fold import Effect, Folded, Standing, fold
 from contracts.organisation import DeliveryPolicy, Organisation
-from contracts.receipts import Quarantined, Receipt
+from contracts.receipts import Quarantined, Receipt, ReceiptKind
 from contracts.records import Undecodable, read_receipt
 from contracts.statuses import Reason, Status
 from contracts.topics import RECEIPTS
@@ -134,8 +134,14 @@ class Tracker:
                 pauses[touched.organisation] = folded.pause
             self._alarm(touched, receipt, folded)
         moved = {entry.delivery_id for entry in entries if entry.effect in (Effect.RAISED, Effect.SCHEDULED)}
+        ended = {entry.delivery_id for entry in entries if entry.kind == ReceiptKind.DEFERRED}
         await transaction.write(
-            [_settled(transaction.touched[key], standings[key]) for key in standings if key in moved], entries
+            [
+                _settled(transaction.touched[key], standings[key], attempt_ended=key in ended)
+                for key in standings
+                if key in moved
+            ],
+            entries,
         )
         for key, reason in pauses.items():
             if await transaction.pause(key, reason.value):
@@ -166,7 +172,7 @@ def _standing(touched: Touched) -> Standing:
         epoch=touched.epoch,
         attempts=touched.attempts,
         unknowns=touched.unknowns,
-        since=touched.due,
+        since=touched.published_at or touched.due,  # the horizon is of our trying, not of waiting behind another
         published_at=touched.published_at,
         answered_at=touched.answered_at,
         reason=Reason(touched.reason) if touched.reason else None,
@@ -177,7 +183,7 @@ def _standing(touched: Touched) -> Standing:
     )
 
 
-def _settled(touched: Touched, standing: Standing) -> Settled:
+def _settled(touched: Touched, standing: Standing, *, attempt_ended: bool) -> Settled:
     return Settled(
         id=touched.id,
         person_id=touched.person_id,
@@ -193,6 +199,7 @@ def _settled(touched: Touched, standing: Standing) -> Settled:
         occupies=standing.occupies,
         in_flight=standing.in_flight,
         due=standing.due,
+        attempt_ended=attempt_ended,
     )
 
 

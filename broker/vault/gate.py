@@ -28,10 +28,12 @@ def decide(row: lanes.AtTheGate, epoch: int, now: datetime) -> Withheld | None:
         return Withheld(Reason.ALREADY_RECEIVED)
     if row.revoked:
         return Withheld(Reason.REVOKED)
-    if row.paused:
-        return Withheld(Reason.PAUSED)
     if row.granted_until is not None and row.granted_until > now:
         return Withheld(Reason.GRANTED_ELSEWHERE, row.granted_until)
+    if not row.in_flight:
+        return Withheld(Reason.NOT_DUE)  # a copy read again: its attempt is over, and the next is the relay's to begin
+    if row.paused:
+        return Withheld(Reason.PAUSED)
     return None
 
 

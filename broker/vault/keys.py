@@ -4,6 +4,7 @@ The root stays in a KMS in production and in a sealed file in development; only 
 a handful at start, so it is never on the way of a change.
 """
 
+import contextlib
 import os
 import stat
 from collections import OrderedDict
@@ -37,16 +38,21 @@ class RootKeyFile:
     @classmethod
     def open(cls, path: Path) -> "RootKeyFile":
         """Read the key, or make one the first time. Raises PermissionError if others can read the file."""
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            if stat.S_IMODE(path.stat().st_mode) & 0o077:
-                raise PermissionError(f"{path} can be read by others: chmod 600 {path}") from None
-            return cls(_checked(path))
-        with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(sealing.KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+        if not path.exists():
+            fresh = path.with_name(f"{path.name}.{os.getpid()}")
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(os.urandom(sealing.KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, path)  # whole or not at all, and whoever is second takes the first one's
+            fresh.unlink()
+            folder = os.open(path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise PermissionError(f"{path} can be read by others: chmod 600 {path}")
         return cls(_checked(path))
 
     async def wrap(self, key: bytes, bound_to: bytes) -> bytes:

@@ -7,24 +7,24 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
 
-from broker.eventlog import EventLog, LogUnavailable, Record
+from broker.eventlog import EventLog, LogUnavailable, Partition, Received, Record
 from broker.eventlog.cluster import Cluster
 from broker.eventlog.kafka import KafkaLog
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import KeyReused, NobodyToTell, NotAcceptable, PreviewChanged
 from broker.sealing import CannotOpen
-from broker.store import Database, StoreUnavailable, changes, register
+from broker.store import Database, StoreUnavailable, changes, lanes, register
 from broker.store.embedded import EmbeddedPostgres
 from broker.store.migrate import migrate
 from broker.vault import RootKeyFile, StoreGate, Vault
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.grants import Grant, Withheld
-from contracts.receipts import Receipt
+from contracts.receipts import FailureKind, Receipt, ReceiptKind
 from contracts.records import write_receipt
 from contracts.requests import ChangeRequest
 from contracts.statuses import Outcome, Reason
@@ -459,3 +459,109 @@ async def test_two_references_that_meet_are_told_apart(plain_line: Line, monkeyp
     held = await changes.one_of_person(line.database, second.person.person_id, second.reference)
     assert held is not None, "the reference that is answered is the one that is stored"
     assert held.id == second.change_id
+
+
+async def test_a_relay_that_died_at_its_credit_does_not_block_the_organisation(plain_line: Line) -> None:
+    line = plain_line
+    line.relay_settings = replace(line.relay_settings, credit=2, lease=timedelta(milliseconds=100))
+    told = [await line.tell(somebody(n), a_move()) for n in range(4)]
+    await _claim(line, 2)  # and dies
+    await asyncio.sleep(0.2)
+    line.start()
+    for accepted in told:
+        await line.until(accepted, applied(line))
+
+
+async def _claim(line: Line, credit: int) -> int:
+    claimed = await lanes.claim(
+        line.database,
+        list(line.directory.organisations()),
+        limit=500,
+        credit=credit,
+        lease=timedelta(milliseconds=100),
+        leaf=lambda _: b"{}",
+    )
+    return len(claimed)
+
+
+async def test_a_fold_that_waited_for_its_lane_reads_what_stands_then(plain_line: Line) -> None:
+    """Two trackers in a hand-over: the later one must see what the earlier decided, or a status would fall."""
+    line = plain_line
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    rows = await changes.deliveries_of(line.database, [accepted.change_id])
+    first, second = line.tracker(), line.tracker()
+    async with line.database.transaction() as holding:
+        await holding.execute("SELECT FROM lane FOR UPDATE")
+        waiting = [
+            asyncio.create_task(first.fold_all([_received(row.id, Outcome.APPLIED, place)]))
+            for place, row in enumerate(rows)
+        ]
+        await asyncio.sleep(0.2)
+        waiting += [
+            asyncio.create_task(second.fold_all([_received(row.id, Outcome.RECEIVED, 10 + place)]))
+            for place, row in enumerate(rows)
+        ]
+        await asyncio.sleep(0.2)
+    await asyncio.gather(*waiting)
+    assert await line.statuses(accepted) == applied(line)
+
+
+def _received(delivery_id: UUID, outcome: Outcome, offset: int) -> Received:
+    receipt = Receipt(
+        id=uuid4(), delivery_id=delivery_id, epoch=0, attempt=1, kind=ReceiptKind.ANSWERED, outcome=outcome, at=now()
+    )
+    key, value, headers = write_receipt(receipt)
+    return Received(Partition(RECEIPTS.name, 0), offset, key, value, headers)
+
+
+async def test_what_an_organisation_asked_for_outlives_a_second_reading(plain_line: Line) -> None:
+    """Its 429 with an hour was folded, the worker died before its commit, and the record is read again."""
+    line = plain_line
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    row = (await changes.deliveries_of(line.database, [accepted.change_id]))[0]
+    later = now() + timedelta(hours=1)
+    deferred = Receipt(
+        id=uuid4(),
+        delivery_id=row.id,
+        epoch=0,
+        attempt=1,
+        kind=ReceiptKind.DEFERRED,
+        failure=FailureKind.UNAVAILABLE,
+        reason=Reason.TOO_MANY_REQUESTS,
+        not_before=later,
+        at=now(),
+    )
+    key, value, headers = write_receipt(deferred)
+    await line.tracker().fold_all([Received(Partition(RECEIPTS.name, 0), 0, key, value, headers)])
+    [verdict] = await StoreGate(line.database, line.vault).grant([(row.id, 0)], timedelta(seconds=5))
+    assert isinstance(verdict, Withheld)
+    assert verdict.reason is Reason.NOT_DUE
+    async with line.database.connection() as connection:
+        due = await connection.fetchval("SELECT due FROM lane WHERE occupant = $1", row.id)
+    assert due == later
+
+
+async def test_a_later_failed_does_not_end_the_grant_of_an_attempt_under_way(plain_line: Line) -> None:
+    line = plain_line
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    row = (await changes.deliveries_of(line.database, [accepted.change_id]))[0]
+    [grant] = await StoreGate(line.database, line.vault).grant([(row.id, 0)], timedelta(seconds=60))
+    assert isinstance(grant, Grant)
+    await line.tracker().fold_all([_received(row.id, Outcome.FAILED, 0)])
+    async with line.database.connection() as connection:
+        lane = await connection.fetchrow("SELECT due, granted_until FROM lane WHERE occupant = $1", row.id)
+    assert lane["granted_until"] is not None
+    assert lane["due"] >= lane["granted_until"], "it is not tried again beside the attempt under way"
+
+
+async def test_one_definition_that_cannot_be_read_stops_nobody_else(plain_line: Line) -> None:
+    line = plain_line
+    async with line.database.connection() as connection:
+        await connection.execute(
+            "UPDATE organisation SET definition = definition || '{\"fromTheFuture\": 1}' WHERE id LIKE 'cardiff%'"
+        )
+    await line.directory.refresh()
+    assert {name.rsplit("-", 1)[0] for name in line.directory.organisations()} == set(ALL) - {"cardiff-council"}

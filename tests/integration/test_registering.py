@@ -22,6 +22,12 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the published example of St
 @pytest.fixture
 def settings(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "root.key"
+    for room in (
+        "registering",
+        "doctor",
+        "workers",
+    ):  # the runner's output is closed afterwards, and other tests log on
+        monkeypatch.setattr(f"broker.cli.{room}.configure_logs", lambda **_: None)
     for name, value in {
         "UNWAITH_ENVIRONMENT": "test",
         "UNWAITH_LOG": "postgres",
@@ -129,3 +135,9 @@ def test_pause_and_resume_say_whether_anything_changed(settings: Path) -> None:
             ("pause", "nobody"),
         )
     ] == [0, 1, 0, 1, 1]
+
+
+def test_a_version_is_revoked_once(settings: Path, dsn: str) -> None:
+    unwaith("register", str(EXAMPLE))
+    assert [unwaith("revoke", "cardiff-council-tax", version).exit_code for version in ("1", "1", "2")] == [0, 1, 1]
+    assert [item.revoked for item in run_known(dsn).agreements] == [True]

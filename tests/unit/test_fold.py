@@ -95,6 +95,7 @@ def test_a_later_lower_answer_is_a_conflict_and_changes_nothing() -> None:
     assert folded.effect is Effect.CONFLICT
     assert folded.standing == applied
     assert fold(applied, answered(Outcome.RECEIVED), POLICY, NOW, 0.5).effect is Effect.NOTED
+    assert fold(applied, answered(Outcome.DUPLICATE), POLICY, NOW, 0.5).effect is Effect.NOTED
     assert fold(applied, answered(Outcome.FAILED), POLICY, NOW, 0.5).effect is Effect.CONFLICT
 
 
@@ -156,6 +157,15 @@ def test_withheld_for_now_asks_again(reason: Reason) -> None:
     assert folded.effect is Effect.SCHEDULED
     assert folded.standing.due == later
     assert folded.standing.attempts == 0
+
+
+def test_a_stale_copy_changes_nothing_of_what_is_scheduled() -> None:
+    """A record read again after its attempt was folded: the hour the organisation asked for stays an hour."""
+    scheduled = replace(OPEN, in_flight=False, due=NOW + timedelta(hours=1))
+    for reason in (Reason.NOT_DUE, *ASK_AGAIN):
+        folded = fold(scheduled, withheld(reason, not_before=NOW + timedelta(seconds=4)), POLICY, NOW, 0.5)
+        assert folded.effect is Effect.NOTED
+        assert folded.standing == scheduled
 
 
 def test_giving_up_is_aloud_and_frees_the_lane() -> None:

@@ -20,6 +20,7 @@ FREE = AtTheGate(
     status="published",
     attempts=0,
     occupies=True,
+    in_flight=True,
     granted_until=None,
     paused=False,
     revoked=False,
@@ -47,6 +48,8 @@ def test_what_is_due_and_nobody_minds_may_be_sent() -> None:
         (replace(FREE, occupies=False), 0, Reason.ALREADY_RECEIVED),
         (replace(FREE, revoked=True, paused=True), 0, Reason.REVOKED),
         (replace(FREE, paused=True), 0, Reason.PAUSED),
+        (replace(FREE, in_flight=False), 0, Reason.NOT_DUE),
+        (replace(FREE, paused=True, granted_until=NOW + timedelta(seconds=1)), 0, Reason.GRANTED_ELSEWHERE),
         (replace(FREE, granted_until=NOW + timedelta(seconds=1)), 0, Reason.GRANTED_ELSEWHERE),
     ],
 )

@@ -61,6 +61,15 @@ def test_an_agreement_not_in_force_tells_nobody(change: dict[str, Any]) -> None:
     assert who([whole.model_copy(update=change)]) == []
 
 
+def test_the_newest_version_alone_counts_and_an_older_one_never_comes_back() -> None:
+    first = agreement("council", "anywhere", paths=("/person", "/change"))
+    second = agreement("council", "anywhere", paths=("/change/tenure",)).model_copy(update={"version": 2})
+    [found] = recipients(TOLD, "address", IdentityLevel.P2, HERE, [first, second], ON)
+    assert (found.agreement_version, set(found.data["change"])) == (2, {"tenure"})
+    assert who([first, second.model_copy(update={"revoked": True})]) == []
+    assert who([first, second.model_copy(update={"valid_from": date(2026, 6, 2)})]) == ["council"], "not yet begun"
+
+
 def test_the_first_and_last_day_count() -> None:
     whole = agreement("council", "anywhere").model_copy(update={"valid_from": ON, "valid_until": ON})
     assert who([whole]) == ["council"]

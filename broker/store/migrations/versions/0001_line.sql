@@ -89,6 +89,9 @@ CREATE TRIGGER agreement_changed AFTER INSERT OR UPDATE OR DELETE ON agreement
 CREATE TRIGGER client_changed AFTER INSERT OR UPDATE OR DELETE ON client
     FOR EACH STATEMENT EXECUTE FUNCTION configuration_changed();
 
+CREATE TRIGGER secret_changed AFTER INSERT OR UPDATE ON secret   -- a key organisations verify was replaced
+    FOR EACH ROW WHEN (NEW.name LIKE 'webhook:%') EXECUTE FUNCTION configuration_changed();
+
 CREATE TABLE place (                     -- the gazetteer: where an address lies
     uprn           bigint NOT NULL,
     language       text NOT NULL CHECK (language IN ('cy', 'en')),
