@@ -43,7 +43,7 @@ async def attempt(
         receipt = _failed(sealed, grant, failure, clock())
     except TimeoutError:
         receipt = _deferred(sealed, grant, FailureKind.UNKNOWN, Reason.DEADLINE_PASSED, clock())
-    except Exception as fault:  # noqa: BLE001  an adapter's bug is its organisation's trouble, nobody else's
+    except Exception as fault:
         log.exception(
             "adapter.failed", organisation=organisation, delivery_id=str(sealed.id), error=type(fault).__name__
         )

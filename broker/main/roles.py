@@ -11,14 +11,17 @@ from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
 from broker.main.api import api_parts, fetching_client
+from broker.main.front import Front
 from broker.main.rooms import Rooms, utc_now
 from broker.main.serving import Listener, serve
+from broker.main.web import web_parts
 from broker.outbound.client import GuardedClient, tls_context
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
 from broker.telemetry.health import health_app
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import StoreGate
+from broker.web import create_pages
 from contracts.adapters import Adapter, AdapterContext
 from contracts.grants import GateUnavailable
 from contracts.organisation import Organisation
@@ -90,7 +93,10 @@ async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
     fetching = fetching_client(rooms.settings)
     written = asyncio.create_task(writer.run(stop))
     try:
-        door.app = create_app(await api_parts(rooms, writer, fetching))
+        parts = await api_parts(rooms, writer, fetching)
+        pages = await web_parts(rooms, parts, fetching, stop)
+        api = create_app(parts)
+        door.app = api if pages is None else Front(api, create_pages(pages))
         await serve([door], stop)
         stop.set()
         await written

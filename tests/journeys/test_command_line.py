@@ -39,16 +39,16 @@ def quiet() -> dict[str, str]:
 
 @pytest.fixture
 def port() -> int:
-    """The first of six free ports in a row."""
+    """The first of seven free ports in a row."""
     for first in range(21_000, 30_000, 17):
         try:
-            taken = [socket.create_server(("127.0.0.1", first + step)) for step in range(6)]
+            taken = [socket.create_server(("127.0.0.1", first + step)) for step in range(7)]
         except OSError:
             continue
         for one in taken:
             one.close()
         return first
-    raise RuntimeError("no six free ports in a row")
+    raise RuntimeError("no seven free ports in a row")
 
 
 class Running:
