@@ -99,6 +99,21 @@ class SignInServer(BaseModel):
     identity: IdentityServer | None = None
 
 
+class MailServer(BaseModel):
+    """Where confirmations to people are handed in (RFC 6409)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str
+    port: Port = 587
+    sender: str
+    """An address people can recognise."""
+    username: str | None = None
+    password: SecretStr | None = None
+    encrypted: bool = True
+    """STARTTLS. Required in production."""
+
+
 class Settings(BaseSettings):
     """One installation. Immutable; parts of it are passed on as values."""
 
@@ -128,6 +143,11 @@ class Settings(BaseSettings):
     """Where citizens sign in to the pages. Absent: there are no pages."""
     staff_sign_in: SignInServer | None = None
     """Where staff sign in. Absent: there are no pages for staff."""
+
+    mail: MailServer | None = None
+    """Absent: nobody is written to, and nothing else changes."""
+    outbox: Path | None = None
+    """A folder for letters instead of `mail`. Never in production."""
 
     public_url: str = "http://localhost:8000"
     """Where we are reached, without a closing slash; also the issuer of organisations' tokens."""
@@ -192,6 +212,8 @@ def _needs(settings: Settings) -> Iterator[str]:
         yield "UNWAITH_DATABASE_DSN and UNWAITH_EMBEDDED are both set: unset one."
     if settings.public_url.endswith("/") or urlsplit(settings.public_url).scheme not in {"http", "https"}:
         yield "UNWAITH_PUBLIC_URL must be an http or https address without a closing slash."
+    if settings.mail is not None and settings.outbox is not None:
+        yield "UNWAITH_MAIL__HOST and UNWAITH_OUTBOX are both set: unset one."
     doors = [server.issuer for server in (settings.sign_in, settings.staff_sign_in) if server is not None]
     if len(doors) != len(set(doors)):
         yield "UNWAITH_STAFF_SIGN_IN__ISSUER must be another provider than citizens use: the two never mix."
@@ -212,7 +234,7 @@ def _kafka_needs(kafka: KafkaSettings) -> Iterator[str]:
             yield f"{_variable('kafka', name)} names no file: give the path of a PEM file this user can read."
 
 
-def _production_refuses(settings: Settings) -> Iterator[str]:
+def _production_refuses(settings: Settings) -> Iterator[str]:  # noqa: C901  a list, read from top to bottom
     """Say what is fit for development only."""
     if settings.embedded is not None:
         yield "UNWAITH_EMBEDDED is for development: unset it and give UNWAITH_DATABASE_DSN of a PostgreSQL of its own."
@@ -230,6 +252,10 @@ def _production_refuses(settings: Settings) -> Iterator[str]:
             if address is not None and not _public_https(address):
                 yield f"{_variable('citizen', name)} must be an https address, not one of this machine."
     yield from _sign_in_refuses(settings)
+    if settings.outbox is not None:
+        yield "UNWAITH_OUTBOX is for development: unset it and give UNWAITH_MAIL__HOST."
+    if settings.mail is not None and not settings.mail.encrypted:
+        yield "UNWAITH_MAIL__ENCRYPTED=false sends people's addresses in clear: unset it."
     if settings.failpoints:
         yield "UNWAITH_FAILPOINTS makes processes die, for tests: unset it."
     yield from _root_key_refuses(settings.root_key_file)

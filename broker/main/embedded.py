@@ -129,6 +129,7 @@ def sandbox_settings(data: Path, addresses: Addresses, defaults: Mapping[str, ob
                 "client_id": PAGES_CLIENT,
                 "client_key_file": data / "sandbox" / "staff" / f"client-{PAGES_CLIENT}-rsa.jwk",
             },
+            "outbox": data / "outbox",
             "root_key_file": data / "root.key",
             **defaults,
         }

@@ -12,6 +12,7 @@ from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
 from broker.main.api import api_parts, fetching_client
 from broker.main.front import Front
+from broker.main.letters import notifier
 from broker.main.rooms import Rooms, utc_now
 from broker.main.serving import Listener, serve
 from broker.main.web import web_parts
@@ -26,8 +27,8 @@ from contracts.adapters import Adapter, AdapterContext
 from contracts.grants import GateUnavailable
 from contracts.organisation import Organisation
 
-Role = Literal["api", "relay", "deliver", "track"]
-ROLES: Final[tuple[Role, ...]] = ("api", "relay", "deliver", "track")
+Role = Literal["api", "relay", "deliver", "track", "notify"]
+ROLES: Final[tuple[Role, ...]] = ("api", "relay", "deliver", "track", "notify")
 
 SIGNING_SECRETS: Final = ("signing", "signing-previous")
 
@@ -86,6 +87,8 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             await Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now).run(
                 stop
             )
+        case "notify":
+            await notifier(rooms).run(stop)
 
 
 async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:

@@ -17,7 +17,7 @@ from broker.identity.sign_in import ProviderAway
 from broker.language import Language, as_language, negotiated
 from broker.store import StoreUnavailable
 from broker.telemetry.requests import RequestTiming
-from broker.web import about, signing_in
+from broker.web import about, following, move, signing_in
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
 from broker.web.guarding import Guarded
@@ -39,7 +39,7 @@ _YEAR: Final = 365 * 24 * 3600
 
 def all_pages(parts: WebParts) -> list[Page]:
     """Return every page there is. Staff's only where staff can sign in."""
-    pages = [*about.pages(), *signing_in.pages("citizen", "")]
+    pages = [*about.pages(), *signing_in.pages("citizen", ""), *move.pages(), *following.pages()]
     if parts.staff is not None:
         pages += signing_in.pages("staff", parts.staff.prefix)
     return pages

@@ -162,7 +162,7 @@ def test_the_same_data_cannot_be_run_twice(running: Running, tmp_path: Path) -> 
 
 
 def test_a_role_without_settings_says_what_is_missing() -> None:
-    for role in ("api", "relay", "deliver", "track", "migrate", "doctor"):
+    for role in ("api", "relay", "deliver", "track", "notify", "migrate", "doctor"):
         done = unwaith(role)
         assert done.returncode == 2, role
         assert "UNWAITH_DATABASE_DSN" in done.stderr

@@ -68,6 +68,7 @@ class Visitor:
     site: Sandbox
     context: BrowserContext
     page: Page
+    scripts: bool
     shots: Path | None
     said: list[str]
     """What the console said: a blocked style or script among it."""
@@ -126,6 +127,6 @@ async def visiting(
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     try:
-        yield Visitor(site, context, page, Path(folder) if folder else None, said)
+        yield Visitor(site, context, page, scripts, Path(folder) if folder else None, said)
     finally:
         await context.close()
