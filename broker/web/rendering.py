@@ -34,5 +34,5 @@ def environment() -> Environment:
 
 
 def render(template: str, words: Words, **context: object) -> str:
-    """Return a page's HTML. In a template `t("some-id", n=3)` is a sentence in the page's language."""
+    """Return a page's HTML. In a template `t(id, n=3)` is a sentence in the page's language."""
     return environment().get_template(template).render(t=words, language=words.language, **context)

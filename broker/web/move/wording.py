@@ -54,12 +54,13 @@ def name_in_full(name: Mapping[str, Any]) -> str:
 
 
 def told_fields(data: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
-    """Return everything a recipient would get, as (label, value). Raises KeyError for a member nobody has named."""
-    found = []
-    for block in ("person", "change"):
-        for member, value in (data.get(block) or {}).items():
-            found.append((words(LABELS[block, member]), _value(member, value, words)))
-    return found
+    """Return everything a recipient would get, as (label, value). Raises ValueError for a member nobody has named."""
+    told = [(block, member) for block in ("person", "change") for member in data.get(block) or {}]
+    order = list(LABELS)
+    return [
+        (words(LABELS[block, member]), _value(member, data[block][member], words))
+        for block, member in sorted(told, key=order.index)
+    ]
 
 
 def _value(member: str, value: Any, words: Words) -> str:
