@@ -52,6 +52,17 @@ def sources(language: Language) -> dict[str, str]:
 
 
 @cache
+def ids(language: Language) -> frozenset[str]:
+    """Return the id of every message of a language."""
+    return frozenset(
+        entry.id.name
+        for text in sources(language).values()
+        for entry in FluentResource(text).body
+        if type(entry).__name__ == "Message"
+    )
+
+
+@cache
 def words_in(language: Language) -> Words:
     """Return a language's sentences, read once."""
     return Words(language, sources(language))

@@ -89,12 +89,13 @@ class FileOutbox:
     sender: str = "unwaith@example.com"
 
     async def send(self, letter: Letter) -> None:
+        content = written(letter, self.sender).as_bytes(policy=SMTP)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self.folder / f"{letter.id}.eml"
         fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(written(letter, self.sender).as_bytes(policy=SMTP))
+            file.write(content)
         fresh.replace(place)  # a repeat replaces its like
 
 
@@ -106,11 +107,11 @@ def written(letter: Letter, sender: str) -> EmailMessage:
     message["From"] = sender
     message["To"] = letter.to
     message["Subject"] = letter.subject
-    message["Content-Language"] = letter.language
     domain = make_msgid(domain=sender.rpartition("@")[2].rstrip(">")).rpartition("@")[2].rstrip(">")
     message["Message-ID"] = f"<{letter.id}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
     message.set_content(letter.body, charset="utf-8", cte="base64")
+    message["Content-Language"] = letter.language  # after the content, which replaces every Content header
     return message
 
 

@@ -274,6 +274,24 @@ async def deliveries_of(database: Database, change_ids: Sequence[UUID]) -> list[
     return [DeliveryRow(**row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRow:
+    """What one delivery carries, sealed."""
+
+    delivery_id: UUID
+    digest: bytes
+    sealed: bytes = field(repr=False)
+
+
+async def contents_of(database: Database, delivery_ids: Sequence[UUID]) -> list[ContentRow]:
+    """Return what deliveries carry, sealed under keys of their person's. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT delivery_id, digest, sealed FROM delivery_content WHERE delivery_id = ANY($1)", list(delivery_ids)
+        )
+    return [ContentRow(**row) for row in rows]
+
+
 async def receipts_of(database: Database, delivery_ids: Sequence[UUID]) -> list[ReceiptRow]:
     """Return every receipt of deliveries, oldest first. Raises StoreUnavailable."""
     async with database.connection() as connection:

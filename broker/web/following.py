@@ -12,13 +12,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from broker import sealing
 from broker.intake.intake import opened
 from broker.language import long_date, moment_in_words
 from broker.store import StoreUnavailable, changes
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
 from broker.web.fault_pages import fault_page
-from broker.web.move.wording import address_line
+from broker.web.move.wording import address_line, told_fields
 from broker.web.rendering import environment
 from broker.web.timeline_words import advice_of, entry_words, status_words, tag_colour
 from broker.web.visit import Page, Visit
@@ -88,7 +89,39 @@ async def show_change(visit: Visit) -> Response:
         told=moment_in_words(change.accepted_at, visit.language),
         timeline=timeline(visit, deliveries),
         over=_over(deliveries),
+        details=await _details(visit, person, change),
     )
+
+
+async def _details(visit: Visit, person: PersonKey, change: changes.ToldBefore) -> list[dict[str, Any]]:
+    """Return what each organisation is sent, why, and under which agreement: the very bytes, opened by their person."""
+    words, directory = visit.words, visit.parts.directory
+    rows = await changes.deliveries_of(visit.parts.database, [change.id])
+    contents = {row.delivery_id: row for row in await changes.contents_of(visit.parts.database, [r.id for r in rows])}
+    agreements = {(one.id, one.version): one for one in directory.agreements()}
+    found = []
+    for row in rows:
+        content = contents[row.id]
+        key = sealing.delivery_key(person.key, row.id)
+        try:
+            data = orjson.loads(sealing.open_delivery(key, row.id, content.sealed, content.digest))
+        except sealing.CannotOpen:
+            data = {}
+        agreement = agreements.get((row.agreement, row.agreement_version))
+        organisation = directory.organisations().get(row.organisation)
+        found.append(
+            {
+                "name": words.of(organisation.name) if organisation else row.organisation,
+                "fields": told_fields(data, words),
+                "purpose": words.of(agreement.purpose) if agreement else "",
+                "agreement": words(
+                    "details-agreement-version", title=words.of(agreement.title), version=agreement.version
+                )
+                if agreement
+                else f"{row.agreement}/{row.agreement_version}",
+            }
+        )
+    return found
 
 
 async def show_sent(visit: Visit) -> Response:

@@ -193,7 +193,9 @@ def ours(provider: Hostile, http: GuardedClient) -> Provider:
     )
 
 
-async def signing_in(provider: Hostile, http: GuardedClient, *, prove: bool = True, answer: dict[str, str | None] | None = None) -> SignedIn:
+async def signing_in(
+    provider: Hostile, http: GuardedClient, *, prove: bool = True, answer: dict[str, str | None] | None = None
+) -> SignedIn:
     """Sign in; `answer` changes the query the browser comes back with."""
     door = ours(provider, http)
     url, begun = await door.begin(prove=prove, language="cy")

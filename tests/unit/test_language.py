@@ -9,6 +9,8 @@ import pytest
 from fluent.syntax import parse
 from fluent.syntax.serializer import serialize_pattern
 
+from broker.api.problems import DETAILS, TITLES
+from broker.identity.refusals import Denial
 from broker.language import Language, clock_time, long_date, moment_in_words, negotiated, words_in
 from broker.language.catalogue import LANGUAGES, sources
 
@@ -71,9 +73,24 @@ def test_no_message_is_idle_and_none_is_missing() -> None:
     files = [*(ROOT / "broker").rglob("*.py"), *(ROOT / "broker" / "web" / "templates").rglob("*.html")]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     known = set(messages("en"))
-    assert {name for name in known if f'"{name}"' not in text and f"'{name}'" not in text} == set()
+    idle = {name for name in known if f'"{name}"' not in text and f"'{name}'" not in text}
+    assert {name for name in idle if not name.startswith(("problem-", "detail-"))} == set()
     asked = set(re.findall(r"""\bt\(["']([a-z0-9-]+)["']""", text)) | set(re.findall(r'\bwords\("([a-z0-9-]+)"', text))
     assert asked - known == set()
+
+
+def test_every_problem_has_its_words_in_both_languages() -> None:
+    en = words_in("en")
+    titles = {name.removeprefix("problem-"): en(name) for name in messages("en") if name.startswith("problem-")}
+    assert titles == TITLES
+    details = {en(name) for name in messages("en") if name.startswith("detail-")}
+    assert set(DETAILS.values()) | {denial.value for denial in Denial} <= details
+    # and what stands in the code beside it: details given as literals
+    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "broker").rglob("*.py"))
+    given = set(re.findall(r'FieldProblem\([^)]*detail="([^"]+)"', code)) | set(
+        re.findall(r'query_problem\([^)]*"([^"]+)"\)', code)
+    )
+    assert given - details == set()
 
 
 def test_every_sentence_can_be_said() -> None:

@@ -33,6 +33,11 @@ changes-done = { $n ->
 }
 change-title = Eich newid cyfeiriad
 timeline-title = Yr hyn y mae pob sefydliad wedi’i wneud
+details-summary = Yr hyn a anfonwyd at { $name }, a pham
+details-why = Pam
+details-agreement = O dan ba gytundeb
+details-agreement-version = { $title }, fersiwn { $version }
+details-gone = Ni ellir darllen yr hyn a anfonwyd mwyach.
 timeline-refresh = Dangos y diweddaraf
 timeline-their-reference = Eu cyfeirnod nhw: { $reference }
 
@@ -78,5 +83,5 @@ mail-confirmation-subject = Rydym wedi derbyn yr hyn a ddywedoch wrthym
 mail-confirmation-body = Gwnaethoch ddweud wrthym am newid drwy Unwaith, ac rydym wedi’i dderbyn.
 mail-confirmation-reference = Eich cyfeirnod yw { $reference }.
 mail-confirmation-follow = I weld yr hyn y mae pob sefydliad wedi’i wneud, mewngofnodwch a dewis Fy newidiadau. Er eich diogelwch, nid oes dolenni yn y neges hon ac nid yw’n dweud beth a newidiodd.
-mail-confirmation-not-you = Os nad chi oedd hwn, mewngofnodwch ac edrych ar Fy newidiadau, neu cysylltwch â’ch cyngor.
+mail-confirmation-not-you = Os nad chi oedd hwn, mewngofnodwch ac edrych ar Fy newidiadau ar unwaith.
 mail-goodbye = Unwaith

@@ -25,6 +25,11 @@ changes-done = { $n ->
 }
 change-title = Your change of address
 timeline-title = What each organisation has done
+details-summary = What was sent to { $name }, and why
+details-why = Why
+details-agreement = Under which agreement
+details-agreement-version = { $title }, version { $version }
+details-gone = What was sent can no longer be read.
 timeline-refresh = Show the latest
 timeline-their-reference = Their reference: { $reference }
 
@@ -70,5 +75,5 @@ mail-confirmation-subject = We have received what you told us
 mail-confirmation-body = You told us of a change through Unwaith, and we have received it.
 mail-confirmation-reference = Your reference number is { $reference }.
 mail-confirmation-follow = To see what each organisation has done, sign in and choose My changes. For your safety this message has no links and does not say what changed.
-mail-confirmation-not-you = If this was not you, sign in and look at My changes, or contact your council.
+mail-confirmation-not-you = If this was not you, sign in and look at My changes at once.
 mail-goodbye = Unwaith
