@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fluent.runtime import FluentBundle, FluentResource
+from fluent.syntax.ast import Message
 
 from contracts.text import Bilingual
 
@@ -58,7 +59,7 @@ def ids(language: Language) -> frozenset[str]:
         entry.id.name
         for text in sources(language).values()
         for entry in FluentResource(text).body
-        if type(entry).__name__ == "Message"
+        if isinstance(entry, Message)
     )
 
 

@@ -16,7 +16,9 @@ from broker.identity.refusals import KeysUnavailable
 from broker.identity.sign_in import ProviderAway
 from broker.language import Language, as_language, negotiated
 from broker.store import StoreUnavailable
+from broker.store.changes import PersonErased
 from broker.telemetry.requests import RequestTiming
+from broker.vault import PersonGone
 from broker.web import about, following, move, signing_in
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
@@ -125,6 +127,8 @@ def _faults() -> dict[Any, Callable[[Request, Exception], Coroutine[Any, Any, Re
         HTTPException: page_of(404),
         BadForm: page_of(400),
         NotFromHere: page_of(403),
+        PersonErased: page_of(403),
+        PersonGone: page_of(403),
         StoreUnavailable: page_of(503),
         KeysUnavailable: page_of(503),
         ProviderAway: page_of(503),

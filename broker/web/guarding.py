@@ -12,7 +12,7 @@ from broker.web.fault_pages import fault_page
 from broker.web.visit import LANGUAGE_COOKIE
 
 MOST_AT_ONCE: Final = 1_024
-"""Pages being answered, streams not counted."""
+"""Pages being answered; pages that are watched, which hold a stream each, among them."""
 
 log = structlog.get_logger()
 

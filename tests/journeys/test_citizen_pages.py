@@ -10,6 +10,7 @@ from playwright.async_api import Browser, expect
 from broker.language import Language, words_in
 from broker.language.catalogue import LANGUAGES, sources
 from broker.main.embedded import Sandbox
+from broker.web import following, move, signing_in
 from tests.support.browser import Visitor, visiting
 from tests.support.journey import (
     MOVED,
@@ -480,6 +481,27 @@ async def test_pages_anybody_may_read(site: Sandbox, browser: Browser, language:
             await seen(place.strip("/").replace("/", "-"))
         answer = await v.go("/staff/sign-in")
         assert answer.ok
+
+
+async def test_nobody_sees_a_private_page_without_signing_in(site: Sandbox, browser: Browser) -> None:
+    async with visiting(site, browser) as v:
+        private = [
+            page
+            for page in [*move.pages(), *following.pages(), *signing_in.pages("citizen", "")]
+            if page.access != "public"
+        ]
+        assert len(private) > 30
+        for page in private:
+            place = page.path.replace("{number:int}", "1")
+            answer = await v.context.request.fetch(v.url + place, method=page.method, max_redirects=0)
+            if page.quiet:
+                assert answer.status == 401, place
+            else:
+                assert answer.headers["location"].startswith("/sign-in?next="), place
+        # a session of staff is none here, and the other way round
+        await v.sign_in("olwen", path="/staff/sign-in")
+        await v.go("/changes")
+        assert "/authorize" in v.page.url
 
 
 async def test_places_to_go_on_to_are_ours(site: Sandbox, browser: Browser) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fluent.syntax import parse
+from fluent.syntax.ast import Comment, Message, ResourceComment
 from fluent.syntax.serializer import serialize_pattern
 
 from broker.api.problems import DETAILS, TITLES
@@ -33,8 +34,8 @@ def messages(language: Language) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in sources(language).items():
         for entry in parse(text).body:
-            assert type(entry).__name__ in {"Message", "Comment", "ResourceComment"}, f"{name}: {entry.span.start}"
-            if type(entry).__name__ == "Message":
+            assert isinstance(entry, Message | Comment | ResourceComment), f"{name}: {entry.span}"
+            if isinstance(entry, Message):
                 assert entry.id.name not in found, f"{entry.id.name} stands twice"
                 found[entry.id.name] = entry
     return found

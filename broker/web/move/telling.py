@@ -175,23 +175,9 @@ async def tell(visit: Visit) -> Response:
         return visit.to(CHECK)
     if (form.get("key"), form.get("mark")) != (answers["key"], mark_of(answers)):
         return visit.to(f"{CHECK}?changed=1")  # another tab changed an answer: what is sent must have been seen
-    told = request_of(answers)
-    change = ChangeRequest(
-        type=told.type,
-        change=told.change,
-        preferred_language=told.preferred_language,
-        preview=answers["seen"],
-        leave_out=tuple(answers.get("left_out", ())),
-    )
-    who = told_by(visit.signed_in.who)
-    try:
-        accepted = await visit.parts.intake.accept(who, answers["key"], change, contact=_contact(answers))
-    except (intake.PreviewChanged, intake.NobodyToTell):
-        return visit.to("/move/tell?from=check")
-    except intake.NotAcceptable:
-        return visit.to(CHECK)
-    except intake.TooBusy:
-        return visit.page("move/too-busy.html", status=503, back="/move/declaration")
+    accepted = await _accepted(visit, answers)
+    if isinstance(accepted, Response):
+        return accepted
     found = await changes.one_of_person(visit.parts.database, accepted.person.person_id, accepted.reference)
     if found is None:
         raise LookupError("an accepted change is not there")
@@ -206,6 +192,29 @@ async def tell(visit: Visit) -> Response:
     await visit.keep(done)
     log.info("change.told_on_a_page", change_id=str(accepted.change_id))
     return visit.to(f"/changes/{ordinal}/sent")
+
+
+async def _accepted(visit: Visit, answers: Answers) -> intake.Accepted | Response:
+    """Hand the change to intake; return it accepted, or where to go because it was not."""
+    told = request_of(answers)
+    change = ChangeRequest(
+        type=told.type,
+        change=told.change,
+        preferred_language=told.preferred_language,
+        preview=answers["seen"],
+        leave_out=tuple(answers.get("left_out", ())),
+    )
+    who = told_by(visit.signed_in.who)
+    try:
+        return await visit.parts.intake.accept(who, answers["key"], change, contact=_contact(answers))
+    except (intake.PreviewChanged, intake.NobodyToTell):
+        return visit.to("/move/tell?from=check")
+    except intake.NotAcceptable:
+        return visit.to(CHECK)
+    except intake.KeyReused:  # sent a moment ago from another tab, with other answers
+        return visit.to("/changes")
+    except intake.TooBusy:
+        return visit.page("move/too-busy.html", status=503, back="/move/declaration")
 
 
 def _contact(answers: Answers) -> Contact | None:
