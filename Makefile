@@ -11,6 +11,8 @@ LOG ?= postgres
 PORT ?= 8000
 PERSON ?= sian
 TESTS ?=
+# Most tests wait for servers: four at once finish soonest, on two cores too.
+WORKERS ?= 4
 UPGRADE ?=
 
 VENV := .venv
@@ -39,7 +41,7 @@ test: $(VENV)/.dev ## run the tests on real PostgreSQL and Kafka (TESTS=… for 
 		echo "*** A running Kafka will do as well: make test UNWAITH_TEST_KAFKA=host:port"; echo; \
 		[ "$$CI" != true ]; \
 	fi
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 check: $(VENV)/.dev ## format, lint, types, import layers, tests
 	@$(BIN)/ruff format --check

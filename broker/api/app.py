@@ -31,7 +31,14 @@ def create_app(parts: ApiParts) -> ASGIApp:
 
 def create_inner(parts: ApiParts) -> FastAPI:
     """Return the FastAPI application without the outermost layers."""
-    app = FastAPI(title=TITLE, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title=TITLE,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call it: renaming breaks them
+    )
     router = app.router  # its own, not an included one: what is served must stand in `app.routes`
     router.route_class = guarded_route(parts.citizens, parts.organisations)
     telling.routes(router, parts)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from broker import sealing
-from broker.api.answers import READ, json_answer, json_bytes, problems
+from broker.api.answers import READ, headers, json_answer, json_bytes, problems
 from broker.api.guarding import citizen
 from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
@@ -32,14 +32,14 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     @router.get(
         "/v1/changes",
         response_model=ChangeList,
-        responses=READ,
+        responses={200: {"description": "A page of them.", "headers": headers("Link")}, **READ},
         openapi_extra={
             "parameters": [
                 {
                     "name": "cursor",
                     "in": "query",
                     "required": False,
-                    "schema": {"type": "string"},
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{2,26}$"},
                     "description": "Where to go on, from the `next` link of the page before (RFC 8288).",
                 }
             ]
@@ -73,7 +73,23 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     @router.get(
         "/v1/changes/{reference}",
         response_model=ChangeView,
-        responses={**READ, **problems(404)},
+        responses={
+            200: {"description": "How far it has come.", "headers": headers("ETag")},
+            304: {"description": "Nothing has changed.", "headers": headers("ETag")},
+            **READ,
+            **problems(404),
+        },
+        openapi_extra={
+            "parameters": [
+                {
+                    "name": "If-None-Match",
+                    "in": "header",
+                    "required": False,
+                    "schema": {"type": "string"},
+                    "description": "The `ETag` of what is known already.",
+                }
+            ]
+        },
     )
     async def follow_change(request: Request, reference: str) -> Response:
         """Return one of the caller's changes with its timeline. Another person's is the same 404 as none."""

@@ -91,21 +91,24 @@ class LastResort:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
+        started = ended = False
 
         async def with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ended
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+            else:
+                ended = not message.get("more_body", False)
             await send(message)
 
         try:
             await self._app(scope, receive, with_headers)
         except Exception as fault:
             log.exception("request.failed", error=type(fault).__name__)
-            if started:
+            if started and not ended:
                 raise  # too late for an answer: the connection must end
-            await problem("internal")(scope, receive, with_headers)
+            if not started:
+                await problem("internal")(scope, receive, with_headers)

@@ -1,4 +1,7 @@
-"""The published description of the API: OpenAPI 3.1, made from the contracts and the policy table."""
+"""The published description of the API: OpenAPI 3.1, made from the routes, the contracts and the policy table.
+
+`python -m broker.api.publish` writes it to `contracts/published/openapi.json`; a test compares.
+"""
 
 from typing import Any, Final
 
@@ -6,12 +9,23 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from broker.api.answers import HEADERS
 from broker.identity.policy import POLICY, ForCitizens, ForOrganisations
+from contracts.problems import Problem
 from contracts.receipts import Answer
 from contracts.requests import AddressSearch, ChangeRequest, PreviewRequest
 
 VERSION: Final = "1.0.0"
-_BODIES: Final = (AddressSearch, PreviewRequest, ChangeRequest, Answer)
+_MODELS: Final = (AddressSearch, PreviewRequest, ChangeRequest, Answer, Problem)
+"""What FastAPI does not find by itself: bodies are read by us, and problems have a media type of their own."""
+_ABOUT: Final = """\
+A person tells a change once; every organisation that must know is told, and answers.
+
+Bodies are JSON in UTF-8, not compressed, at most 64 KiB. Every name is known or refused; numbers are not text and text
+is no number. Text is normalised to NFC and holds no control, bidirectional or invisible characters.
+Every refusal is a problem (RFC 9457): `errors` names each field by JSON pointer and never repeats a value.
+Absent means absent: nothing is answered as null.
+"""
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -23,34 +37,26 @@ def describe(app: FastAPI) -> dict[str, Any]:
         version=VERSION,
         openapi_version="3.1.0",
         summary="Tell a change once; every organisation that must know is told, and answers.",
+        description=_ABOUT,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        tags=[
+            {"name": "citizens", "description": "A person's software: tell a change, follow it."},
+            {"name": "organisations", "description": "An organisation's software: answer, look back."},
+            {"name": "tokens", "description": "How an organisation gets its token, and how it is checked."},
+        ],
         routes=app.routes,
+        separate_input_output_schemas=False,  # what is absent is left out, so a default does not make it required
     )
     _, definitions = models_json_schema(
-        [(model, "validation") for model in _BODIES], ref_template="#/components/schemas/{model}"
+        [(model, "validation") for model in _MODELS], ref_template="#/components/schemas/{model}"
     )
     components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
-    for name, schema in definitions["$defs"].items():
-        schemas.setdefault(name, schema)
-    components["securitySchemes"] = {
-        "citizen": {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "RFC 9068 access token of the citizens' authorization server",
-        },
-        "organisation": {
-            "type": "oauth2",
-            "flows": {
-                "clientCredentials": {
-                    "tokenUrl": "/oauth/token",
-                    "scopes": {
-                        "receipts:write": "Answer for one's own deliveries.",
-                        "deliveries:read": "Read what became of one's own deliveries.",
-                    },
-                }
-            },
-        },
-    }
+    schemas = components.get("schemas", {}) | definitions["$defs"]
+    for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own answer, which we never give
+        schemas.pop(unused, None)
+    components["schemas"] = dict(sorted(schemas.items()))
+    components["headers"] = dict(HEADERS)
+    components["securitySchemes"] = _SECURITY
     for (method, path), rule in POLICY.items():
         operation = document["paths"].get(path, {}).get(method.lower())
         if operation is None:
@@ -58,18 +64,39 @@ def describe(app: FastAPI) -> dict[str, Any]:
         _tidy(operation)
         match rule:
             case ForCitizens(scope=scope):
-                operation["security"] = [{"citizen": [scope]}]
+                operation["tags"], operation["security"] = ["citizens"], [{"citizen": [scope]}]
             case ForOrganisations(scope=scope):
-                operation["security"] = [{"organisation": [scope]}]
+                operation["tags"], operation["security"] = ["organisations"], [{"organisation": [scope]}]
             case _:
-                operation["security"] = []
+                operation["tags"], operation["security"] = ["tokens"], []
     app.openapi_schema = document
     return document
 
 
+_SECURITY: Final = {
+    "citizen": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "RFC 9068 access token of the citizens' authorization server",
+    },
+    "organisation": {
+        "type": "oauth2",
+        "flows": {
+            "clientCredentials": {
+                "tokenUrl": "/oauth/token",
+                "scopes": {
+                    "receipts:write": "Answer for one's own deliveries.",
+                    "deliveries:read": "Read what became of one's own deliveries.",
+                },
+            }
+        },
+    },
+}
+
+
 def _tidy(operation: dict[str, Any]) -> None:
-    """Problems are `application/problem+json`, which FastAPI cannot be told for each answer."""
-    for code, answer in operation["responses"].items():
-        content = answer.get("content", {})
-        if code[0] in "45" and "application/json" in content:
-            answer["content"] = {"application/problem+json": content.pop("application/json")}
+    """Take out what FastAPI adds of its own: an answer it would give for parameters, which routes here read."""
+    validation = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
+    if validation.get("schema") == {"$ref": "#/components/schemas/HTTPValidationError"}:
+        del operation["responses"]["422"]
+    operation["responses"] = dict(sorted(operation["responses"].items()))

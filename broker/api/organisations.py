@@ -1,14 +1,14 @@
 """What an organisation's software calls: a token, a later answer, what became of a sequence."""
 
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from broker.api.answers import WRITTEN, Described, body_of, json_answer, problems
+from broker.api.answers import ALWAYS, READ, WRITTEN, Described, body_of, json_answer, problems
 from broker.api.bodies import read_bytes, read_model
 from broker.api.guarding import organisation
 from broker.api.parts import ApiParts
@@ -27,13 +27,12 @@ from contracts.topics import RECEIPTS
 PAGE: Final = 100
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEQUENCE: Final = re.compile(r"[0-9]{1,18}")  # fits a bigint
-_REFUSED: Final = {**WRITTEN, **problems(404)}
 
 
 def routes(router: APIRouter, parts: ApiParts) -> None:
     """Add the organisations' routes."""
 
-    @router.post("/oauth/token", openapi_extra=_TOKEN_BODY, responses=_TOKEN_ANSWERS)
+    @router.post("/oauth/token", openapi_extra=_TOKEN_BODY, response_class=Response, responses=_TOKEN_ANSWERS)
     async def issue_token(request: Request) -> Response:
         """Return an access token for client credentials proven by a signed assertion (RFC 6749, RFC 7523)."""
         raw = await read_bytes(request, "application/x-www-form-urlencoded")
@@ -49,7 +48,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
             headers=dict(token_endpoint.HEADERS),
         )
 
-    @router.get("/.well-known/jwks.json")
+    @router.get("/.well-known/jwks.json", operation_id="read_keys", response_class=Response, responses=_answers(*_KEYS))
     async def keys(_request: Request) -> Response:
         """Return the public keys of our tokens (RFC 7517)."""
         return Response(
@@ -58,7 +57,12 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
             headers={"Cache-Control": "public, max-age=300"},
         )
 
-    @router.get("/.well-known/oauth-authorization-server")
+    @router.get(
+        "/.well-known/oauth-authorization-server",
+        operation_id="read_metadata",
+        response_class=Response,
+        responses=_answers(*_METADATA),
+    )
     async def metadata(_request: Request) -> Response:
         """Return what our token endpoint can do (RFC 8414)."""
         found = parts.token_endpoint.metadata(f"{parts.public_url}/.well-known/jwks.json")
@@ -66,7 +70,13 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
             orjson.dumps(found), media_type="application/json", headers={"Cache-Control": "public, max-age=300"}
         )
 
-    @router.post("/v1/receipts", status_code=202, responses=_REFUSED, openapi_extra=body_of(Answer))
+    @router.post(
+        "/v1/receipts",
+        status_code=202,
+        response_class=Response,
+        responses={202: {"description": "It is durable, and will be told to the person."}, **WRITTEN, **problems(404)},
+        openapi_extra=body_of(Answer, example=_ANSWER),
+    )
     async def answer_later(request: Request) -> Response:
         """Take an organisation's later answer for one of its deliveries; the same id again changes nothing."""
         answer = await read_model(request, Answer)
@@ -81,13 +91,8 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     @router.get(
         "/v1/deliveries",
         response_model=SubjectDeliveries,
-        responses=_REFUSED,
-        openapi_extra={
-            "parameters": [
-                {"name": "subject", "in": "query", "required": True, "schema": {"type": "string", "maxLength": 64}},
-                {"name": "after", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 0}},
-            ]
-        },
+        responses=READ,
+        openapi_extra={"parameters": _GAP},
     )
     async def after_a_gap(request: Request) -> Response:
         """Return what became of the caller's deliveries for one subject above a sequence."""
@@ -131,8 +136,91 @@ _TOKEN_BODY: Final = {
         },
     }
 }
-_TOKEN_ANSWERS: Final[Described] = {
-    400: {"description": "An OAuth error (RFC 6749, section 5.2), or a problem."},
-    401: {"description": "The client is not known by this assertion (RFC 6749, section 5.2)."},
-    **problems(413, 415, 503),
+_OAUTH_ERROR: Final = {
+    "type": "object",
+    "required": ["error", "error_description"],
+    "properties": {
+        "error": {"enum": [error.value for error in token_endpoint.OAuthError]},
+        "error_description": {"type": "string"},
+    },
 }
+_TOKEN: Final = {
+    "type": "object",
+    "required": ["access_token", "token_type", "expires_in", "scope"],
+    "properties": {
+        "access_token": {"type": "string"},
+        "token_type": {"const": "Bearer"},
+        "expires_in": {"type": "integer", "minimum": 1},
+        "scope": {"type": "string"},
+    },
+}
+_KEY: Final = {
+    "type": "object",
+    "required": ["kty", "crv", "x", "y", "use", "alg", "kid"],
+    "properties": {
+        "kty": {"const": "EC"},
+        "crv": {"const": "P-256"},
+        "use": {"const": "sig"},
+        "alg": {"const": "ES256"},
+    }
+    | {name: {"type": "string"} for name in ("x", "y", "kid")},
+}
+
+
+def _answers(media_type: str, schema: dict[str, Any]) -> Described:
+    return {
+        200: {"description": "What is asked for.", "content": {media_type: {"schema": schema}}},
+        **problems(*ALWAYS),
+    }
+
+
+_KEYS: Final = (
+    "application/jwk-set+json",
+    {"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": _KEY, "minItems": 1}}},
+)
+_METADATA: Final = (
+    "application/json",
+    {
+        "type": "object",
+        "required": ["issuer", "token_endpoint", "jwks_uri", "grant_types_supported"],
+        "properties": {name: {"type": "string"} for name in ("issuer", "token_endpoint", "jwks_uri")}
+        | {
+            f"{name}_supported": {"type": "array", "items": {"type": "string"}}
+            for name in ("grant_types", "response_types", "scopes", "token_endpoint_auth_methods")
+        },
+    },
+)
+_TOKEN_ANSWERS: Final[Described] = {
+    200: {"description": "A token (RFC 6749, section 5.1).", "content": {"application/json": {"schema": _TOKEN}}},
+    **problems(400, 413, 415, *ALWAYS),
+    401: {
+        "description": "The client is not known by this assertion (RFC 6749, section 5.2).",
+        "content": {"application/json": {"schema": _OAUTH_ERROR}},
+    },
+}
+_TOKEN_ANSWERS[400]["description"] = "An OAuth error (RFC 6749, section 5.2), or a problem where no form can be read."
+_TOKEN_ANSWERS[400]["content"]["application/json"] = {"schema": _OAUTH_ERROR}
+
+_ANSWER: Final = {
+    "id": "0197f6a4-3c1e-7cc0-9d2b-6a0b9f1c2d3e",
+    "deliveryId": "0197f6a3-1f00-7a11-8c57-53d1f0b6a9e8",
+    "outcome": "applied",
+    "reference": "CT-2026-004711",
+    "at": "2026-03-02T09:15:00Z",
+}
+_GAP: Final = [
+    {
+        "name": "subject",
+        "in": "query",
+        "required": True,
+        "schema": {"type": "string", "pattern": f"^{_SUBJECT.pattern}$"},
+        "description": "The `subject` of the events: a pseudonym, the caller's own.",
+    },
+    {
+        "name": "after",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "default": 0},
+        "description": "The last `sequence` that is known.",
+    },
+]

@@ -162,6 +162,7 @@ def install(app: FastAPI) -> None:
     on(intake.TooBusy, lambda _: problem("too-busy", headers=again))
     on(StoreUnavailable, lambda _: problem("unavailable", headers=again))
     on(LogUnavailable, lambda _: problem("unavailable", headers=again))
+    on(Exception, lambda _: problem("internal"))  # and is raised further, to be logged by the outermost layer
 
     async def no_route(request: Request, refusal: Exception) -> Response:
         status = getattr(refusal, "status_code", None)

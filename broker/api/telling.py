@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from broker import intake
-from broker.api.answers import WRITTEN, body_of, json_answer, problems
+from broker.api.answers import WRITTEN, body_of, headers, json_answer, problems
 from broker.api.bodies import read_model
 from broker.api.following import whole
 from broker.api.guarding import citizen
@@ -16,6 +16,7 @@ from broker.api.problems import NotReadable
 from broker.identity.citizens import Citizen
 from broker.identity.refusals import Absent, Denial, Forbidden
 from broker.store import changes
+from contracts.examples import MOVE
 from contracts.problems import FieldProblem
 from contracts.requests import (
     AddressSearch,
@@ -27,6 +28,9 @@ from contracts.requests import (
     PreviewRequest,
 )
 
+_SEARCH: Final = {"postalCode": "CF11 0ZZ", "language": "cy"}
+_ASKED: Final = {"type": "address", "change": MOVE.model_dump(mode="json", exclude_none=True, exclude_defaults=True)}
+
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -37,7 +41,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         "/v1/addresses/search",
         response_model=AddressSearchResult,
         responses=WRITTEN,
-        openapi_extra=body_of(AddressSearch),
+        openapi_extra=body_of(AddressSearch, example=_SEARCH),
     )
     async def search_addresses(request: Request) -> Response:
         """Return the addresses at a postcode. By POST: a postcode never stands in a URL."""
@@ -47,7 +51,10 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         return json_answer(AddressSearchResult(addresses=tuple(result)))
 
     @router.post(
-        "/v1/changes/preview", response_model=Preview, responses=WRITTEN, openapi_extra=body_of(PreviewRequest)
+        "/v1/changes/preview",
+        response_model=Preview,
+        responses=WRITTEN,
+        openapi_extra=body_of(PreviewRequest, example=_ASKED),
     )
     async def preview_change(request: Request) -> Response:
         """Return who would be told what, and why. Nothing is sent and nothing of the change is stored."""
@@ -58,16 +65,21 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         "/v1/changes",
         status_code=202,
         response_model=ChangeView,
-        responses={**WRITTEN, **problems(409, 429)},
+        responses={
+            202: {"description": "It is stored, with everything it owes.", "headers": headers("Location")},
+            **WRITTEN,
+            **problems(409, 429),
+        },
         openapi_extra=body_of(
             ChangeRequest,
             {
                 "name": "Idempotency-Key",
                 "in": "header",
                 "required": True,
-                "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
+                "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
                 "description": "Names this change; asking again with the same key never tells it twice.",
             },
+            example={**_ASKED, "preview": "eyJjYXJkaWZmIjoi4oCmIn0", "leaveOut": ["transport-for-wales"]},
         ),
     )
     async def tell_change(request: Request) -> Response:

@@ -27,11 +27,21 @@ async def abandon(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         network, tasks = client.client, [client._sender.sender_task]  # noqa: SLF001
     else:
         network, tasks = client._client, _tasks_of(client)  # noqa: SLF001
-    await within(1.0, network.close())  # requests in flight fail now instead of at their time limit
+    network._get_conn = _no_connection  # noqa: SLF001  what still runs must not connect behind our back
+    await within(1.0, _cut(network))  # requests in flight fail now instead of at their time limit
     await _end([task for task in tasks if task is not None])
     if isinstance(client, AIOKafkaConsumer) and client._fetcher is not None:  # noqa: SLF001
         await within(1.0, client._fetcher.close())  # noqa: SLF001
-    await within(1.0, network.close())  # a task may have connected again in between
+    await within(1.0, network.close())  # a connection that was being made while we cut
+
+
+async def _no_connection(*_: object, **__: object) -> None:
+    """What aiokafka's client answers when a node cannot be reached."""
+
+
+async def _cut(network: Any) -> None:
+    async with network._get_conn_lock:  # noqa: SLF001  a connection being made belongs to nobody until it is made
+        await network.close()
 
 
 def _tasks_of(consumer: AIOKafkaConsumer) -> list[asyncio.Task[Any] | None]:

@@ -80,6 +80,7 @@ class EventLog(Protocol):
         """Make all records durable, keeping the order per topic and key.
 
         On LogUnavailable some may be in the log: appending again may repeat them, never reorder one key.
+        Raises ValueError, before anything is sent, for a record that is too large or a topic nobody declared.
         """
         ...
 

@@ -18,9 +18,10 @@ _Phase = Literal["idle", "head", "body", "refused"]
 """What is being read: nothing, a head, a body; `refused`: whatever comes is thrown away until the connection ends."""
 
 _MOST_DRAINED: Final = 1024 * 1024
+"""Bytes that are still read and thrown away after an answer that did not wait for the whole request: closing at once
+would reset the connection, and the caller would never see the answer (RFC 9112, section 9.6)."""
 _LINGER_SECONDS: Final = 1.0
-"""How much, and how long, is still read and thrown away after an answer that did not wait for the whole request: closing
-at once would reset the connection, and the caller would never see the answer (RFC 9112, section 9.6)."""
+"""How long, after a refusal that ends the connection. An answered request's body has until its own bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +143,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_unless_read()
-        elif self._phase == "body" and self.cycle.response_complete:
-            self._wait(_LINGER_SECONDS)
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()

@@ -79,7 +79,7 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             relaying = RelaySettings(credit=tuning.relay_credit, lease=timedelta(seconds=tuning.relay_lease_seconds))
             await Relay(rooms.database, rooms.eventlog, organisations, relaying, rooms.metrics, utc_now).run(stop)
         case "deliver":
-            gate = StoreGate(rooms.database, rooms.vault, utc_now)
+            gate = StoreGate(rooms.database, rooms.vault)
             source = _adapters(rooms, tls_context())
             pooling = PoolSettings(drain_seconds=tuning.drain_seconds)
             await Pool(rooms.eventlog, gate, rooms.directory, source, pooling, rooms.metrics, utc_now).run(stop)

@@ -118,9 +118,8 @@ WITH told AS (
     INSERT INTO audit_leaf (leaf) SELECT leaf FROM placed
 )
 SELECT f.change_id, p.ordinal FROM fresh f LEFT JOIN placed p ON p.id = f.change_id
+CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
 """
-
-_NOTIFY_DUE: Final = "SELECT pg_notify('unwaith_due', '')"
 
 
 async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
@@ -161,8 +160,6 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:
             raise PersonErased(erased)
-        if rows:
-            await connection.execute(_NOTIFY_DUE)
         failpoints.reach("intake.written")
     return {row["change_id"]: row["ordinal"] for row in rows}
 

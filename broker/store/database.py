@@ -39,6 +39,14 @@ def faults_told() -> Iterator[None]:
         raise StoreUnavailable(type(fault).__name__) from None
 
 
+async def _as_it_is(_connection: Connection) -> None:
+    """Return a connection to the pool without asking the server to forget the session: one round trip less a loan.
+
+    asyncpg rolls back what was left open all the same. There is nothing else to forget, because whoever borrows a
+    connection sets nothing but with `SET LOCAL`; session locks and listeners live on connections of their own.
+    """
+
+
 class Database:
     """A pool. Time limits hold on connecting, on every statement and on every lock, so nothing hangs."""
 
@@ -68,6 +76,7 @@ class Database:
             timeout=5.0,
             command_timeout=command_seconds,
             max_inactive_connection_lifetime=60.0,
+            reset=_as_it_is,
             server_settings=settings,
         )
         await pool

@@ -123,9 +123,10 @@ async def claim(
 async def mark_published(database: Database, claimed: Sequence[Claimed], *, again_after: timedelta) -> None:
     """Record that the log holds these. A lane whose receipt has already come keeps what the receipt decided.
 
-    Raises StoreUnavailable; the lease then runs out and the same is published again.
+    A mark need not outlive a crash of PostgreSQL: it is committed without waiting for the disk. Where it is lost, or
+    on StoreUnavailable, the lease runs out and the same is published again.
     """
-    async with database.transaction() as connection:
+    async with database.connection() as connection:
         await connection.execute(
             """
             WITH marked AS (
@@ -141,7 +142,8 @@ async def mark_published(database: Database, claimed: Sequence[Claimed], *, agai
             )
             UPDATE delivery SET published_at = coalesce(published_at, now()),
                                 status = CASE WHEN status IN ('waiting', 'queued') THEN 'published' ELSE status END
-            FROM locked WHERE delivery.id = locked.delivery_id
+            FROM locked CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+            WHERE delivery.id = locked.delivery_id
             """,
             [item.person_id for item in claimed],
             [item.organisation for item in claimed],
@@ -181,6 +183,8 @@ class AtTheGate:
     paused: bool
     revoked: bool
     erased: bool
+    now: datetime
+    """The store's own clock, which all workers share: a worker's may be wrong."""
     kek_generation: int | None
     wrapped: bytes | None = field(repr=False)
 
@@ -191,7 +195,8 @@ GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
 _GATE: Final = """
 SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.attempts,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.granted_until, o.paused_at IS NOT NULL AS paused,
-       a.revoked_at IS NOT NULL AS revoked, p.erased_at IS NOT NULL AS erased, k.kek_generation, k.wrapped
+       a.revoked_at IS NOT NULL AS revoked, p.erased_at IS NOT NULL AS erased, now() AS now, k.kek_generation,
+       k.wrapped
 FROM delivery d
 JOIN lane l USING (person_id, organisation)
 JOIN organisation o ON o.id = d.organisation
@@ -210,7 +215,6 @@ async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: 
     Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
-        await connection.execute("SET LOCAL synchronous_commit = off")
         rows = {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
         granted = decide(rows)
         if granted:
@@ -219,6 +223,7 @@ async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: 
                 """
                 UPDATE lane SET granted_until = g.until
                 FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS g(person_id, organisation, until)
+                CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
                 WHERE lane.person_id = g.person_id AND lane.organisation = g.organisation
                 """,
                 [person_id for person_id, _, _ in chosen],

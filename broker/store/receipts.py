@@ -107,7 +107,8 @@ UPDATE lane SET
         SELECT min(d.due) FROM delivery d
         WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL
           AND d.status IN ('waiting', 'queued')) END
-FROM moved m WHERE lane.person_id = m.person_id AND lane.organisation = m.organisation
+FROM moved m CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
+WHERE lane.person_id = m.person_id AND lane.organisation = m.organisation
 """
 
 _ENTRIES: Final = """
@@ -129,8 +130,12 @@ INSERT INTO audit_leaf (leaf) SELECT leaf FROM entry
 class Folding:
     """One batch being folded, inside its transaction."""
 
-    def __init__(self, connection: Connection, known: frozenset[UUID], touched: Mapping[UUID, Touched]) -> None:
+    def __init__(
+        self, connection: Connection, now: datetime, known: frozenset[UUID], touched: Mapping[UUID, Touched]
+    ) -> None:
         self._connection = connection
+        self.now = now
+        """The store's own clock, which the relay looks at too: what is due is told by one clock alone."""
         self.known = known
         """Receipt ids folded before."""
         self.touched = touched
@@ -180,8 +185,6 @@ class Folding:
                 [e.next_due for e in entries],
                 [e.leaf for e in entries],
             )
-        if moved:
-            await self._connection.execute("SELECT pg_notify('unwaith_due', '')")
 
     async def quarantine(self, rows: Sequence[tuple[str, int, int, str, datetime]]) -> None:
         """Keep (topic, partition, offset, reason, at) of records that were set aside."""
@@ -208,9 +211,12 @@ async def folding(
     """Open the transaction of one batch, with the lanes it touches locked. Raises StoreUnavailable."""
     async with database.transaction() as connection:
         rows = await connection.fetch(_TOUCHED, list(delivery_ids))
-        known = await connection.fetch("SELECT id FROM receipt WHERE id = ANY($1)", list(receipt_ids))
+        now, known = await connection.fetchrow(
+            "SELECT now(), array(SELECT id FROM receipt WHERE id = ANY($1))", list(receipt_ids)
+        )
         yield Folding(
             connection,
-            frozenset(row["id"] for row in known),
+            now,
+            frozenset(known),
             {row["id"]: Touched(**row) for row in rows},
         )

@@ -107,14 +107,14 @@ class Tracker:
             self._database, list(unique), list({receipt.delivery_id for receipt in receipts})
         ) as transaction:
             fresh = [receipt for key, receipt in unique.items() if key not in transaction.known]
-            await self._fold(transaction, fresh, now)
+            await self._fold(transaction, fresh)
             if set_aside:
                 await transaction.quarantine(set_aside)
             failpoints.reach("tracking.written")
         for _, _, _, reason, _ in set_aside:
             log.error("record.quarantined", reason=reason)
 
-    async def _fold(self, transaction: Folding, receipts: Sequence[Receipt], now: datetime) -> None:
+    async def _fold(self, transaction: Folding, receipts: Sequence[Receipt]) -> None:
         standings = {key: _standing(touched) for key, touched in transaction.touched.items()}
         entries: list[Entry] = []
         pauses: dict[str, Reason] = {}
@@ -126,7 +126,7 @@ class Tracker:
                 continue
             organisation = organisations.get(touched.organisation)
             policy = organisation.policy if organisation else DeliveryPolicy()
-            folded = fold(standings[touched.id], receipt, policy, now, self._jitter())
+            folded = fold(standings[touched.id], receipt, policy, transaction.now, self._jitter())
             standings[touched.id] = folded.standing
             entries.append(_entry(receipt, folded, touched))
             self._metrics.receipts_folded.labels(str(receipt.kind)).inc()

@@ -1,6 +1,6 @@
 """The gate: asked right before sending, it gives the key to one delivery or says why it is withheld."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -38,18 +38,15 @@ def decide(row: lanes.AtTheGate, epoch: int, now: datetime) -> Withheld | None:
 class StoreGate:
     """The gate over our own store."""
 
-    def __init__(self, database: Database, vault: Vault, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
-        self._clock = clock
 
     async def grant(self, asked: Sequence[Asked], valid: timedelta) -> list[Verdict]:
         """Answer for each (delivery, epoch), in the order asked; a grant holds `valid` and a margin.
 
         The same lane asked twice in one call is granted once. Raises GateUnavailable.
         """
-        now = self._clock()
-        until = now + valid + MARGIN
         verdicts: list[Verdict] = []
 
         def weigh(rows: Mapping[UUID, lanes.AtTheGate]) -> Mapping[UUID, datetime]:
@@ -58,9 +55,11 @@ class StoreGate:
                 row = rows.get(delivery_id)
                 if row is None:
                     verdicts.append(NotKnown())
-                elif delivery_id in granted:
+                    continue
+                until = row.now + valid + MARGIN
+                if delivery_id in granted:
                     verdicts.append(Withheld(Reason.GRANTED_ELSEWHERE, until))
-                elif (withheld := decide(row, epoch, now)) is not None:
+                elif (withheld := decide(row, epoch, row.now)) is not None:
                     verdicts.append(withheld)
                 elif (key := self._person_key(row)) is None:
                     verdicts.append(NotKnown())  # no tombstone and no key: not an erasure

@@ -57,15 +57,15 @@ BUILDING = "/change/newAddress/buildingName"
     ("written", "status", "code"),
     [
         ('"\\ud800"', 400, "not_text"),
-        ('"a\\udc00b"', 400, "not_text"),
+        ('"Gwenŵyn\\udc00"', 400, "not_text"),
         ('"\\ud800\\ud800"', 400, "not_text"),
         ('"\\u0000"', 422, "value_error"),
-        ('"a\\u0000b"', 422, "value_error"),
-        ('"\\u202enwyŵneG"', 422, "value_error"),
+        ('"Gwenŵyn\\u0000"', 422, "value_error"),
+        ('"\\u202eGwenŵyn"', 422, "value_error"),
         ('"Ty\\u200bGwyn"', 422, "value_error"),
         ('"T\\u0443 Gwyn"', 422, "value_error"),
-        ('"a\\r\\nSet-Cookie: b"', 422, "value_error"),
-        ('" Ty"', 422, "value_error"),
+        ('"Gwenŵyn\\r\\nSet-Cookie: b"', 422, "value_error"),
+        ('" Gwenŵyn"', 422, "value_error"),
         ("NaN", 400, "not_a_number"),
         ("-Infinity", 400, "not_a_number"),
         ("1e400", 400, "number_too_large"),
@@ -108,8 +108,19 @@ async def test_what_is_no_text(api: Api, written: str, status: int, code: str) -
 
 @pytest.mark.parametrize(
     ("written", "status"),
-    [('"12"', 422), ("12.0", 422), ("1e2", 422), ("true", 422), ("-1", 422), ("0", 422), (str(10**12), 422)]
-    + [("NaN", 400), ("1e400", 400), ('"\\ud800"', 400), ("1" + "0" * 5000, 400)],
+    [
+        ('"12"', 422),
+        ("12.0", 422),
+        ("1e2", 422),
+        ("true", 422),
+        ("-1", 422),
+        ("0", 422),
+        (str(10**12), 422),
+        ("NaN", 400),
+        ("1e400", 400),
+        ('"\\ud800"', 400),
+        ("1" + "0" * 5000, 400),
+    ],
     ids=["text", "float", "exponent", "bool", "negative", "0", "13 digits", "NaN", "1e400", "surrogate", "huge"],
 )
 async def test_what_is_no_uprn(api: Api, written: str, status: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -117,11 +118,9 @@ def body() -> bytes:
         b"GET /x HTTP/2.0\r\nHost: a\r\n\r\n",
         b"GET /x HTTP/0.9\r\nHost: a\r\n\r\n",
         b"GET /x\r\n\r\n",
-        b"GET  /x HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /\xc5\xb5 HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET x HTTP/1.1\r\nHost: a\r\n\r\n",
         b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         CANARY + b" / HTTP/1.1\r\nHost: a\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -132,12 +131,9 @@ async def test_what_cannot_be_read_is_a_problem_and_the_end(port: int, request_h
     async with calling(port) as caller:
         await caller.send(request_head)
         answer = await caller.answer()
-        assert answer.status in {400, 404}
-        assert answer.status == 400 or answer.problem == "not-found"
-        if answer.status == 400:
-            assert answer.problem == "malformed"
-            assert answer.headers["connection"] == "close"
-            assert await caller.ended() == b""
+        assert (answer.status, answer.problem) == (400, "malformed")
+        assert answer.headers["connection"] == "close"
+        assert await caller.ended() == b""
     await is_well(port)
 
 
@@ -180,7 +176,7 @@ async def test_a_head_that_does_not_end_is_cut(port: int, begun: bytes) -> None:
         await caller.send(begun)
         rest = await caller.ended()
     assert rest == b"" or (rest.startswith(b"HTTP/1.1 408 ") and b"request-timeout" in rest)
-    assert bool(rest) == bool(begun.strip())
+    assert rest or not begun.strip(), "whoever began is told"
 
 
 async def dripped(caller: Caller, drop: bytes) -> bytes:
@@ -256,6 +252,16 @@ async def test_chunks_that_are_none(api: Api, port: int) -> None:
 # What is too much
 
 
+async def flood(caller: Caller, piece: bytes) -> None:
+    for _ in range(200):
+        await caller.send(piece)
+
+
+def resident() -> int:
+    """Return how many MB of memory this process holds."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
 async def test_200_mb_are_refused_before_they_come(api: Api, port: int) -> None:
     async with calling(port) as caller:
         await caller.send(head(api, "Content-Length: 200000000", "Expect: 100-continue"))
@@ -263,13 +269,14 @@ async def test_200_mb_are_refused_before_they_come(api: Api, port: int) -> None:
 
 
 async def test_200_mb_that_come_anyway_are_cut(api: Api, port: int) -> None:
+    before = resident()
     async with calling(port) as caller:
         await caller.send(head(api, "Content-Length: 200000000"))
         assert (await caller.answer()).problem == "too-large"
         with pytest.raises(ConnectionError):
-            for _ in range(200):
-                await caller.send(b" " * 1_000_000)
+            await flood(caller, b" " * 1_000_000)
     await is_well(port)
+    assert resident() - before < 64
 
 
 async def test_chunks_without_end_are_refused(api: Api, port: int) -> None:
@@ -279,8 +286,7 @@ async def test_chunks_without_end_are_refused(api: Api, port: int) -> None:
         await caller.send(chunk * 20)
         assert (await caller.answer()).problem == "too-large"
         with pytest.raises(ConnectionError):
-            for _ in range(200):
-                await caller.send(chunk * 250)
+            await flood(caller, chunk * 250)
     await is_well(port)
 
 
@@ -377,3 +383,10 @@ async def test_the_whole_url_as_target(port: int) -> None:
     async with calling(port) as caller:
         await caller.send(b"GET http://elsewhere.example/livez HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await caller.answer()).status == 200
+
+
+async def test_the_server_as_a_whole_as_target(port: int) -> None:
+    async with calling(port) as caller:
+        await caller.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await caller.answer()).problem == "not-found"
+    await is_well(port)

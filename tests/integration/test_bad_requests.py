@@ -33,6 +33,11 @@ def is_a_problem(answer: httpx2.Response, status: int, name: str | None = None) 
     return problem
 
 
+def in_latin_1(headers: dict[str, str]) -> dict[bytes, bytes]:
+    """Return headers as bytes: what is not ASCII goes as it would on a socket."""
+    return {name.encode(): value.encode("latin-1") for name, value in headers.items()}
+
+
 async def test_every_route_that_is_served_is_seen_by_the_policy(api: Api) -> None:
     served_here = {route for route, rule in POLICY.items() if rule.listener == "api"}
     assert set(served(create_inner(api.parts))) == served_here
@@ -107,7 +112,7 @@ async def test_methods_there_are_none(api: Api, method: str) -> None:
 )
 async def test_nobody_in_particular(api: Api, method: str, path: str, authorization: str | None) -> None:
     sent = JSON | ({} if authorization is None else {"authorization": authorization})
-    answer = await api.client.request(method, path, headers={k: v.encode("latin-1") for k, v in sent.items()})
+    answer = await api.client.request(method, path, headers=in_latin_1(sent))
     is_a_problem(answer, 401, "invalid-token")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -162,7 +167,7 @@ async def test_odd_keys(api: Api, key: str) -> None:
     answer = await api.client.post(
         "/v1/changes",
         content=json.dumps(change),
-        headers={name: value.encode("latin-1") for name, value in sent.items()},
+        headers=in_latin_1(sent),
     )
     problem = is_a_problem(answer, 400)
     assert [item["pointer"] for item in problem.get("errors", [])] in ([], ["/Idempotency-Key"])

@@ -364,7 +364,7 @@ async def test_the_gate_grants_a_lane_once_at_a_time(plain_line: Line) -> None:
     line = plain_line
     accepted = await line.tell(somebody(), a_move())
     await line.relay().step()
-    gate = StoreGate(line.database, line.vault, now)
+    gate = StoreGate(line.database, line.vault)
     ids = [row.id for row in await changes.deliveries_of(line.database, [accepted.change_id])]
     asked = [(key, 0) for key in ids]
     racing = await asyncio.gather(*(gate.grant(asked, timedelta(seconds=5)) for _ in range(8)))

@@ -55,7 +55,7 @@ class Api:
     def citizen(self, number: int = 1, **claims: Any) -> dict[str, str]:
         """Return the headers of a citizen: another number is another person, a claim of None is left out."""
         moment = int(now().timestamp())
-        whole = {"sub": f"urn:person:{number}", "iat": moment, "exp": moment + 3600} | claims
+        whole: dict[str, Any] = {"sub": f"urn:person:{number}", "iat": moment, "exp": moment + 3600} | claims
         return {"authorization": f"Bearer {tokens.citizen_token(**whole)}"}
 
     def organisation(self, name: str = "cardiff-council") -> dict[str, str]:

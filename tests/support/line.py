@@ -182,7 +182,7 @@ class Line:
         )
 
     def pool(self) -> Pool:
-        gate = StoreGate(self.database, self.vault, now)
+        gate = StoreGate(self.database, self.vault)
         return Pool(
             self.eventlog,
             gate,

@@ -24,6 +24,7 @@ FREE = AtTheGate(
     paused=False,
     revoked=False,
     erased=False,
+    now=NOW,
     kek_generation=1,
     wrapped=b"",
 )
