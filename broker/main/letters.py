@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime
 
-from broker.main.rooms import Rooms, utc_now
+from broker.main.rooms import Rooms
 from broker.notify import FileOutbox, Notifier, Post, SmtpPost
 from broker.notify.notifier import POLICY
 from broker.settings import Settings, SettingsRefused
@@ -13,7 +13,7 @@ from contracts.receipts import FailureKind
 
 def notifier(rooms: Rooms) -> Notifier:
     """Return the worker. Raises SettingsRefused where there is nothing to send with."""
-    return Notifier(rooms.database, post(rooms.settings), rooms.vault.key_of, again, utc_now)
+    return Notifier(rooms.database, post(rooms.settings), rooms.vault.key_of, again)
 
 
 def post(settings: Settings) -> Post:

@@ -44,13 +44,11 @@ class Notifier:
         post: Post,
         key_of: KeyOf,
         decide: Decide,
-        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._post = post
         self._key_of = key_of
         self._decide = decide
-        self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`."""
@@ -65,7 +63,7 @@ class Notifier:
 
     async def round(self) -> int:
         """Try everything that is due, at most BATCH; return how many were tried. Raises StoreUnavailable."""
-        claimed = await notices.claim(self._database, self._clock(), LEASE, BATCH)
+        claimed = await notices.claim(self._database, LEASE, BATCH)
         async with asyncio.TaskGroup() as group:
             for notice in claimed:
                 group.create_task(self._try(notice))
@@ -84,15 +82,15 @@ class Notifier:
             reason = refused.reason
         except (Unavailable, Misconfigured) as away:
             reason = away.reason
-            again = self._decide(notice.attempts, notice.since, self._clock())
+            again = self._decide(notice.attempts, notice.since, notice.now)
         except StoreUnavailable:
             return  # the lease ends, and it is due again
         except Exception as fault:  # whatever it is, it must not keep the others from being sent
             log.exception("notice.failed", notice_id=str(notice.id), error=type(fault).__name__)
             reason = Reason.ADAPTER_FAULT
-            again = self._decide(notice.attempts, notice.since, self._clock())
+            again = self._decide(notice.attempts, notice.since, notice.now)
         with contextlib.suppress(StoreUnavailable):  # sent, and not kept as sent: it goes out once more
-            await notices.tried(self._database, notice, reason=reason, again=again, now=self._clock())
+            await notices.tried(self._database, notice, reason=reason, again=again)
         outcome = "sent" if reason is None else "deferred" if again else "given_up"
         log.info("notice.tried", notice_id=str(notice.id), outcome=outcome, reason=reason.value if reason else None)
 

@@ -112,7 +112,7 @@ WITH told AS (
     SELECT id, generation, origin, digest, sealed FROM owed
 ), notices AS (         -- the confirmation is owed like any delivery: with the change, or not at all
     INSERT INTO notice (id, change_id, person_id, kind, generation, sealed, due, since)
-    SELECT n.id, n.change_id, p.person_id, 'confirmation', p.generation, n.sealed, p.accepted_at, p.accepted_at
+    SELECT n.id, n.change_id, p.person_id, 'confirmation', p.generation, n.sealed, now(), now()
     FROM unnest($21::uuid[], $22::uuid[], $23::bytea[]) AS n(id, change_id, sealed) JOIN placed p ON p.id = n.change_id
 ), leaves AS (
     INSERT INTO audit_leaf (leaf) SELECT leaf FROM placed

@@ -20,30 +20,29 @@ class Claimed:
     attempts: int
     """This one included."""
     since: datetime
+    now: datetime
+    """When it was claimed, by the store's clock, which alone decides what is due."""
 
 
-async def claim(database: Database, now: datetime, lease: timedelta, limit: int) -> list[Claimed]:
+async def claim(database: Database, lease: timedelta, limit: int) -> list[Claimed]:
     """Claim what is due, each for one worker until the lease is over. Raises StoreUnavailable."""
     async with database.connection() as connection:
         rows = await connection.fetch(
             """
             WITH due AS (
-                SELECT id FROM notice WHERE status = 'owed' AND due <= $1 ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED
+                SELECT id FROM notice WHERE status = 'owed' AND due <= now() ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED
             )
-            UPDATE notice n SET due = $2, attempts = n.attempts + 1
+            UPDATE notice n SET due = now() + $1, attempts = n.attempts + 1
             FROM due, change c WHERE n.id = due.id AND c.id = n.change_id
-            RETURNING n.id, n.person_id, c.reference, n.sealed, n.attempts, n.since
+            RETURNING n.id, n.person_id, c.reference, n.sealed, n.attempts, n.since, now()
             """,
-            now,
-            now + lease,
+            lease,
             limit,
         )
     return [Claimed(**row) for row in rows]
 
 
-async def tried(
-    database: Database, notice: Claimed, *, reason: Reason | None, again: datetime | None, now: datetime
-) -> None:
+async def tried(database: Database, notice: Claimed, *, reason: Reason | None, again: datetime | None) -> None:
     """Keep what became of an attempt: sent (no reason), due `again`, or given up. Raises StoreUnavailable.
 
     A worker that took longer than its lease changes nothing: another has the message.
@@ -53,7 +52,7 @@ async def tried(
         await connection.execute(
             """
             UPDATE notice SET status = $3, reason = $4, due = coalesce($5, due),
-                              ended_at = CASE WHEN $3 = 'owed' THEN NULL ELSE $6::timestamptz END
+                              ended_at = CASE WHEN $3 = 'owed' THEN NULL ELSE now() END
             WHERE id = $1 AND attempts = $2 AND status = 'owed'
             """,
             notice.id,
@@ -61,5 +60,4 @@ async def tried(
             status,
             reason.value if reason else None,
             again,
-            now,
         )

@@ -4,7 +4,7 @@ import asyncio
 import email
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -71,16 +71,14 @@ class Mailserver:
         writer.close()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
-
-    def __call__(self) -> datetime:
-        return now() + self.ahead
+def notifier(line: Line, post: Post) -> Notifier:
+    return Notifier(line.database, post, line.vault.key_of, again)
 
 
-def notifier(line: Line, post: Post, clock: Clock | None = None) -> Notifier:
-    return Notifier(line.database, post, line.vault.key_of, again, clock or Clock())
+async def later(line: Line, by: timedelta) -> None:
+    """Let time pass for what is owed: the store's clock decides, and cannot be moved."""
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE notice SET due = due - $1::interval", by)
 
 
 async def told(line: Line, contact: Contact | None, key: str = "a-key") -> Accepted:
@@ -132,18 +130,18 @@ async def test_the_address_is_sealed(line: Line) -> None:
 
 
 async def test_a_mail_server_that_is_away_delays_the_letter_and_nothing_else(line: Line) -> None:
-    mailserver, clock = Mailserver(), Clock()
+    mailserver = Mailserver()
     async with mailserver.listening() as port:
         pass
     away = SmtpPost(host="127.0.0.1", port=port, sender="unwaith@example.com", encrypted=False)
     accepted = await told(line, Contact("sian@example.com", "cy"))
     assert len(await line.statuses(accepted)) == 3
-    assert await notifier(line, away, clock).round() == 1
+    assert await notifier(line, away).round() == 1
     assert await state(line) == [("owed", 1, "connection_lost")]
-    clock.ahead = timedelta(minutes=2)
+    await later(line, timedelta(minutes=2))
     async with mailserver.listening() as port:
         there = SmtpPost(host="127.0.0.1", port=port, sender="unwaith@example.com", encrypted=False)
-        assert await notifier(line, there, clock).round() == 1
+        assert await notifier(line, there).round() == 1
     assert await state(line) == [("sent", 2, None)]
     assert mailserver.letters[0]["To"] == "sian@example.com"
     assert mailserver.letters[0]["Auto-Submitted"] == "auto-generated"
@@ -190,15 +188,15 @@ async def test_who_is_erased_is_not_written_to(line: Line, tmp_path: Path) -> No
 
 
 async def test_a_worker_that_died_is_followed_by_another_with_the_same_letter(line: Line) -> None:
-    mailserver, clock = Mailserver(), Clock()
+    mailserver = Mailserver()
     await told(line, Contact("sian@example.com", "cy"))
 
-    assert len(await notices.claim(line.database, clock(), LEASE, 10)) == 1, "claimed by one that then died"
+    assert len(await notices.claim(line.database, LEASE, 10)) == 1, "claimed by one that then died"
     async with mailserver.listening() as port:
         post = SmtpPost(host="127.0.0.1", port=port, sender="unwaith@example.com", encrypted=False)
-        assert await notifier(line, post, clock).round() == 0, "still claimed"
-        clock.ahead = LEASE + timedelta(seconds=1)
-        assert await notifier(line, post, clock).round() == 1
+        assert await notifier(line, post).round() == 0, "still claimed"
+        await later(line, LEASE + timedelta(seconds=1))
+        assert await notifier(line, post).round() == 1
     assert await state(line) == [("sent", 2, None)]
 
 
