@@ -186,6 +186,10 @@ class Sessions:
         left = min(session.ends_at, session.seen_at + self.rules.idle) - self._clock()
         return max(0, int(left.total_seconds()))
 
+    def last_seconds(self, session: Session) -> int:
+        """Return how long the session can last at most, whatever is asked of it."""
+        return max(0, int((session.ends_at - self._clock()).total_seconds()))
+
     async def begin_sign_in(self, state: str, browser: str, content: Mapping[str, Any]) -> None:
         """Remember a sign-in for the browser that holds the cookie `browser`. Raises StoreUnavailable."""
         digest = self._digest(b"state", state)

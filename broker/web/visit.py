@@ -111,6 +111,7 @@ class Visit:
             csrf=self.session.csrf if self.session else "",
             seconds_left=self.door.sessions.seconds_left(self.session) if self.session else 0,
             warned_seconds=WARNED_SECONDS,
+            can_stay=self.session is not None and self.door.sessions.last_seconds(self.session) > WARNED_SECONDS,
             staff_page=bool(self.door.prefix),
             error=error,
             errors=[{"text": words(message), "href": f"#{name}"} for name, message in faults.items()],

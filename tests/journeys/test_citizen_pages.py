@@ -351,26 +351,36 @@ async def test_an_expired_session_keeps_nothing_and_says_so(site: Sandbox, brows
 
 
 async def test_the_end_of_a_session_is_announced_and_can_be_put_off(site: Sandbox, browser: Browser) -> None:
+    async def store(statement: str) -> None:
+        async with site.rooms.database.connection() as connection:
+            await connection.execute(f"UPDATE unwaith.session SET {statement}")
+
     async with visiting(site, browser, language="cy") as v:
+        await v.page.clock.install()
         await v.sign_in("gwenno", query="?next=/changes")
         warning = v.page.locator("[data-session-warning]")
         await expect(warning).to_be_hidden()
-        async with site.rooms.database.connection() as connection:
-            await connection.execute("UPDATE unwaith.session SET seen_at = now() - interval '26 minutes'")
-        await v.page.goto(f"{v.url}/session/left")
-        assert 200 < int(re.findall(r"\d+", await v.page.inner_text("body"))[0]) < 260, "asking does not prolong it"
-        async with site.rooms.database.connection() as connection:
-            await connection.execute(
-                "UPDATE unwaith.session SET seen_at = now(), ends_at = now() + interval '4 minutes'"
-            )
-        await v.go("/changes")
+        await store("seen_at = now() - interval '26 minutes'")
+        for _ in range(2):
+            answer = await v.context.request.get(f"{v.url}/session/left")
+            assert 200 < (await answer.json())["left"] < 241, "asking does not prolong it"
+        await v.page.clock.fast_forward("25:30")
         await expect(warning).to_be_visible()
         assert await v.faults() == []
         await v.shot("warning-cy")
-        async with site.rooms.database.connection() as connection:
-            await connection.execute("UPDATE unwaith.session SET ends_at = now() + interval '1 hour'")
         await warning.locator("button").click()
         await expect(warning).to_be_hidden()
+        answer = await v.context.request.get(f"{v.url}/session/left")
+        assert (await answer.json())["left"] > 1700
+        # at the very end nothing puts it off, and that is said
+        await store("ends_at = now() + interval '4 minutes'")
+        await v.go("/changes")
+        await expect(warning).to_be_visible()
+        assert await warning.locator("button").count() == 0
+        assert await v.faults() == []
+        await store("ends_at = now()")
+        await v.page.clock.fast_forward("00:16")
+        await v.page.wait_for_url("**/session-ended")
 
 
 async def test_nothing_private_is_left_after_signing_out(site: Sandbox, browser: Browser) -> None:

@@ -21,6 +21,7 @@ error-summary-title = Mae problem
 warning-heading = Byddwch yn cael eich allgofnodi cyn bo hir
 warning-body = Er mwyn diogelu eich manylion, rydym yn eich allgofnodi pan na fydd dim yn digwydd am sbel. Ni chaiff dim yr ydych wedi’i lenwi ei golli os arhoswch wedi mewngofnodi.
 warning-stay = Aros wedi mewngofnodi
+warning-last = Rydych wedi bod wedi mewngofnodi ers amser hir. Er mwyn diogelu eich manylion, byddwch yn cael eich allgofnodi ymhen ychydig funudau. Anfonwch yr hyn yr ydych wedi’i lenwi cyn hynny; caiff yr hyn nas anfonir ei ddileu.
 
 signed-out-title = Rydych wedi allgofnodi
 signed-out-body = Nid oes dim a lenwoch yn cael ei gadw yn y porwr hwn.

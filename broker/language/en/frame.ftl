@@ -21,6 +21,7 @@ error-summary-title = There is a problem
 warning-heading = You will soon be signed out
 warning-body = To protect your details, we sign you out when nothing happens for a while. Nothing you have filled in is lost if you stay signed in.
 warning-stay = Stay signed in
+warning-last = You have been signed in for a long time. To protect your details, you will be signed out in a few minutes. Send what you have filled in before then; what is not sent is removed.
 
 signed-out-title = You are signed out
 signed-out-body = Nothing you filled in is kept in this browser.

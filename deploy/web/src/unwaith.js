@@ -48,7 +48,7 @@ if (warning) {
     }
   };
   look(Number(left));
-  warning.querySelector("[data-stay]").addEventListener("click", async (event) => {
+  warning.querySelector("[data-stay]")?.addEventListener("click", async (event) => {
     event.preventDefault();
     warning.hidden = true;
     const form = event.target.closest("form");
