@@ -15,7 +15,7 @@ from broker.main.front import Front
 from broker.main.letters import notifier
 from broker.main.rooms import Rooms, utc_now
 from broker.main.serving import Listener, serve
-from broker.main.web import web_parts
+from broker.main.web import sweep, web_parts
 from broker.outbound.client import GuardedClient, tls_context
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
@@ -95,17 +95,21 @@ async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
     writer = Writer(rooms.database)
     fetching = fetching_client(rooms.settings)
     written = asyncio.create_task(writer.run(stop))
+    beside = [written]
     try:
         parts = await api_parts(rooms, writer, fetching)
         pages = await web_parts(rooms, parts, fetching, stop)
         api = create_app(parts)
         door.app = api if pages is None else Front(api, create_pages(pages))
+        if pages is not None:
+            beside.append(asyncio.create_task(sweep(pages, stop)))
         await serve([door], stop)
         stop.set()
         await written
     finally:
-        written.cancel()
-        await asyncio.gather(written, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await fetching.close()
 
 

@@ -1,6 +1,7 @@
 """The pages put together: where people sign in, how long they stay, what the pages may use."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from broker.main.rooms import Rooms, utc_now, when_there
 from broker.outbound.client import GuardedClient
 from broker.outbound.fetch import get_json
 from broker.settings import SettingsRefused, SignInServer
+from broker.store import StoreUnavailable
 from broker.web import Door, WebParts
 
 STAFF_PREFIX = "/staff"
+SWEPT_EVERY = 30.0
+"""Seconds."""
 
 
 async def web_parts(rooms: Rooms, api: ApiParts, fetching: GuardedClient, stop: asyncio.Event) -> WebParts | None:
@@ -43,6 +47,17 @@ async def web_parts(rooms: Rooms, api: ApiParts, fetching: GuardedClient, stop: 
         stop=stop,
         clock=utc_now,
     )
+
+
+async def sweep(parts: WebParts, stop: asyncio.Event) -> None:
+    """Remove sessions that have ended, every half minute until `stop`: what is over keeps nothing."""
+    doors = [door for door in (parts.citizens, parts.staff) if door is not None]
+    while not stop.is_set():
+        with contextlib.suppress(StoreUnavailable):
+            for door in doors:
+                await door.sessions.sweep()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), SWEPT_EVERY)
 
 
 async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rules: SessionRules, prefix: str) -> Door:

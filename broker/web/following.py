@@ -135,7 +135,10 @@ async def show_sent(visit: Visit) -> Response:
 
 
 async def watch(visit: Visit, watchers: asyncio.Semaphore) -> Response:
-    """Stream the timeline as server-sent events: `part` with its HTML whenever it differs, `over` at the end."""
+    """Stream the timeline as server-sent events: `part` with its HTML whenever it differs, `over` at the end.
+
+    `ended` says that the session has, and the browser leaves the page.
+    """
     found = await _found(visit)
     if found is None:
         return Response(status_code=404)
@@ -157,7 +160,7 @@ async def _stream(visit: Visit, change: changes.ToldBefore, watchers: asyncio.Se
         yield "retry: 3000\n\n"
         while not visit.parts.stop.is_set() and loop.time() < until:
             if await visit.door.sessions.open(visit.signed_in.name, touch=False) is None:
-                yield "event: over\ndata:\n\n"  # nothing private after sign-out
+                yield "event: ended\ndata:\n\n"  # nothing private stays on a screen after signing out in another tab
                 return
             try:
                 deliveries = await followed(visit.parts.database, change.id, visit.parts.directory.organisations())

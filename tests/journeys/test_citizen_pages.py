@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -403,9 +404,30 @@ async def test_nothing_private_is_left_after_signing_out(site: Sandbox, browser:
         assert "/session-ended" in v.page.url
 
 
+async def test_a_page_that_is_watched_is_left_when_another_tab_signs_out(site: Sandbox, browser: Browser) -> None:
+    async with visiting(site, browser, language="cy") as v:
+        await begin(v, "brychan")
+        await to_check(v, email=False)
+        await v.go("/move/date?from=check")
+        await fill_date(v, "date", date.today() + timedelta(days=30))  # noqa: DTZ011  well ahead, in any zone
+        await go_on(v)
+        if "/move/tell" in v.page.url:
+            await go_on(v)
+        await declare(v)
+        await v.page.locator("main a.govuk-button").click()
+        await expect(v.page.locator("main .govuk-tag").first).to_have_text(words_in("cy")("status-waiting"))
+        await v.shot("waiting-cy")
+        assert await v.faults() == []
+        other = await v.context.new_page()
+        await other.goto(v.url)
+        await other.locator("nav form button").last.click()
+        await other.wait_for_url("**/signed-out")
+        await v.page.wait_for_url("**/session-ended")
+
+
 async def test_another_persons_change_is_as_absent_as_none(site: Sandbox, browser: Browser) -> None:
     async with visiting(site, browser) as v:
-        await v.sign_in("brychan")
+        await v.sign_in("dafydd")
         for number in ("1", "999999", "99999999999999999999999"):
             answer = await v.go(f"/changes/{number}")
             assert answer.status == 404

@@ -33,7 +33,9 @@ def unwaith(*words: str, seconds: float = 90.0) -> subprocess.CompletedProcess[s
 
 
 def quiet() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("UNWAITH_")}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("UNWAITH_") and name != "MAKELEVEL"
+    }
     return {**kept, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
 
 

@@ -11,8 +11,12 @@ for (const part of document.querySelectorAll("[data-live]")) {
   source.addEventListener("part", (message) => {
     part.innerHTML = message.data;
   });
-  // The server says "over" when nothing more can happen, or when the session ended.
+  // The server says "over" when nothing more can happen, "ended" when the session has ended, in whichever tab.
   source.addEventListener("over", () => source.close());
+  source.addEventListener("ended", () => {
+    source.close();
+    location.replace(part.dataset.ended ?? "/session-ended");
+  });
 }
 
 // Refresh and polling links are for pages without JavaScript.
