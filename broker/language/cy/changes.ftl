@@ -33,11 +33,11 @@ changes-done = { $n ->
 }
 change-title = Eich newid cyfeiriad
 timeline-title = Yr hyn y mae pob sefydliad wedi’i wneud
-details-summary = Yr hyn a anfonwyd at { $name }, a pham
+details-summary = { $name }: yr hyn a ddywedir, a pham
 details-why = Pam
 details-agreement = O dan ba gytundeb
 details-agreement-version = { $title }, fersiwn { $version }
-details-gone = Ni ellir darllen yr hyn a anfonwyd mwyach.
+details-gone = Ni ellir ei ddarllen mwyach.
 timeline-refresh = Dangos y diweddaraf
 timeline-their-reference = Eu cyfeirnod nhw: { $reference }
 

@@ -25,11 +25,11 @@ changes-done = { $n ->
 }
 change-title = Your change of address
 timeline-title = What each organisation has done
-details-summary = What was sent to { $name }, and why
+details-summary = { $name }: what it is told, and why
 details-why = Why
 details-agreement = Under which agreement
 details-agreement-version = { $title }, version { $version }
-details-gone = What was sent can no longer be read.
+details-gone = It can no longer be read.
 timeline-refresh = Show the latest
 timeline-their-reference = Their reference: { $reference }
 
