@@ -19,19 +19,25 @@ def canonical(value: Any) -> bytes:
     Raises TypeError for a float, whose text form is not ours to choose, and for what JSON has no form for.
     """
     _refuse_floats(value)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()
+
+
+_CANONICAL: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
 
 
 def _refuse_floats(value: Any) -> None:
-    match value:
-        case float():
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if type(one) in _LEAVES:
+            continue
+        if isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, list | tuple):
+            waiting.extend(one)
+        elif isinstance(one, float):
             raise TypeError("canonical JSON of ours has no floats")
-        case dict():
-            for item in value.values():
-                _refuse_floats(item)
-        case list() | tuple():
-            for item in value:
-                _refuse_floats(item)
 
 
 def timestamp(moment: datetime) -> str:

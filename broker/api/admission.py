@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.api.problems import RETRY_SECONDS, problem
@@ -33,9 +34,8 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in _ALWAYS:
             await self._app(scope, receive, send)
             return
-        refusal = problem("unavailable", headers={"Retry-After": RETRY_SECONDS})
         if self._under_way >= self._most:
-            await refusal(scope, receive, send)
+            await _refusal()(scope, receive, send)
             return
         started = False
 
@@ -51,8 +51,12 @@ class Admission:
         except TimeoutError:
             if started or not limit.expired():
                 raise
-            await refusal(scope, receive, send)
+            await _refusal()(scope, receive, send)
         except ClientDisconnect:
             pass  # nobody is there to be answered
         finally:
             self._under_way -= 1
+
+
+def _refusal() -> Response:
+    return problem("unavailable", headers={"Retry-After": RETRY_SECONDS})

@@ -2,6 +2,7 @@
 
 import base64
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import orjson
@@ -15,6 +16,7 @@ from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
 from broker.api.queries import query_problem
 from broker.identity.refusals import Absent
+from broker.intake import Fresh
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
@@ -116,14 +118,28 @@ async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -
     receipts: dict[UUID, list[changes.ReceiptRow]] = defaultdict(list)
     for receipt in await changes.receipts_of(parts.database, [row.id for row in deliveries]):
         receipts[receipt.delivery_id].append(receipt)
+    return _view(parts, found, opened(person, found.id, found.type, found.sealed), deliveries, receipts)
+
+
+def just_told(parts: ApiParts, fresh: Fresh) -> ChangeView:
+    """Return a change as it stands in the moment it was stored, without reading it back."""
+    return _view(parts, fresh.told, fresh.content, changes.as_stored(fresh.told), {})
+
+
+def _view(
+    parts: ApiParts,
+    change: changes.ToldBefore | changes.Told,
+    content: bytes,
+    deliveries: Sequence[changes.DeliveryRow],
+    receipts: Mapping[UUID, Sequence[changes.ReceiptRow]],
+) -> ChangeView:
     organisations = parts.directory.organisations()
-    content = opened(person, found.id, found.type, found.sealed)
     return ChangeView(
-        reference=found.reference,
-        type=found.type,
-        accepted_at=found.accepted_at,
+        reference=change.reference,
+        type=change.type,
+        accepted_at=change.accepted_at,
         change=orjson.loads(content),
-        deliveries=tuple(view(row, receipts[row.id], organisations) for row in deliveries),
+        deliveries=tuple(view(row, receipts.get(row.id, ()), organisations) for row in deliveries),
     )
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from broker import intake
 from broker.api.answers import WRITTEN, body_of, headers, json_answer, problems
 from broker.api.bodies import read_model
-from broker.api.following import whole
+from broker.api.following import just_told, whole
 from broker.api.guarding import citizen
 from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
@@ -87,11 +87,15 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         key = _key(request)
         asked = await read_model(request, ChangeRequest)
         accepted = await parts.intake.accept(_told(citizen(request)), key, asked)
-        found = await changes.one_of_person(parts.database, accepted.person.person_id, accepted.reference)
-        if found is None:
-            raise Absent
-        answer = await whole(parts, accepted.person, found)
+        answer = just_told(parts, accepted.fresh) if accepted.fresh else await _told_before(parts, accepted)
         return json_answer(answer, status=202, headers={"Location": f"/v1/changes/{accepted.reference}"})
+
+
+async def _told_before(parts: ApiParts, accepted: intake.Accepted) -> ChangeView:
+    found = await changes.one_of_person(parts.database, accepted.person.person_id, accepted.reference)
+    if found is None:
+        raise Absent
+    return await whole(parts, accepted.person, found)
 
 
 def _key(request: Request) -> str:

@@ -18,7 +18,7 @@ async def examine(*, as_json: bool) -> int:
     """Print what was found; return 1 if anything is wrong. Raises SettingsRefused."""
     settings = load()
     configure_logs(level="CRITICAL" if as_json else "ERROR", style="console")
-    database = await Database.open(dsn_of(settings), size=2)
+    database = await Database.open(dsn_of(settings), size=2, statement_seconds=60, transaction_seconds=90)
     log = open_log(settings, database)
     wrong: list[str] = []
     books: changes.Books | None = None

@@ -1,6 +1,7 @@
 """The roles as processes of their own, and the small acts of an operator."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -23,8 +24,20 @@ async def run_role(role: Literal["api", "relay", "deliver", "track", "notify"], 
     if settings.root_key_file is None:
         raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
     async with open_rooms(settings, dsn_of(settings), RootKeyFile.open(settings.root_key_file)) as rooms:
+        keep_collector_off_what_stays()
         await work(rooms, [role], stop)
     return 0
+
+
+def keep_collector_off_what_stays() -> None:
+    """Exempt what is in memory now from garbage collection, and look at what comes later less often.
+
+    What is loaded at start lives as long as the process. Walking through it again and again cost a fifth of the
+    processor time of an accepted change and most of its slowest answers.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def dsn_of(settings: Settings) -> str:

@@ -3,7 +3,7 @@
 It never calls an organisation and never waits for the log.
 """
 
-from broker.intake.intake import Accepted, Intake, Told
+from broker.intake.intake import Accepted, Fresh, Intake, Told
 from broker.intake.refusals import (
     KeyReused,
     LevelTooLow,
@@ -17,6 +17,7 @@ from broker.intake.writer import Writer
 
 __all__ = [
     "Accepted",
+    "Fresh",
     "Intake",
     "KeyReused",
     "LevelTooLow",

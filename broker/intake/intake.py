@@ -23,7 +23,9 @@ from broker.store import Database, changes
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
 from broker.verification import Gazetteer, check_address_change
+from contracts.agreement import Agreement
 from contracts.changes import CHANGE_TYPES, ChangeKind
+from contracts.changes.kind import Place
 from contracts.events import canonical
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
@@ -50,12 +52,25 @@ class Accepted:
     change_id: UUID
     reference: str
     person: PersonKey
+    fresh: "Fresh | None" = None
+    """What was stored just now; None where an earlier request had stored it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A change in the moment it was stored: nothing need be read back to show it."""
+
+    told: changes.Told
+    content: bytes = field(repr=False)
+    """What was told, as canonical JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
     frozen: list[previews.Frozen]
-    preview: Preview
+    agreements: Sequence[Agreement]
+    """Those it was decided on."""
+    unknown_areas: list[Place]
 
 
 class Intake:
@@ -82,7 +97,7 @@ class Intake:
     async def preview(self, who: Told, request: PreviewRequest) -> Preview:
         """Return who would be told what, and why. Raises Refusal and StoreUnavailable; stores nothing of the change."""
         person = await self._vault.person(who.issuer, who.subject)
-        return (await self._decide(who, person, request)).preview
+        return self._shown(await self._decide(who, person, request))
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
@@ -103,15 +118,16 @@ class Intake:
             if known is None:
                 raise
             return known
-        told = await self._sealed(person, key_digest, fingerprint, request, owed, contact)
+        content = canonical(_wire(request.change))
+        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, contact)
         failpoints.reach("intake.decided")
         started = time.perf_counter()
-        ordinal = await self._writer.write(told)
+        stored = await self._writer.write(told)
         self._metrics.accept_seconds.observe(time.perf_counter() - started)
         failpoints.reach("intake.stored")
-        if ordinal is not None:
+        if stored is not None:
             self._metrics.changes_accepted.labels(request.type).inc()
-            return Accepted(told.id, told.reference, person)
+            return Accepted(stored.id, stored.reference, person, Fresh(stored, content))
         known = await self._known(person, key_digest, fingerprint)
         if known is None:
             raise LookupError("a key that is known has no change")
@@ -140,14 +156,14 @@ class Intake:
         if not found:
             raise NobodyToTell
         frozen = previews.freeze(await self._vault.secret("previews"), person.person_id, found)
-        return _Decided(
-            frozen,
-            previews.preview_of(
-                frozen,
-                self._directory.organisations(),
-                {(item.id, item.version): item for item in agreements},
-                [place for place, code in areas.items() if code is None],
-            ),
+        return _Decided(frozen, agreements, [place for place, code in areas.items() if code is None])
+
+    def _shown(self, decided: _Decided) -> Preview:
+        return previews.preview_of(
+            decided.frozen,
+            self._directory.organisations(),
+            {(item.id, item.version): item for item in decided.agreements},
+            decided.unknown_areas,
         )
 
     async def _areas(self, kind: ChangeKind, request: PreviewRequest) -> Areas:
@@ -174,7 +190,7 @@ class Intake:
         if not owed:
             raise NobodyToTell
         if previews.grown(owed, marks):
-            raise PreviewChanged(decided.preview)
+            raise PreviewChanged(self._shown(decided))
         return owed
 
     async def _sealed(
@@ -183,13 +199,13 @@ class Intake:
         key: bytes,
         fingerprint: bytes,
         request: ChangeRequest,
+        content: bytes,
         owed: list[previews.Frozen],
         contact: Contact | None,
     ) -> changes.Told:
         now = self._clock()
         change_id = new_id(now)
         kind = CHANGE_TYPES[request.type]
-        content = canonical(_wire(request.change))
         return changes.Told(
             id=change_id,
             person_id=person.person_id,
@@ -237,7 +253,7 @@ class Intake:
             subject=_pseudonym(pseudonyms, b"person", b"%d" % person.person_id),
             agreement=item.recipient.agreement,
             agreement_version=item.recipient.agreement_version,
-            due=max(now, _start_of(kind.effective(request.change))),
+            not_before=_start_of(kind.effective(request.change)),
             origin=_pseudonym(pseudonyms, b"change", change_id.bytes),
             digest=digest,
             sealed=sealed,

@@ -10,7 +10,8 @@ LENGTH: Final = 10
 
 def new_reference() -> str:
     """Return a new reference like `7K3M9-QX2TB-D`."""
-    body = "".join(ALPHABET[secrets.randbelow(32)] for _ in range(LENGTH))
+    bits = secrets.randbits(5 * LENGTH)
+    body = "".join(ALPHABET[bits >> 5 * place & 31] for place in range(LENGTH))
     return f"{body[:5]}-{body[5:]}-{check_character(body)}"
 
 

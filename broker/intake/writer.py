@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from broker.intake.refusals import TooBusy
 from broker.store import Database, StoreUnavailable, changes
 
 LARGEST_BATCH: Final = 500
-LONGEST_QUEUE: Final = 5_000
+LONGEST_QUEUE: Final = 1_000
 """Changes waiting to be written; beyond this a person is asked to come back, and memory stays bounded."""
 
 log = structlog.get_logger()
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class _Waiting:
     told: changes.Told
-    done: asyncio.Future[int | None]
+    done: asyncio.Future[changes.Told | None]
 
 
 class Writer:
@@ -33,8 +34,8 @@ class Writer:
         self._database = database
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(LONGEST_QUEUE)
 
-    async def write(self, told: changes.Told) -> int | None:
-        """Store one change with the next batch; return its ordinal, or None if its key is known already.
+    async def write(self, told: changes.Told) -> changes.Told | None:
+        """Store one change with the next batch; return it as it was stored, or None if its key is known already.
 
         Raises TooBusy, StoreUnavailable (unknown whether stored: ask the key) and changes.PersonErased.
         """
@@ -59,7 +60,7 @@ class Writer:
 
     async def _write(self, batch: list[_Waiting]) -> None:
         try:
-            ordinals = await changes.accept(self._database, [item.told for item in batch])
+            accepted = await changes.accept(self._database, [item.told for item in batch])
         except StoreUnavailable as away:
             _fail(batch, away)
         except (changes.PersonErased, asyncpg.PostgresError) as refused:
@@ -72,7 +73,7 @@ class Writer:
             log.exception("changes.not_written", count=len(batch), error=type(fault).__name__)
             _fail(batch, fault)
         else:
-            _succeed(batch, ordinals)
+            _succeed(batch, accepted)
 
     async def _write_alone(self, item: _Waiting, refused: Exception) -> None:
         constraint = getattr(refused, "constraint_name", None)
@@ -89,10 +90,11 @@ def _renamed(told: changes.Told) -> changes.Told:
     return replace(told, reference=new_reference())
 
 
-def _succeed(batch: list[_Waiting], ordinals: dict[UUID, int]) -> None:
+def _succeed(batch: list[_Waiting], accepted: dict[UUID, datetime]) -> None:
     for item in batch:
         if not item.done.done():
-            item.done.set_result(ordinals.get(item.told.id))
+            at = accepted.get(item.told.id)
+            item.done.set_result(replace(item.told, accepted_at=at) if at else None)
 
 
 def _fail(batch: list[_Waiting], fault: Exception) -> None:

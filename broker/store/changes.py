@@ -19,7 +19,8 @@ class Owed:
     subject: str
     agreement: str
     agreement_version: int
-    due: datetime
+    not_before: datetime
+    """The first moment of the day from which the change is true; often past."""
     origin: str
     digest: bytes
     sealed: bytes = field(repr=False)
@@ -46,6 +47,7 @@ class Told:
     generation: int
     sealed: bytes = field(repr=False)
     accepted_at: datetime
+    """As this process dates it; once stored, as the store does."""
     owed: tuple[Owed, ...]
     leaf: bytes
     notice: OwedNotice | None = None
@@ -71,8 +73,8 @@ class PersonErased(Exception):  # noqa: N818  says what holds
 _ACCEPT: Final = """
 WITH told AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::int[],
-                         $8::bytea[], $9::timestamptz[], $10::bytea[])
-        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, accepted_at, leaf, n)
+                         $8::bytea[], $9::bytea[])
+        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, n)
 ), fresh AS (           -- keys first: a repeat waits here for its twin and then stores nothing
     INSERT INTO change_key (person_id, key, change_id, fingerprint)
     SELECT person_id, key, id, fingerprint FROM told ORDER BY person_id, key
@@ -89,12 +91,12 @@ WITH told AS (
     FROM told t JOIN fresh f ON f.change_id = t.id JOIN counted c ON c.id = t.person_id
 ), stored AS (
     INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at)
-    SELECT id, person_id, ordinal, reference, type, generation, sealed, accepted_at FROM placed
+    SELECT id, person_id, ordinal, reference, type, generation, sealed, now() FROM placed
 ), owed AS (
-    SELECT o.*, p.person_id, p.ordinal, p.generation, p.accepted_at
-    FROM unnest($11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::int[], $17::timestamptz[],
-                $18::text[], $19::bytea[], $20::bytea[])
-        AS o(id, change_id, organisation, subject, agreement, agreement_version, due, origin, digest, sealed)
+    SELECT o.*, greatest(o.not_before, now()) AS due, p.person_id, p.ordinal, p.generation
+    FROM unnest($10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::int[], $16::timestamptz[],
+                $17::text[], $18::bytea[], $19::bytea[])
+        AS o(id, change_id, organisation, subject, agreement, agreement_version, not_before, origin, digest, sealed)
     JOIN placed p ON p.id = o.change_id
 ), lanes AS (
     INSERT INTO lane (person_id, organisation, subject, due)
@@ -105,7 +107,7 @@ WITH told AS (
     INSERT INTO delivery (id, change_id, person_id, organisation, ordinal, agreement, agreement_version, status, due,
                           accepted_at)
     SELECT id, change_id, person_id, organisation, ordinal, agreement, agreement_version,
-           CASE WHEN due > accepted_at THEN 'waiting' ELSE 'queued' END, due, accepted_at
+           CASE WHEN due > now() THEN 'waiting' ELSE 'queued' END, due, now()
     FROM owed
 ), contents AS (
     INSERT INTO delivery_content (delivery_id, generation, origin, digest, sealed)
@@ -113,17 +115,17 @@ WITH told AS (
 ), notices AS (         -- the confirmation is owed like any delivery: with the change, or not at all
     INSERT INTO notice (id, change_id, person_id, kind, generation, sealed, due, since)
     SELECT n.id, n.change_id, p.person_id, 'confirmation', p.generation, n.sealed, now(), now()
-    FROM unnest($21::uuid[], $22::uuid[], $23::bytea[]) AS n(id, change_id, sealed) JOIN placed p ON p.id = n.change_id
+    FROM unnest($20::uuid[], $21::uuid[], $22::bytea[]) AS n(id, change_id, sealed) JOIN placed p ON p.id = n.change_id
 ), leaves AS (
     INSERT INTO audit_leaf (leaf) SELECT leaf FROM placed
 )
-SELECT f.change_id, p.ordinal FROM fresh f LEFT JOIN placed p ON p.id = f.change_id
+SELECT f.change_id, p.ordinal, now() AS accepted_at FROM fresh f LEFT JOIN placed p ON p.id = f.change_id
 CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
 """
 
 
-async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
-    """Store a batch in one transaction and return the ordinal of each change that was new.
+async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, datetime]:
+    """Store a batch in one transaction and return when each change that was new was accepted, by the store's clock.
 
     An id missing from the answer is a repeat of a key already known. Raises PersonErased (nothing stored) and
     StoreUnavailable (unknown whether stored: the key tells, on asking again).
@@ -141,7 +143,6 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
             [t.type for t in batch],
             [t.generation for t in batch],
             [t.sealed for t in batch],
-            [t.accepted_at for t in batch],
             [t.leaf for t in batch],
             [o.id for _, o in owed],
             [change_id for change_id, _ in owed],
@@ -149,7 +150,7 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
             [o.subject for _, o in owed],
             [o.agreement for _, o in owed],
             [o.agreement_version for _, o in owed],
-            [o.due for _, o in owed],
+            [o.not_before for _, o in owed],
             [o.origin for _, o in owed],
             [o.digest for _, o in owed],
             [o.sealed for _, o in owed],
@@ -161,7 +162,7 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, int]:
         if erased:
             raise PersonErased(erased)
         failpoints.reach("intake.written")
-    return {row["change_id"]: row["ordinal"] for row in rows}
+    return {row["change_id"]: row["accepted_at"] for row in rows}
 
 
 async def stored_under(database: Database, keys: Sequence[tuple[int, bytes]]) -> dict[tuple[int, bytes], Stored]:
@@ -289,6 +290,29 @@ async def contents_of(database: Database, delivery_ids: Sequence[UUID]) -> list[
     return [ContentRow(**row) for row in rows]
 
 
+def as_stored(told: Told) -> list[DeliveryRow]:
+    """Return the deliveries of a change as `accept` has just stored them, in the order `deliveries_of` gives."""
+    return [
+        DeliveryRow(
+            id=owed.id,
+            change_id=told.id,
+            organisation=owed.organisation,
+            agreement=owed.agreement,
+            agreement_version=owed.agreement_version,
+            status="waiting" if owed.not_before > told.accepted_at else "queued",
+            sequence=None,
+            attempts=0,
+            due=max(owed.not_before, told.accepted_at),
+            accepted_at=told.accepted_at,
+            published_at=None,
+            answered_at=None,
+            reason=None,
+            reference=None,
+        )
+        for owed in sorted(told.owed, key=lambda item: item.organisation)
+    ]
+
+
 async def receipts_of(database: Database, delivery_ids: Sequence[UUID]) -> list[ReceiptRow]:
     """Return every receipt of deliveries, oldest first. Raises StoreUnavailable."""
     async with database.connection() as connection:
@@ -374,7 +398,10 @@ async def books(database: Database) -> Books:
     """Return the books, read in one snapshot; a look at everything, not for every second. Raises StoreUnavailable."""
     async with database.transaction() as connection:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        await connection.execute("SET LOCAL statement_timeout = '60s'")
+        await connection.execute(
+            "SELECT set_config(name, '60s', true) FROM pg_settings"
+            " WHERE name IN ('statement_timeout', 'transaction_timeout')"
+        )
         rows = await connection.fetch("SELECT organisation, status, count(*) FROM delivery GROUP BY 1, 2 ORDER BY 1, 2")
         without = await connection.fetchval(
             "SELECT count(*) FROM change c WHERE NOT EXISTS (SELECT FROM delivery d WHERE d.change_id = c.id)"

@@ -102,7 +102,7 @@ UPDATE lane SET
     occupant = CASE WHEN m.occupies THEN lane.occupant END,
     in_flight = m.in_flight,
     claim = lane.claim + 1,
-    granted_until = NULL,
+    granted_until = CASE WHEN m.occupies AND m.due >= lane.granted_until THEN lane.granted_until END,
     due = CASE WHEN m.occupies THEN m.due ELSE (
         SELECT min(d.due) FROM delivery d
         WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL

@@ -448,3 +448,14 @@ async def test_postgresql_is_down_for_a_while(tmp_path: Path, root: RootKeyFile)
         await database.close()
     finally:
         server.stop()
+
+
+async def test_two_references_that_meet_are_told_apart(plain_line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = plain_line
+    first = await line.tell(somebody(1), a_move())
+    monkeypatch.setattr("broker.intake.intake.new_reference", lambda: first.reference)
+    second = await line.tell(somebody(2), a_move())
+    assert second.reference != first.reference
+    held = await changes.one_of_person(line.database, second.person.person_id, second.reference)
+    assert held is not None, "the reference that is answered is the one that is stored"
+    assert held.id == second.change_id
