@@ -72,6 +72,48 @@ class CitizenServer(BaseModel):
     """Found by discovery at the issuer when absent."""
 
 
+class IdentityServer(BaseModel):
+    """Who states, at the citizens' provider, that an identity is proven (GOV.UK One Login's `coreIdentityJWT`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: str
+    did: str
+    did_url: str
+    """Where its DID document is. Fixed here; what a token says of it is never followed."""
+
+
+class SignInServer(BaseModel):
+    """An OpenID provider at which people sign in to our pages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    issuer: str
+    """Compared letter by letter, to the closing slash."""
+    client_id: str
+    client_key_file: Path
+    """The private key of our client assertions (`private_key_jwt`): RSA or P-256, as JWK or PEM."""
+    scopes: str = "openid email"
+    vectors: bool = True
+    """It takes `vtr`, as GOV.UK One Login does."""
+    identity: IdentityServer | None = None
+
+
+class MailServer(BaseModel):
+    """Where confirmations to people are handed in (RFC 6409)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str
+    port: Port = 587
+    sender: str
+    """An address people can recognise."""
+    username: str | None = None
+    password: SecretStr | None = None
+    encrypted: bool = True
+    """STARTTLS. Required in production."""
+
+
 class Settings(BaseSettings):
     """One installation. Immutable; parts of it are passed on as values."""
 
@@ -96,6 +138,16 @@ class Settings(BaseSettings):
 
     citizen: CitizenServer | None = None
     """Absent: citizens' access by bearer token is off."""
+
+    sign_in: SignInServer | None = None
+    """Where citizens sign in to the pages. Absent: there are no pages."""
+    staff_sign_in: SignInServer | None = None
+    """Where staff sign in. Absent: there are no pages for staff."""
+
+    mail: MailServer | None = None
+    """Absent: nobody is written to, and nothing else changes."""
+    outbox: Path | None = None
+    """A folder for letters instead of `mail`. Never in production."""
 
     public_url: str = "http://localhost:8000"
     """Where we are reached, without a closing slash; also the issuer of organisations' tokens."""
@@ -160,6 +212,11 @@ def _needs(settings: Settings) -> Iterator[str]:
         yield "UNWAITH_DATABASE_DSN and UNWAITH_EMBEDDED are both set: unset one."
     if settings.public_url.endswith("/") or urlsplit(settings.public_url).scheme not in {"http", "https"}:
         yield "UNWAITH_PUBLIC_URL must be an http or https address without a closing slash."
+    if settings.mail is not None and settings.outbox is not None:
+        yield "UNWAITH_MAIL__HOST and UNWAITH_OUTBOX are both set: unset one."
+    doors = [server.issuer for server in (settings.sign_in, settings.staff_sign_in) if server is not None]
+    if len(doors) != len(set(doors)):
+        yield "UNWAITH_STAFF_SIGN_IN__ISSUER must be another provider than citizens use: the two never mix."
     if settings.log == "kafka":
         yield from _kafka_needs(settings.kafka)
 
@@ -177,7 +234,7 @@ def _kafka_needs(kafka: KafkaSettings) -> Iterator[str]:
             yield f"{_variable('kafka', name)} names no file: give the path of a PEM file this user can read."
 
 
-def _production_refuses(settings: Settings) -> Iterator[str]:
+def _production_refuses(settings: Settings) -> Iterator[str]:  # noqa: C901  a list, read from top to bottom
     """Say what is fit for development only."""
     if settings.embedded is not None:
         yield "UNWAITH_EMBEDDED is for development: unset it and give UNWAITH_DATABASE_DSN of a PostgreSQL of its own."
@@ -194,9 +251,23 @@ def _production_refuses(settings: Settings) -> Iterator[str]:
             address = getattr(settings.citizen, name)
             if address is not None and not _public_https(address):
                 yield f"{_variable('citizen', name)} must be an https address, not one of this machine."
+    yield from _sign_in_refuses(settings)
+    if settings.outbox is not None:
+        yield "UNWAITH_OUTBOX is for development: unset it and give UNWAITH_MAIL__HOST."
+    if settings.mail is not None and not settings.mail.encrypted:
+        yield "UNWAITH_MAIL__ENCRYPTED=false sends people's addresses in clear: unset it."
     if settings.failpoints:
         yield "UNWAITH_FAILPOINTS makes processes die, for tests: unset it."
     yield from _root_key_refuses(settings.root_key_file)
+
+
+def _sign_in_refuses(settings: Settings) -> Iterator[str]:
+    for door in ("sign_in", "staff_sign_in"):
+        server: SignInServer | None = getattr(settings, door)
+        if server is not None and not _public_https(server.issuer):
+            yield f"{_variable(door, 'issuer')} must be an https address, not one of this machine."
+        if server is not None and server.identity is not None and not _public_https(server.identity.did_url):
+            yield f"{_variable(door, 'identity', 'did_url')} must be an https address, not one of this machine."
 
 
 def _root_key_refuses(file: Path | None) -> Iterator[str]:

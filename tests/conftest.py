@@ -2,4 +2,8 @@
 
 from importlib.util import find_spec
 
-pytest_plugins = [name for name in ("tests.support.postgres", "tests.support.kafka", "tests.support.api") if find_spec(name)]
+pytest_plugins = [
+    name
+    for name in ("tests.support.postgres", "tests.support.kafka", "tests.support.api", "tests.support.browser")
+    if find_spec(name)
+]

@@ -58,7 +58,7 @@ def tell(
     _finish(lambda stop: tell_it(data, port, person, stop=stop))
 
 
-def _worker(role: Literal["api", "relay", "deliver", "track"]) -> None:
+def _worker(role: Literal["api", "relay", "deliver", "track", "notify"]) -> None:
     from broker.cli.workers import run_role
 
     _finish(lambda stop: run_role(role, stop))
@@ -86,6 +86,12 @@ def deliver() -> None:
 def track() -> None:
     """Fold receipts from the log into statuses."""
     _worker("track")
+
+
+@app.command()
+def notify() -> None:
+    """Send people the confirmations they asked for. Any number may run."""
+    _worker("notify")
 
 
 @app.command()

@@ -35,6 +35,7 @@ def panel(running: Sandbox, data: Path) -> Panel:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    table.add_row("Pages", f"{addresses.public_url}/  (sign in as one of the people below)")
     table.add_row("API", f"{addresses.public_url}/openapi.json")
     table.add_row("Sign-in", f"{addresses.issuer}  (a development provider, shaped like GOV.UK One Login)")
     for organisation in running.rooms.directory.organisations().values():

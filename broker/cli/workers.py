@@ -17,7 +17,7 @@ from broker.telemetry.logs import configure_logs
 from broker.vault import RootKeyFile
 
 
-async def run_role(role: Literal["api", "relay", "deliver", "track"], stop: asyncio.Event) -> int:
+async def run_role(role: Literal["api", "relay", "deliver", "track", "notify"], stop: asyncio.Event) -> int:
     """Run one role until `stop`. Raises SettingsRefused."""
     settings = load()
     configure_logs(level=settings.log_level, style=settings.log_format)

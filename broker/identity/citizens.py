@@ -131,7 +131,7 @@ def _verified(claims: Claims, now: datetime) -> tuple[VerifiedPerson | None, Ide
         assured = _assured(verification["trust_framework"], verification.get("assurance_level", ""))
         if "name" not in claimed or "birthdate" not in claimed:
             return None, min(assured, IdentityLevel.P1)
-        return VerifiedPerson(_current_name(claimed["name"]), _birth_date(claimed["birthdate"], now)), assured
+        return VerifiedPerson(current_name(claimed["name"]), birth_date(claimed["birthdate"], now)), assured
     except (KeyError, TypeError, ValueError):
         raise InvalidToken(TokenFault.PERSON) from None
 
@@ -149,7 +149,7 @@ def _object(value: object) -> dict[str, Any]:
     return value
 
 
-def _current_name(names: object) -> PersonName:
+def current_name(names: object) -> PersonName:
     """Return the one name that has not ended. Raises ValueError, TypeError, KeyError."""
     if not isinstance(names, list):
         raise TypeError("a list of names is needed")
@@ -158,7 +158,7 @@ def _current_name(names: object) -> PersonName:
     return PersonName.model_validate_json(json.dumps({"nameParts": parts}))
 
 
-def _birth_date(value: object, now: datetime) -> date:
+def birth_date(value: object, now: datetime) -> date:
     """Return a whole date that is not in the future. Raises ValueError, TypeError."""
     if not isinstance(value, str) or not _BIRTH_DATE.fullmatch(value):
         raise TypeError("a whole date is needed")

@@ -22,7 +22,7 @@ LEEWAY: Final = timedelta(seconds=10)
 _HEADERS: Final = frozenset({"alg", "typ", "kid", "x5t", "x5t#S256"})
 """Header parameters that may appear. `x5t` only names a certificate and is ignored. Those that bring or point to a
 key (`jwk`, `jku`, `x5c`, `x5u`) and `crit`, `b64`, `cty`, `enc`, `zip` are refused even beside a good signature."""
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:#/+=-]{0,127}")
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:#/%+=-]{0,127}")  # %: a port in a did:web
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")  # scope-token, RFC 6749 section 3.3
 _MOST_SCOPES: Final = 64

@@ -16,6 +16,7 @@ from broker.intake import previews
 from broker.intake.references import new_reference
 from broker.intake.refusals import KeyReused, LevelTooLow, NobodyToTell, NotAcceptable, PreviewChanged, Refusal
 from broker.intake.writer import Writer
+from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Recipient, recipients
 from broker.store import Database, changes
@@ -98,8 +99,11 @@ class Intake:
         person = await self._vault.person(who.issuer, who.subject)
         return self._shown(await self._decide(who, person, request))
 
-    async def accept(self, who: Told, key: str, request: ChangeRequest) -> Accepted:
-        """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key)."""
+    async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
+        """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
+
+        `contact` is where the person wants a confirmation; it is owed with the change.
+        """
         person = await self._vault.person(who.issuer, who.subject)
         key_digest = sealing.digest(await self._vault.secret("idempotency"), b"%d" % person.person_id, key.encode())
         fingerprint = sealing.digest(
@@ -115,7 +119,7 @@ class Intake:
                 raise
             return known
         content = canonical(_wire(request.change))
-        told = await self._sealed(person, key_digest, fingerprint, request, content, owed)
+        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, contact)
         failpoints.reach("intake.decided")
         started = time.perf_counter()
         stored = await self._writer.write(told)
@@ -197,6 +201,7 @@ class Intake:
         request: ChangeRequest,
         content: bytes,
         owed: list[previews.Frozen],
+        contact: Contact | None,
     ) -> changes.Told:
         now = self._clock()
         change_id = new_id(now)
@@ -226,6 +231,7 @@ class Intake:
                     "left_out": list(request.leave_out),
                 },
             ),
+            notice=None if contact is None else _notice(person, contact, now),
         )
 
     async def _owed(
@@ -257,6 +263,11 @@ class Intake:
 def opened(person: PersonKey, change_id: UUID, change_type: str, sealed: bytes) -> bytes:
     """Return what a person told, as canonical JSON. Raises sealing.CannotOpen."""
     return sealing.open_sealed(sealing.record_key(person.key, change_id), sealed, _bound_to(change_id, change_type))
+
+
+def _notice(person: PersonKey, contact: Contact, now: datetime) -> changes.OwedNotice:
+    notice_id = new_id(now)
+    return changes.OwedNotice(id=notice_id, sealed=contact.sealed(person.key, notice_id))
 
 
 def _bound_to(change_id: UUID, change_type: str) -> bytes:

@@ -13,9 +13,10 @@ from typing import Final
 from broker.main.roles import ROLES, secret_name, work
 from broker.main.rooms import Rooms, open_rooms
 from broker.main.serving import Listener
+from broker.main.web import STAFF_PREFIX
 from broker.sandbox import webhooks
 from broker.sandbox.addresses import sample_addresses
-from broker.sandbox.apps import PROVIDER, exchange_access, sandbox_apps
+from broker.sandbox.apps import PROVIDER, STAFF_PROVIDER, exchange_access, sandbox_apps, staff_provider_app
 from broker.sandbox.clients import Client
 from broker.sandbox.definitions import ORGANISATION_IDS, sample_agreements, sample_organisations
 from broker.sandbox.state import SandboxState
@@ -29,16 +30,19 @@ HOST: Final = "127.0.0.1"
 DEMO_CLIENT: Final = "unwaith-demo"
 """The sample citizen's software: a command line that listens on a loopback port for the provider's answer."""
 REDIRECT: Final = "http://127.0.0.1/callback"
+PAGES_CLIENT: Final = "unwaith-pages"
+"""Our pages, at the citizens' provider and at the staff's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where everything of a sandbox listens: the API, then the provider, the organisations, and metrics."""
+    """Where everything of a sandbox listens: pages and API, the provider, the organisations, metrics, staff's provider."""
 
     api: int
     provider: int
     organisations: Mapping[str, int]
     metrics: int
+    staff_provider: int
 
     @property
     def public_url(self) -> str:
@@ -47,6 +51,10 @@ class Addresses:
     @property
     def issuer(self) -> str:
         return f"http://localhost:{self.provider}/"
+
+    @property
+    def staff_issuer(self) -> str:
+        return f"http://localhost:{self.staff_provider}/"
 
     @property
     def audience(self) -> str:
@@ -65,7 +73,7 @@ class Sandbox:
     rooms: Rooms
 
 
-NAMES: Final = ("api", PROVIDER, *ORGANISATION_IDS, "metrics")
+NAMES: Final = ("api", PROVIDER, *ORGANISATION_IDS, "metrics", STAFF_PROVIDER)
 """Everything that listens, in the order of its ports."""
 
 
@@ -75,7 +83,13 @@ def consecutive(first: int) -> Addresses:
 
 
 def _addresses(port: Mapping[str, int]) -> Addresses:
-    return Addresses(port["api"], port[PROVIDER], {name: port[name] for name in ORGANISATION_IDS}, port["metrics"])
+    return Addresses(
+        port["api"],
+        port[PROVIDER],
+        {name: port[name] for name in ORGANISATION_IDS},
+        port["metrics"],
+        port[STAFF_PROVIDER],
+    )
 
 
 def _taken(first: int | None) -> dict[str, Listener]:
@@ -100,6 +114,22 @@ def sandbox_settings(data: Path, addresses: Addresses, defaults: Mapping[str, ob
             "port": addresses.api,
             "metrics_port": addresses.metrics,
             "citizen": {"issuer": addresses.issuer, "audience": addresses.audience},
+            "sign_in": {
+                "issuer": addresses.issuer,
+                "client_id": PAGES_CLIENT,
+                "client_key_file": data / "sandbox" / f"client-{PAGES_CLIENT}-rsa.jwk",
+                "identity": {
+                    "issuer": f"{addresses.issuer}identity/",
+                    "did": f"did:web:localhost%3A{addresses.provider}",
+                    "did_url": f"{addresses.issuer}.well-known/did.json",
+                },
+            },
+            "staff_sign_in": {
+                "issuer": addresses.staff_issuer,
+                "client_id": PAGES_CLIENT,
+                "client_key_file": data / "sandbox" / "staff" / f"client-{PAGES_CLIENT}-rsa.jwk",
+            },
+            "outbox": data / "outbox",
             "root_key_file": data / "root.key",
             **defaults,
         }
@@ -131,7 +161,7 @@ async def sandbox(
             apps = sandbox_apps(
                 state,
                 issuer=addresses.issuer,
-                clients=[_demo_client(state)],
+                clients=[_demo_client(state), _pages_client(state, addresses, "")],
                 api_audience=addresses.audience,
                 organisations=sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS}),
                 access={
@@ -143,6 +173,14 @@ async def sandbox(
                     )
                     for name in ORGANISATION_IDS
                 },
+            )
+            staff_state = SandboxState.open(data / "sandbox" / "staff")
+            staff_client = _pages_client(staff_state, addresses, STAFF_PREFIX)
+            apps.append(
+                (
+                    STAFF_PROVIDER,
+                    staff_provider_app(staff_state, issuer=addresses.staff_issuer, clients=[staff_client]),
+                )
             )
             beside = []
             for name, app in apps:
@@ -213,4 +251,15 @@ def _demo_client(state: SandboxState) -> Client:
         redirect_uris=(REDIRECT,),
         sector="unwaith",
         any_loopback_port=True,
+    )
+
+
+def _pages_client(state: SandboxState, addresses: Addresses, prefix: str) -> Client:
+    """Return our pages as a provider registers them, with an RSA key as at GOV.UK One Login."""
+    return Client(
+        client_id=PAGES_CLIENT,
+        jwk=state.client_key(PAGES_CLIENT, "RSA").as_dict(private=False),
+        redirect_uris=(f"{addresses.public_url}{prefix}/signed-in",),
+        post_logout_redirect_uris=(f"{addresses.public_url}{prefix}/signed-out",),
+        sector="unwaith",
     )

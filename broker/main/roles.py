@@ -11,20 +11,24 @@ from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
 from broker.main.api import api_parts, fetching_client
+from broker.main.front import Front
+from broker.main.letters import notifier
 from broker.main.rooms import Rooms, utc_now
 from broker.main.serving import Listener, serve
+from broker.main.web import sweep, web_parts
 from broker.outbound.client import GuardedClient, tls_context
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
 from broker.telemetry.health import health_app
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import StoreGate
+from broker.web import create_pages
 from contracts.adapters import Adapter, AdapterContext
 from contracts.grants import GateUnavailable
 from contracts.organisation import Organisation
 
-Role = Literal["api", "relay", "deliver", "track"]
-ROLES: Final[tuple[Role, ...]] = ("api", "relay", "deliver", "track")
+Role = Literal["api", "relay", "deliver", "track", "notify"]
+ROLES: Final[tuple[Role, ...]] = ("api", "relay", "deliver", "track", "notify")
 
 SIGNING_SECRETS: Final = ("signing", "signing-previous")
 
@@ -82,6 +86,8 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             await Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now).run(
                 stop
             )
+        case "notify":
+            await notifier(rooms).run(stop)
 
 
 async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
@@ -89,14 +95,21 @@ async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
     served = asyncio.Event()  # the writer ends after the last request, not with it
     fetching = fetching_client(rooms.settings)
     written = asyncio.create_task(writer.run(served))
+    beside = [written]
     try:
-        door.app = create_app(await api_parts(rooms, writer, fetching))
+        parts = await api_parts(rooms, writer, fetching)
+        pages = await web_parts(rooms, parts, fetching, stop)
+        api = create_app(parts)
+        door.app = api if pages is None else Front(api, create_pages(pages))
+        if pages is not None:
+            beside.append(asyncio.create_task(sweep(pages, stop)))
         await serve([door], stop)
         served.set()
         await written
     finally:
-        written.cancel()
-        await asyncio.gather(written, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await fetching.close()
 
 

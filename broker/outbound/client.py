@@ -105,9 +105,13 @@ class GuardedClient:
             "POST", url, headers=headers, content=content, cap=self._cap, seconds=self._deadline
         )
 
-    async def get(self, url: str, *, cap: int, deadline: timedelta) -> HttpAnswer:
+    async def get(
+        self, url: str, *, cap: int, deadline: timedelta, headers: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
         """GET under the same rules as `post`, with a cap in bytes and a deadline of its own."""
-        return await self._exchange("GET", url, headers={}, content=None, cap=cap, seconds=deadline.total_seconds())
+        return await self._exchange(
+            "GET", url, headers=headers or {}, content=None, cap=cap, seconds=deadline.total_seconds()
+        )
 
     async def close(self) -> None:
         """Close all connections. Requests still under way end in a failure."""

@@ -8,11 +8,13 @@ from broker.sandbox.clients import Client
 from broker.sandbox.clock import Clock, utc_now
 from broker.sandbox.later_answers import ExchangeAccess
 from broker.sandbox.organisations import organisation_app
+from broker.sandbox.people import SAMPLE_STAFF
 from broker.sandbox.provider import provider_app
 from broker.sandbox.state import SandboxState
 from contracts.organisation import Organisation
 
 PROVIDER: str = "provider"
+STAFF_PROVIDER: str = "staff-provider"
 
 
 def sandbox_apps(
@@ -42,6 +44,18 @@ def sandbox_apps(
         )
         served.append((organisation.id, app))
     return served
+
+
+def staff_provider_app(
+    state: SandboxState, *, issuer: str, clients: Sequence[Client], clock: Clock = utc_now
+) -> Starlette:
+    """Return the provider at which sample staff sign in: another issuer with other keys than the citizens'.
+
+    `state` must be one of its own.
+    """
+    return provider_app(
+        issuer=issuer, state=state, clients=clients, api_audience=issuer, people=SAMPLE_STAFF, clock=clock
+    )
 
 
 def exchange_access(state: SandboxState, organisation: str, *, token_url: str, receipts_url: str) -> ExchangeAccess:

@@ -25,6 +25,8 @@ class SamplePerson:
     lived_there_since: int
     """Year."""
     preferred_language: Literal["cy", "en"] | None = None
+    groups: tuple[str, ...] = ()
+    """Of staff: what their provider says they belong to."""
 
     @property
     def name(self) -> str:
@@ -73,6 +75,22 @@ SAMPLE_PEOPLE: Final[tuple[SamplePerson, ...]] = (
     _person("robin", "Robin", "Sampleworth", date(1988, 10, 4), 900000000009, 2014),
 )
 """Nine people: `brychan` has a single name, `dafydd` has not proved who he is, `gwenno` prefers Welsh."""
+
+
+SAMPLE_STAFF: Final[tuple[SamplePerson, ...]] = (
+    SamplePerson(
+        "olwen", (("GivenName", "Olwen"), ("FamilyName", "Cefn-gwlad")), date(1980, 1, 1), IdentityLevel.P0, 0, 0,
+        groups=("unwaith-support",),
+    ),
+    SamplePerson(
+        "emrys", (("GivenName", "Emrys"), ("FamilyName", "Tir-neb")), date(1975, 1, 1), IdentityLevel.P0, 0, 0,
+        groups=("unwaith-auditor",),
+    ),
+    SamplePerson(
+        "mabli", (("GivenName", "Mabli"), ("FamilyName", "Heb-swydd")), date(1990, 1, 1), IdentityLevel.P0, 0, 0,
+    ),
+)  # fmt: skip
+"""Staff who can sign in at the staff provider: one of support, one auditor, and `mabli`, who belongs to nothing."""
 
 
 def sample_people() -> tuple[SamplePerson, ...]:

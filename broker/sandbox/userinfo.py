@@ -22,6 +22,8 @@ def userinfo(
     answer: dict[str, Any] = {"sub": subject_of(state, request.client.sector, person)}
     if "email" in request.scopes:
         answer |= {"email": person.email, "email_verified": True}
+    if person.groups:
+        answer |= {"name": person.name, "groups": list(person.groups)}
     if signed_in.identity_proved:
         if IDENTITY_CLAIM in request.claims:
             answer[IDENTITY_CLAIM] = core_identity(names, state, signed_in, now)

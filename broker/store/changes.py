@@ -27,6 +27,14 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwedNotice:
+    """A message owed to the person, sealed under their own key."""
+
+    id: UUID
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """One change ready to be stored."""
 
@@ -42,6 +50,7 @@ class Told:
     """As this process dates it; once stored, as the store does."""
     owed: tuple[Owed, ...]
     leaf: bytes
+    notice: OwedNotice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,10 @@ WITH told AS (
 ), contents AS (
     INSERT INTO delivery_content (delivery_id, generation, origin, digest, sealed)
     SELECT id, generation, origin, digest, sealed FROM owed
+), notices AS (         -- the confirmation is owed like any delivery: with the change, or not at all
+    INSERT INTO notice (id, change_id, person_id, kind, generation, sealed, due, since)
+    SELECT n.id, n.change_id, p.person_id, 'confirmation', p.generation, n.sealed, now(), now()
+    FROM unnest($20::uuid[], $21::uuid[], $22::bytea[]) AS n(id, change_id, sealed) JOIN placed p ON p.id = n.change_id
 ), leaves AS (
     INSERT INTO audit_leaf (leaf) SELECT leaf FROM placed
 )
@@ -118,6 +131,7 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, dateti
     StoreUnavailable (unknown whether stored: the key tells, on asking again).
     """
     owed = [(told.id, item) for told in batch for item in told.owed]
+    notices = [(told.id, told.notice) for told in batch if told.notice is not None]
     async with database.transaction() as connection:
         rows = await connection.fetch(
             _ACCEPT,
@@ -140,6 +154,9 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, dateti
             [o.origin for _, o in owed],
             [o.digest for _, o in owed],
             [o.sealed for _, o in owed],
+            [notice.id for _, notice in notices],
+            [change_id for change_id, _ in notices],
+            [notice.sealed for _, notice in notices],
         )
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:
@@ -235,6 +252,12 @@ async def one_of_person(database: Database, person_id: int, reference: str) -> T
     return ToldBefore(**row) if row else None
 
 
+async def is_noticed(database: Database, change_id: UUID) -> bool:
+    """Return whether a confirmation is or was owed for a change. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM notice WHERE change_id = $1)", change_id))
+
+
 async def deliveries_of(database: Database, change_ids: Sequence[UUID]) -> list[DeliveryRow]:
     """Return the deliveries of changes, by organisation. Raises StoreUnavailable."""
     async with database.connection() as connection:
@@ -247,6 +270,24 @@ async def deliveries_of(database: Database, change_ids: Sequence[UUID]) -> list[
             list(change_ids),
         )
     return [DeliveryRow(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRow:
+    """What one delivery carries, sealed."""
+
+    delivery_id: UUID
+    digest: bytes
+    sealed: bytes = field(repr=False)
+
+
+async def contents_of(database: Database, delivery_ids: Sequence[UUID]) -> list[ContentRow]:
+    """Return what deliveries carry, sealed under keys of their person's. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT delivery_id, digest, sealed FROM delivery_content WHERE delivery_id = ANY($1)", list(delivery_ids)
+        )
+    return [ContentRow(**row) for row in rows]
 
 
 def as_stored(told: Told) -> list[DeliveryRow]:

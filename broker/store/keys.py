@@ -75,6 +75,15 @@ async def person_key(database: Database, account: bytes) -> WrappedPersonKey | N
     return WrappedPersonKey(**row) if row else None
 
 
+async def key_of_person(database: Database, person_id: int) -> WrappedPersonKey | None:
+    """Return a person's key, None for somebody erased. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT person_id, generation, kek_generation, wrapped FROM person_key WHERE person_id = $1", person_id
+        )
+    return WrappedPersonKey(**row) if row else None
+
+
 async def add_person(database: Database, account: bytes) -> int:
     """Make a person for a new account and return their id, or the id of the one it belongs to already.
 

@@ -24,7 +24,7 @@ KEYS: Final[frozenset[str]] = frozenset({
     # every line
     "event", "level", "timestamp", "component", "environment", "version",
     # what it is about: identifiers of ours, none of them a person's
-    "organisation", "agreement_id", "client_id", "issuer", "delivery_id", "change_id", "receipt_id",
+    "organisation", "agreement_id", "client_id", "issuer", "delivery_id", "notice_id", "change_id", "receipt_id",
     "key_generation", "revision",
     # what became of it: closed codes and counts
     "epoch", "sequence", "attempt", "behaviour", "kind", "outcome", "reason", "status", "count", "retry_after_ms", "not_before", "due",

@@ -1,8 +1,11 @@
 """What a person sees of their change: how far each organisation's delivery has come, and what happened on the way."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
+from uuid import UUID
 
+from broker.store import Database, changes
 from broker.store.changes import DeliveryRow, ReceiptRow
 from contracts.organisation import Organisation
 from contracts.receipts import ReceiptKind
@@ -16,6 +19,17 @@ _WHAT: dict[str, Literal["answered", "deferred", "withheld", "undelivered"]] = {
     ReceiptKind.WITHHELD.value: "withheld",
     ReceiptKind.UNDELIVERED.value: "undelivered",
 }
+
+
+async def followed(
+    database: Database, change_id: UUID, organisations: Mapping[str, Organisation]
+) -> tuple[DeliveryView, ...]:
+    """Return every delivery of a change as its person sees it. Raises StoreUnavailable."""
+    deliveries = await changes.deliveries_of(database, [change_id])
+    receipts: dict[UUID, list[ReceiptRow]] = defaultdict(list)
+    for receipt in await changes.receipts_of(database, [row.id for row in deliveries]):
+        receipts[receipt.delivery_id].append(receipt)
+    return tuple(view(row, receipts[row.id], organisations) for row in deliveries)
 
 
 def view(

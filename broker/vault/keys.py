@@ -167,6 +167,13 @@ class Vault:
             return await self.person(issuer, subject)
         return None
 
+    async def key_of(self, person_id: int) -> bytes | None:
+        """Return the data key of a person, None for somebody erased. Raises StoreUnavailable."""
+        wrapped = await keys.key_of_person(self._database, person_id)
+        if wrapped is None:
+            return None
+        return self.unwrap_person(wrapped.person_id, wrapped.kek_generation, wrapped.wrapped)
+
     def forget(self, person_id: int) -> None:
         """Drop a person's key from memory, after erasure or when the store says they are gone."""
         for account in [account for account, person in self._people.items() if person.person_id == person_id]:

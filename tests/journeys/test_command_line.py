@@ -33,22 +33,24 @@ def unwaith(*words: str, seconds: float = 90.0) -> subprocess.CompletedProcess[s
 
 
 def quiet() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("UNWAITH_")}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("UNWAITH_") and name != "MAKELEVEL"
+    }
     return {**kept, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
 
 
 @pytest.fixture
 def port() -> int:
-    """The first of six free ports in a row."""
+    """The first of seven free ports in a row."""
     for first in range(21_000, 30_000, 17):
         try:
-            taken = [socket.create_server(("127.0.0.1", first + step)) for step in range(6)]
+            taken = [socket.create_server(("127.0.0.1", first + step)) for step in range(7)]
         except OSError:
             continue
         for one in taken:
             one.close()
         return first
-    raise RuntimeError("no six free ports in a row")
+    raise RuntimeError("no seven free ports in a row")
 
 
 class Running:
@@ -162,7 +164,7 @@ def test_the_same_data_cannot_be_run_twice(running: Running, tmp_path: Path) -> 
 
 
 def test_a_role_without_settings_says_what_is_missing() -> None:
-    for role in ("api", "relay", "deliver", "track", "migrate", "doctor"):
+    for role in ("api", "relay", "deliver", "track", "notify", "migrate", "doctor"):
         done = unwaith(role)
         assert done.returncode == 2, role
         assert "UNWAITH_DATABASE_DSN" in done.stderr

@@ -1,0 +1,76 @@
+"""Problems in the caller's language: `title` and `detail` in Welsh where `Accept-Language` prefers it.
+
+The rooms below write problems in English, once. Here, on the way out, each sentence of ours is exchanged for its Welsh
+twin of the catalogue; what has none stays as it is, and types, codes and pointers never change.
+"""
+
+from functools import cache
+from typing import Any, Final
+
+import orjson
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from broker.language import negotiated, words_in
+from broker.language.catalogue import ids
+from contracts.problems import TYPE_PREFIX
+
+MEDIA_TYPE: Final = b"application/problem+json"
+
+
+class Spoken:
+    """ASGI middleware, the outermost of the API."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        welsh = negotiated(None, None, Headers(scope=scope).get("accept-language")) == "cy"
+        held: Message | None = None
+        body = b""
+
+        async def speaking(message: Message) -> None:
+            nonlocal held, body
+            if message["type"] == "http.response.start" and _is_problem(message):
+                held = message
+            elif held is None:
+                await send(message)
+            elif message["type"] == "http.response.body":
+                body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    spoken = in_welsh(body) if welsh else body
+                    headers = MutableHeaders(scope=held)
+                    headers["Content-Language"] = "cy" if welsh else "en"
+                    headers.add_vary_header("Accept-Language")
+                    headers["Content-Length"] = str(len(spoken))
+                    await send(held)
+                    await send({"type": "http.response.body", "body": spoken})
+
+        await self._app(scope, receive, speaking)
+
+
+def _is_problem(start: Message) -> bool:
+    return any(name.lower() == b"content-type" and value == MEDIA_TYPE for name, value in start["headers"])
+
+
+def in_welsh(body: bytes) -> bytes:
+    """Return a problem's JSON with its sentences in Welsh."""
+    problem: dict[str, Any] = orjson.loads(body)
+    words = words_in("cy")
+    title = f"problem-{str(problem.get('type', '')).removeprefix(TYPE_PREFIX)}"
+    if title in ids("cy"):
+        problem["title"] = words(title)
+    for part in (problem, *problem.get("errors", ())):
+        if part.get("detail") in _details():
+            part["detail"] = _details()[part["detail"]]
+    return orjson.dumps(problem)
+
+
+@cache
+def _details() -> dict[str, str]:
+    """Return the Welsh of each English detail."""
+    english, welsh = words_in("en"), words_in("cy")
+    return {english(name): welsh(name) for name in ids("en") if name.startswith("detail-")}

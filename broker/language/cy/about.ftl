@@ -1,0 +1,56 @@
+# Y dudalen gychwyn, cwcis, hygyrchedd a phreifatrwydd.
+start-title = Dywedwch unwaith wrth wasanaethau cyhoeddus Cymru eich bod wedi symud
+start-lead = Dywedwch wrthym un tro. Byddwn yn rhoi gwybod i’r sefydliadau y mae angen iddynt wybod, ac yn dangos i chi pan fydd pob un wedi diweddaru ei gofnodion.
+start-you-can = Byddwch yn:
+start-see = gweld pwy fydd yn cael gwybod, beth fydd pob un yn ei gael, a pham, cyn i ddim gael ei anfon
+start-choose = dewis a ydych am hepgor sefydliadau y mae’r gyfraith yn caniatáu i chi eu hepgor
+start-follow = dilyn eich newid nes bod pob sefydliad wedi delio ag ef
+start-button = Dechrau nawr
+start-need-title = Yr hyn y bydd ei angen arnoch
+start-need-account = eich manylion mewngofnodi; bydd gofyn i chi brofi pwy ydych chi
+start-need-addresses = eich cyfeiriad newydd a’ch cyfeiriad blaenorol
+start-need-date = y dyddiad y gwnaethoch symud, neu y byddwch yn symud
+start-not-here-title = Rhowch wybod i’r sefydliadau hyn eich hun
+start-not-here-body = Ni allwn roi gwybod iddynt ar eich rhan:
+start-vote = Cofrestru i bleidleisio yn eich cyfeiriad newydd
+start-driving = Newid y cyfeiriad ar eich trwydded yrru
+start-tax = Rhoi gwybod i Gyllid a Thollau EF
+start-post = Trefnu i’r Post Brenhinol ailgyfeirio eich post
+
+cookies-title = Cwcis
+cookies-lead = Ffeiliau bach a gedwir gan eich porwr yw cwcis. Dim ond y rhai na all y gwasanaeth weithio hebddynt yr ydym yn eu defnyddio.
+cookies-no-others = Nid ydym yn defnyddio cwcis i fesur yr hyn yr ydych yn ei wneud, ac nid ydym yn rhoi dim i hysbysebwyr. Felly nid oes dim i’w dderbyn na’i wrthod.
+cookies-essential = Cwcis hanfodol
+cookies-name = Enw
+cookies-purpose = Beth yw ei ddiben
+cookies-until = Pryd y daw i ben
+cookies-session-purpose = Yn eich cadw wedi mewngofnodi
+cookies-session-until = Pan fyddwch yn allgofnodi neu’n cau’r porwr, neu ar ôl 30 munud heb ei ddefnyddio
+cookies-sign-in-purpose = Yn sicrhau mai chi sy’n dod yn ôl ar ôl mewngofnodi
+cookies-sign-in-until = Ar ôl 20 munud
+cookies-language-purpose = Yn cofio a wnaethoch ddewis Cymraeg neu Saesneg
+cookies-language-until = Ar ôl blwyddyn
+
+accessibility-title = Datganiad hygyrchedd
+accessibility-aim = Rydym am i gynifer o bobl â phosibl allu defnyddio’r gwasanaeth hwn. Dylech allu:
+accessibility-keyboard = gwneud popeth â bysellfwrdd yn unig
+accessibility-zoom = chwyddo’r testun hyd at 400% heb iddo redeg oddi ar y sgrin
+accessibility-reader = defnyddio darllenydd sgrin, yn Gymraeg ac yn Saesneg
+accessibility-scriptless = gwneud popeth â JavaScript wedi’i ddiffodd
+accessibility-known-title = Pa mor hygyrch ydyw
+accessibility-known = Mae wedi’i adeiladu i fodloni lefel AA Canllawiau Hygyrchedd Cynnwys Gwe 2.2. Nid oes neb annibynnol wedi’i archwilio.
+accessibility-tested-title = Sut y cafodd ei brofi
+accessibility-tested = Mae pob tudalen a phob gwall yn cael eu gwirio’n awtomatig mewn porwr go iawn bob tro y caiff y gwasanaeth ei newid, yn y ddwy iaith.
+
+privacy-title = Hysbysiad preifatrwydd
+privacy-lead = Ar gyfer pobl ddychmygol yn unig y mae’r arddangosiad hwn. Peidiwch â rhoi manylion go iawn.
+privacy-what-title = Yr hyn yr ydym yn ei ddefnyddio
+privacy-what = Eich enw a’ch dyddiad geni, fel y cawsant eu dilysu gan y gwasanaeth mewngofnodi, a’r hyn yr ydych yn ei ddweud wrthym am eich newid.
+privacy-who-title = Pwy sy’n ei gael
+privacy-who = Dim ond y sefydliadau a ddangosir i chi cyn i chi anfon, a dim ond y manylion a restrir wrth bob un. Neb arall.
+privacy-basis-title = Pam y cawn wneud hynny
+privacy-basis = Mae cytundeb rhannu pob sefydliad yn nodi ei sail gyfreithlon, sef tasg gyhoeddus fel arfer. Nid ydym yn dibynnu ar eich cydsyniad.
+privacy-long-title = Sut yr ydym yn ei gadw
+privacy-long = Mae popeth personol wedi’i amgryptio o dan allwedd sy’n eiddo i chi’n unig. Pan gaiff eich cofnod ei ddileu, caiff yr allwedd ei dinistrio, ac ni ellir darllen dim eto.
+privacy-rights-title = Eich hawliau
+privacy-rights = Gallwch ofyn beth yr ydym yn ei gadw amdanoch, cael ei gywiro, gwrthwynebu, a chwyno wrth y Comisiynydd Gwybodaeth.

@@ -1,0 +1,43 @@
+# Yr hyn sydd o amgylch pob tudalen.
+service-name = Unwaith: dweud wrthym unwaith
+skip-link = Neidio i’r prif gynnwys
+phase-tag = Arddangosiad
+phase-text = Arddangosiad yw hwn. Nid gwasanaeth gan y llywodraeth mohono.
+menu = Dewislen
+bar-label = Offer y dudalen
+back = Yn ôl
+sign-in = Mewngofnodi
+sign-in-again = Ceisio mewngofnodi eto
+sign-out = Allgofnodi
+nav-start = Dechrau
+nav-changes = Fy newidiadau
+footer-title = Ynglŷn â’r gwasanaeth hwn
+footer-text = Wedi’i adeiladu gyda GOV.UK Frontend, o dan drwydded MIT.
+continue = Parhau
+important = Pwysig
+go-to-start = Ewch i’r dudalen gychwyn
+error-prefix = Gwall
+error-summary-title = Mae problem
+warning-heading = Byddwch yn cael eich allgofnodi cyn bo hir
+warning-body = Er mwyn diogelu eich manylion, rydym yn eich allgofnodi pan na fydd dim yn digwydd am sbel. Ni chaiff dim yr ydych wedi’i lenwi ei golli os arhoswch wedi mewngofnodi.
+warning-stay = Aros wedi mewngofnodi
+warning-last = Rydych wedi bod wedi mewngofnodi ers amser hir. Er mwyn diogelu eich manylion, byddwch yn cael eich allgofnodi ymhen ychydig funudau. Anfonwch yr hyn yr ydych wedi’i lenwi cyn hynny; caiff yr hyn nas anfonir ei ddileu.
+
+signed-out-title = Rydych wedi allgofnodi
+signed-out-body = Nid oes dim a lenwoch yn cael ei gadw yn y porwr hwn.
+session-ended-title = Mae eich sesiwn wedi dod i ben
+session-ended-body = Rydym yn allgofnodi pobl ar ôl sbel er mwyn diogelu eu manylion. Mae’r hyn yr oeddech wedi’i lenwi heb ei anfon wedi’i ddileu.
+session-ended-sent = Nid yw hyn yn effeithio ar newidiadau yr oeddech eisoes wedi’u hanfon.
+not-signed-in-title = Nid ydych wedi mewngofnodi
+not-signed-in-body = Gwnaethoch ganslo, neu aeth rhywbeth o’i le wrth i chi fewngofnodi. Ni chafodd dim ei anfon at neb.
+
+fault-unreadable-title = Mae’n ddrwg gennym, ni allem ddarllen yr hyn a anfonwyd
+fault-unreadable-body = Ewch yn ôl, gwiriwch y dudalen a rhowch gynnig arall arni.
+fault-foreign-title = Mae’n ddrwg gennym, mae’r dudalen honno’n rhy hen
+fault-foreign-body = Ni chafodd y ffurflen ei hanfon o dudalen yn eich sesiwn bresennol. Ni newidiwyd dim. Dechreuwch eto o’r dudalen gychwyn.
+fault-not-found-title = Tudalen heb ei darganfod
+fault-not-found-body = Os gwnaethoch deipio’r cyfeiriad gwe, gwnewch yn siŵr ei fod yn gywir.
+fault-problem-title = Mae’n ddrwg gennym, mae problem
+fault-problem-body = Rhowch gynnig arall yn nes ymlaen. Os oeddech yn anfon newid, edrychwch ar Fy newidiadau i weld a gafodd ei anfon.
+fault-unavailable-title = Ymddiheuriadau. Dyw’r gwasanaeth ddim ar gael
+fault-unavailable-body = Rhowch gynnig arall arni ymhen ychydig funudau. Ni chaiff dim yr ydych wedi’i anfon ei golli.

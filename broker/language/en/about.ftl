@@ -1,0 +1,56 @@
+# The start page, cookies, accessibility and privacy.
+start-title = Tell public services in Wales once that you have moved
+start-lead = Tell us one time. We pass it on to the organisations that need to know, and show you when each has updated its records.
+start-you-can = You will:
+start-see = see who will be told, what each will be told, and why, before anything is sent
+start-choose = choose whether to leave out organisations that the law lets you leave out
+start-follow = follow your change until each organisation has dealt with it
+start-button = Start now
+start-need-title = What you need
+start-need-account = your sign-in details; you will be asked to prove who you are
+start-need-addresses = your new address and your previous address
+start-need-date = the date you moved, or will move
+start-not-here-title = Tell these organisations yourself
+start-not-here-body = We cannot tell them for you:
+start-vote = Register to vote at your new address
+start-driving = Change the address on your driving licence
+start-tax = Tell HM Revenue and Customs
+start-post = Have your post redirected by Royal Mail
+
+cookies-title = Cookies
+cookies-lead = Cookies are small files kept by your browser. We use only those this service cannot work without.
+cookies-no-others = We do not use cookies to measure what you do, and we pass nothing to advertisers. So there is nothing to accept or reject.
+cookies-essential = Essential cookies
+cookies-name = Name
+cookies-purpose = What it is for
+cookies-until = When it ends
+cookies-session-purpose = Keeps you signed in
+cookies-session-until = When you sign out or close the browser, or after 30 minutes without use
+cookies-sign-in-purpose = Makes sure that it is you who comes back from signing in
+cookies-sign-in-until = After 20 minutes
+cookies-language-purpose = Remembers whether you chose Welsh or English
+cookies-language-until = After one year
+
+accessibility-title = Accessibility statement
+accessibility-aim = We want as many people as possible to be able to use this service. You should be able to:
+accessibility-keyboard = do everything with a keyboard alone
+accessibility-zoom = enlarge the text to 400% without it running off the screen
+accessibility-reader = use a screen reader, in Welsh and in English
+accessibility-scriptless = do everything with JavaScript switched off
+accessibility-known-title = How accessible it is
+accessibility-known = It is built to meet level AA of the Web Content Accessibility Guidelines 2.2. It has not been audited by anyone independent.
+accessibility-tested-title = How it was tested
+accessibility-tested = Every page and every error is checked automatically in a real browser each time the service is changed, in both languages.
+
+privacy-title = Privacy notice
+privacy-lead = This demonstration is for invented people only. Do not enter real details.
+privacy-what-title = What we use
+privacy-what = Your name and date of birth, as the sign-in service verified them, and what you tell us about your change.
+privacy-who-title = Who gets it
+privacy-who = Only the organisations you are shown before you send, and only the details listed beside each. Nobody else.
+privacy-basis-title = Why we may
+privacy-basis = Each organisation’s sharing agreement states its lawful basis, which is usually a public task. We do not rely on your consent.
+privacy-long-title = How we keep it
+privacy-long = Everything personal is encrypted under a key of your own. When your record is erased, the key is destroyed, and nothing can be read again.
+privacy-rights-title = Your rights
+privacy-rights = You can ask what we hold about you, have it corrected, object, and complain to the Information Commissioner.

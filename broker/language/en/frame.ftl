@@ -1,0 +1,43 @@
+# What stands around every page.
+service-name = Unwaith: tell us once
+skip-link = Skip to main content
+phase-tag = Demonstration
+phase-text = This is a demonstration. It is not a government service.
+menu = Menu
+bar-label = Page tools
+back = Back
+sign-in = Sign in
+sign-in-again = Try to sign in again
+sign-out = Sign out
+nav-start = Start
+nav-changes = My changes
+footer-title = About this service
+footer-text = Built with GOV.UK Frontend, under the MIT licence.
+continue = Continue
+important = Important
+go-to-start = Go to the start page
+error-prefix = Error
+error-summary-title = There is a problem
+warning-heading = You will soon be signed out
+warning-body = To protect your details, we sign you out when nothing happens for a while. Nothing you have filled in is lost if you stay signed in.
+warning-stay = Stay signed in
+warning-last = You have been signed in for a long time. To protect your details, you will be signed out in a few minutes. Send what you have filled in before then; what is not sent is removed.
+
+signed-out-title = You are signed out
+signed-out-body = Nothing you filled in is kept in this browser.
+session-ended-title = Your session has ended
+session-ended-body = We sign people out after a while to protect their details. What you had filled in but not sent has been removed.
+session-ended-sent = Changes you had already sent are not affected.
+not-signed-in-title = You are not signed in
+not-signed-in-body = You cancelled, or something went wrong while you were signing in. Nothing was sent to anyone.
+
+fault-unreadable-title = Sorry, we could not read what was sent
+fault-unreadable-body = Go back, check the page and try again.
+fault-foreign-title = Sorry, that page is too old
+fault-foreign-body = The form was not sent from a page of your present session. Nothing was changed. Start again from the start page.
+fault-not-found-title = Page not found
+fault-not-found-body = If you typed the web address, check it is correct.
+fault-problem-title = Sorry, there is a problem
+fault-problem-body = Try again later. If you were sending a change, look at My changes to see whether it was sent.
+fault-unavailable-title = Sorry, the service is unavailable
+fault-unavailable-body = Try again in a few minutes. Nothing you have sent is lost.

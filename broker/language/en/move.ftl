@@ -1,0 +1,194 @@
+# The journey of a change of address.
+change = Change
+or = or
+warning = Warning
+
+kind-title = What has changed?
+kind-address = My address
+kind-other = Something else
+kind-missing = Select what has changed
+other-title = You cannot tell us that here yet
+other-body = For now you can only tell us about a change of address. Tell each organisation yourself.
+
+identity-title = Prove who you are
+identity-why = A change of address can be misused to steal someone’s post. So before you tell us, you must prove that you are who you say.
+identity-how = You will go to the sign-in service for this, and come back here afterwards.
+identity-button = Continue to prove who you are
+not-proven-title = We could not prove who you are
+not-proven-body = The sign-in service could not prove your identity. Nothing was sent to anyone.
+not-proven-instead = You can try again, or tell each organisation yourself.
+
+new-postcode-title = What is the postcode of your new address?
+new-choose-title = Choose your new address
+new-type-title = What is your new address?
+previous-postcode-title = What is the postcode of your previous address?
+previous-choose-title = Choose your previous address
+previous-type-title = What is your previous address?
+postcode-label = Postcode
+postcode-hint = For example, SA99 9AA
+postcode-missing = Enter the postcode
+postcode-wrong = Enter a full UK postcode
+postcode-unknown = We found no addresses at this postcode. Check it, or type the address in instead
+type-instead = Type the address in instead
+choose-hint = Addresses at { $postcode }
+choose-invented = These are sample addresses. They exist nowhere.
+choose-none = My address is not listed
+choose-missing = Select an address
+choose-search-again = Search again
+type-flat = Flat or apartment (optional)
+type-building = Building number or name
+type-street = Street (optional)
+type-locality = Village or district (optional)
+type-town = Town or city
+type-building-missing = Enter the number or name of the building
+type-town-missing = Enter the town or city
+text-not-allowed = Use only letters, numbers and ordinary punctuation
+text-too-long = This must be 100 characters or fewer
+address-same = The new address and the previous address must not be the same
+suggested-title = Your previous address
+suggested-body = The sign-in service knows this address of yours:
+suggested-question = Is this the address you moved from?
+suggested-yes = Yes, I moved from there
+suggested-no = No, I moved from somewhere else
+suggested-missing = Select whether you moved from there
+
+date-title = When did you move, or when will you move?
+date-hint = For example, 27 3 2026
+date-day = Day
+date-month = Month
+date-year = Year
+date-missing = Enter a date
+date-day-missing = The date must include a day
+date-month-missing = The date must include a month
+date-year-missing = The date must include a year
+date-unreal = Enter a real date
+date-too-far = The date must be within a year from today
+date-too-long-ago = The date must be within the last ten years
+
+children-title = Who moved with you
+children-adults = Tell us only about children under 18. Each adult tells their own move, so that nobody’s new address is given away by someone else.
+children-question = Did any children move with you?
+children-yes = Yes, children moved with me
+children-no = No, no children moved with me
+children-missing = Select whether any children moved with you
+child-title = A child who moved with you
+child-given = First name
+child-family = Last name
+child-born-legend = Date of birth
+child-name-missing = Enter the child’s name
+child-born-later = The date of birth must be before the day you moved
+child-adult = This person is 18 or older when you move. They must tell us about their own move
+child-born = { $name }, born { $born }
+children-list-title = { $n ->
+    [one] You have added 1 child
+   *[other] You have added { $n } children
+}
+children-remove = Remove
+children-remove-named = Remove { $child }
+children-more = Did another child move with you?
+children-more-yes = Yes, I want to add another child
+children-more-no = No, that is everyone
+children-more-missing = Select whether another child moved with you
+children-full = You cannot add more children here.
+
+private-title = Keeping your new address private
+private-body = Some people must keep their new address private because somebody could harm them.
+private-question = Must your new address be kept private?
+private-yes = Yes, it must be kept private
+private-no = No, it can be shared with the organisations I will be shown
+private-missing = Select whether your new address must be kept private
+private-person-title = A person will help you
+private-person-nothing-sent = Nothing has been sent to anyone.
+private-person-body = Do not tell us your new address here. Contact your council and say that your address must be kept private; a person there will deal with it.
+private-person-danger = If you are in danger now, call 999. The Live Fear Free helpline is free, day and night: 0808 80 10 800.
+private-person-back = My address does not have to be kept private
+
+contact-title = How we write to you
+contact-language = Which language should we write to you in?
+contact-language-hint = We also pass this on to organisations that may know it.
+contact-in-welsh = In Welsh
+contact-in-english = In English
+contact-language-missing = Select a language
+contact-by = Do you want a confirmation by email?
+contact-by-hint = It gives your reference number. It never says what changed.
+contact-by-email = Yes, to { $email }
+contact-by-none = No, I do not want a confirmation
+contact-by-missing = Select whether you want a confirmation by email
+contact-no-email = The sign-in service gave us no email address for you, so we cannot send you a confirmation. You will see your reference number on the page.
+
+tell-title = Who we will tell
+tell-lead = { $n ->
+    [one] We will tell 1 organisation. This is exactly what it will get.
+   *[other] We will tell { $n } organisations. This is exactly what each will get.
+}
+tell-changed = Your answers have changed since you last saw this page, and so has what will be sent. Check it again.
+tell-unknown-new = We could not tell which council your new address belongs to. No council will be told because of it.
+tell-unknown-old = We could not tell which council your previous address belongs to. No council will be told because of it.
+tell-why = Why it is told
+tell-purpose = Purpose of its agreement
+tell-basis = Lawful basis
+tell-choice = Your choice
+tell-required = It must be told by law
+tell-optional = You can leave it out
+tell-leave-out = Which of these should be told?
+tell-leave-out-hint = Clear the box of any you do not want to be told.
+tell-nobody-left = Select at least one organisation to tell
+tell-nobody-else = Nobody else will be told.
+basis-public-task = A public task (UK GDPR, Article 6(1)(e))
+nobody-title = There is nobody we can tell
+nobody-body = None of the organisations that take part needs to know of this change. Nothing has been sent. Tell each organisation yourself.
+nobody-check = Check the addresses
+
+field-name = Name
+field-birth-date = Date of birth
+field-identity-level = How your identity was proven
+field-preferred-language = Your language
+field-identifiers = Numbers you gave
+field-previous-address = Previous address
+field-new-address = New address
+field-effective-date = Date of the move
+field-household = Children who moved
+field-move-kind = Kind of move
+field-tenure = How you hold your home
+field-role = What the move is to it
+identity-level-proven = Proven by the sign-in service (level { $level })
+language-cy = Welsh
+language-en = English
+role-leaving = You are leaving its area
+role-arriving = You are moving into its area
+role-national = It serves the whole of Wales
+move-kind-permanent = For good
+move-kind-temporary = For a time
+
+check-title = Check your answers
+check-name = Your name
+check-birth-date = Your date of birth
+check-new = New address
+check-previous = Previous address
+check-date = Date of the move
+check-children = Children who moved
+check-children-none = None
+check-private = New address to be kept private
+check-private-no = It need not be kept private
+check-language = Language we write in
+check-confirmation = Confirmation by email
+check-confirmation-none = Not wanted
+check-told = Organisations that will be told
+check-change-new = the new address
+check-change-previous = the previous address
+check-change-date = the date of the move
+check-change-children = the children who moved
+check-change-private = whether the new address must be kept private
+check-change-language = the language we write in
+check-change-confirmation = the confirmation by email
+check-change-told = the organisations that will be told
+
+declaration-title = Declaration
+declaration-lead = By sending this you confirm that:
+declaration-true = what you have told us is true
+declaration-mine = it is your own move, and that of the children you named
+declaration-shared = the organisations you were shown will be told what you were shown
+declaration-send = Agree and send
+too-busy-title = Sorry, many people are sending changes just now
+too-busy-body = Your change has not been sent. Your answers are kept. Try again in a minute.
+too-busy-again = Try again

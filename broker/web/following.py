@@ -1,0 +1,228 @@
+"""What became of somebody's changes: a list, and one with its timeline, which moves by itself.
+
+A change is named by its number among the person's own: a reference never stands in a URL.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from broker import sealing
+from broker.intake.intake import opened
+from broker.language import long_date, moment_in_words
+from broker.store import StoreUnavailable, changes
+from broker.tracking.timeline import followed
+from broker.vault import PersonKey
+from broker.web.fault_pages import fault_page
+from broker.web.move.wording import address_line, told_fields
+from broker.web.rendering import environment
+from broker.web.timeline_words import advice_of, entry_words, status_words, tag_colour
+from broker.web.visit import Page, Visit
+from contracts.requests import DeliveryView
+from contracts.statuses import ENDED
+
+SHOWN: Final = 50
+LOOKED_EVERY: Final = 1.0
+"""Seconds between two looks at one change that somebody watches."""
+LONGEST_WATCH: Final = 600.0
+"""Seconds; the browser opens a new stream by itself."""
+MOST_WATCHERS: Final = 512
+
+
+def pages() -> list[Page]:
+    watchers = asyncio.Semaphore(MOST_WATCHERS)
+
+    async def live(visit: Visit) -> Response:
+        return await watch(visit, watchers)
+
+    return [
+        Page("GET", "/changes", "citizen", list_changes),
+        Page("GET", "/changes/{number:int}", "citizen", show_change),
+        Page("GET", "/changes/{number:int}/sent", "citizen", show_sent),
+        Page("GET", "/changes/{number:int}/live", "citizen", live, quiet=True),
+    ]
+
+
+async def list_changes(visit: Visit) -> Response:
+    person = await _person(visit)
+    found = (
+        []
+        if person is None
+        else await changes.of_person(visit.parts.database, person.person_id, before=None, limit=SHOWN)
+    )
+    rows = await changes.deliveries_of(visit.parts.database, [item.id for item in found])
+    ended = {status.value for status in ENDED}
+    listed = [
+        {
+            "number": item.ordinal,
+            "reference": item.reference,
+            "told": moment_in_words(item.accepted_at, visit.language),
+            "total": len(owed),
+            "done": sum(row.status in ended for row in owed),
+        }
+        for item in found
+        for owed in [[row for row in rows if row.change_id == item.id]]
+    ]
+    return visit.page("changes.html", changes=listed)
+
+
+async def show_change(visit: Visit) -> Response:
+    found = await _found(visit)
+    if found is None:
+        return _absent(visit)
+    person, change = found
+    content = orjson.loads(opened(person, change.id, change.type, change.sealed))
+    deliveries = await followed(visit.parts.database, change.id, visit.parts.directory.organisations())
+    return visit.page(
+        "change.html",
+        back="/changes",
+        reference=change.reference,
+        number=change.ordinal,
+        new=address_line(content["newAddress"]),
+        previous=address_line(content["previousAddress"]),
+        moved=long_date(date.fromisoformat(content["effectiveDate"]), visit.language),
+        told=moment_in_words(change.accepted_at, visit.language),
+        timeline=timeline(visit, deliveries),
+        over=_over(deliveries),
+        details=await _details(visit, person, change),
+    )
+
+
+async def _details(visit: Visit, person: PersonKey, change: changes.ToldBefore) -> list[dict[str, Any]]:
+    """Return what each organisation is sent, why, and under which agreement: the very bytes, opened by their person."""
+    words, directory = visit.words, visit.parts.directory
+    rows = await changes.deliveries_of(visit.parts.database, [change.id])
+    contents = {row.delivery_id: row for row in await changes.contents_of(visit.parts.database, [r.id for r in rows])}
+    agreements = {(one.id, one.version): one for one in directory.agreements()}
+    found = []
+    for row in rows:
+        content = contents[row.id]
+        key = sealing.delivery_key(person.key, row.id)
+        try:
+            data = orjson.loads(sealing.open_delivery(key, row.id, content.sealed, content.digest))
+        except sealing.CannotOpen:
+            data = {}
+        agreement = agreements.get((row.agreement, row.agreement_version))
+        organisation = directory.organisations().get(row.organisation)
+        found.append(
+            {
+                "name": words.of(organisation.name) if organisation else row.organisation,
+                "fields": told_fields(data, words),
+                "purpose": words.of(agreement.purpose) if agreement else "",
+                "agreement": words(
+                    "details-agreement-version", title=words.of(agreement.title), version=agreement.version
+                )
+                if agreement
+                else f"{row.agreement}/{row.agreement_version}",
+            }
+        )
+    return found
+
+
+async def show_sent(visit: Visit) -> Response:
+    found = await _found(visit)
+    if found is None:
+        return _absent(visit)
+    _, change = found
+    owed = await changes.deliveries_of(visit.parts.database, [change.id])
+    written = await changes.is_noticed(visit.parts.database, change.id)
+    return visit.page("sent.html", reference=change.reference, number=change.ordinal, count=len(owed), written=written)
+
+
+async def watch(visit: Visit, watchers: asyncio.Semaphore) -> Response:
+    """Stream the timeline as server-sent events: `part` with its HTML whenever it differs, `over` at the end.
+
+    `ended` says that the session has, and the browser leaves the page.
+    """
+    found = await _found(visit)
+    if found is None:
+        return Response(status_code=404)
+    if watchers.locked():
+        return Response(status_code=503, headers={"Retry-After": "30"})
+    _, change = found
+    return StreamingResponse(
+        _stream(visit, change, watchers),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _stream(visit: Visit, change: changes.ToldBefore, watchers: asyncio.Semaphore) -> AsyncIterator[str]:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LONGEST_WATCH
+    before = ""
+    async with watchers:
+        yield "retry: 3000\n\n"
+        while not visit.parts.stop.is_set() and loop.time() < until:
+            if await visit.door.sessions.open(visit.signed_in.name, touch=False) is None:
+                yield "event: ended\ndata:\n\n"  # nothing private stays on a screen after signing out in another tab
+                return
+            try:
+                deliveries = await followed(visit.parts.database, change.id, visit.parts.directory.organisations())
+            except StoreUnavailable:
+                return  # the browser comes back by itself
+            now = timeline(visit, deliveries)
+            if now != before:
+                before = now
+                yield "event: part\n" + "".join(f"data: {line}\n" for line in now.splitlines()) + "\n"
+            if _over(deliveries):
+                yield "event: over\ndata:\n\n"
+                return
+            await _pause(visit.parts.stop, LOOKED_EVERY)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def timeline(visit: Visit, deliveries: tuple[DeliveryView, ...]) -> str:
+    """Return the part of the page that moves."""
+    words = visit.words
+    shown: list[dict[str, Any]] = [
+        {
+            "name": words.of(delivery.name),
+            "status": status_words(delivery.status, words),
+            "colour": tag_colour(delivery.status),
+            "entries": [entry_words(entry, words) for entry in delivery.timeline],
+            "advice": advice_of(delivery, words),
+            "reference": delivery.reference,
+        }
+        for delivery in deliveries
+    ]
+    return environment().get_template("timeline.html").render(t=words, language=words.language, deliveries=shown)
+
+
+def _over(deliveries: tuple[DeliveryView, ...]) -> bool:
+    return all(delivery.status in ENDED for delivery in deliveries)
+
+
+async def _person(visit: Visit) -> PersonKey | None:
+    who = visit.signed_in.who
+    return await visit.parts.vault.known(who["issuer"], who["subject"])
+
+
+async def _found(visit: Visit) -> tuple[PersonKey, changes.ToldBefore] | None:
+    """Return the person's own change of the number asked for; another's is as absent as none."""
+    person = await _person(visit)
+    number = _number(visit.request)
+    if person is None or number is None:
+        return None
+    found = await changes.of_person(visit.parts.database, person.person_id, before=number + 1, limit=1)
+    return (person, found[0]) if found and found[0].ordinal == number else None
+
+
+def _number(request: Request) -> int | None:
+    number = int(request.path_params["number"])
+    return number if 0 < number < 2**62 else None
+
+
+def _absent(visit: Visit) -> Response:
+    return fault_page(404, visit.language)

@@ -1,0 +1,172 @@
+"""Coming in and going out, the same for every trust domain: sign in, step up, sign out, a session that ended."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from starlette.responses import JSONResponse, Response
+
+from broker.identity.sessions import SIGN_IN_LIFE, Session, SessionRules
+from broker.identity.sign_in import Begun, SignedIn, SignInFault, SignInRefused
+from broker.web.parts import Door
+from broker.web.places import own_path
+from broker.web.visit import Access, Page, Visit
+
+log = structlog.get_logger()
+
+_SPENT: Final = 200
+"""Longest value of the answer's query that is looked at, but for the code."""
+
+
+def pages(domain: Access, prefix: str) -> list[Page]:
+    """Return the pages of one trust domain."""
+    return [
+        Page("GET", f"{prefix}/sign-in", "public", begin),
+        Page("GET", f"{prefix}/signed-in", "public", finish),
+        Page("POST", f"{prefix}/sign-out", domain, sign_out),
+        Page("GET", f"{prefix}/signed-out", "public", signed_out),
+        Page("GET", f"{prefix}/session-ended", "public", ended),
+        Page("GET", f"{prefix}/not-signed-in", "public", not_signed_in),
+        Page("GET", f"{prefix}/session/left", domain, left, quiet=True),
+        Page("POST", f"{prefix}/session/stay", domain, stay),
+    ]
+
+
+async def begin(visit: Visit) -> Response:
+    """Send the browser to the provider. `?prove=1` asks for a proven identity; `next` says where to go afterwards."""
+    door = visit.door
+    prove = visit.request.query_params.get("prove") == "1"
+    going = own_path(visit.request.query_params.get("next"), door.home)
+    url, begun = await door.provider.begin(prove=prove, language=visit.language)
+    browser = visit.request.cookies.get(door.sessions.rules.sign_in_cookie) or secrets.token_urlsafe(32)
+    await door.sessions.sweep()
+    await door.sessions.begin_sign_in(begun.state, browser, {**begun.kept(), "next": going})
+    response = visit.to(url)
+    set_cookie(
+        response, door.sessions.rules, door.sessions.rules.sign_in_cookie, browser, int(SIGN_IN_LIFE.total_seconds())
+    )
+    return response
+
+
+async def finish(visit: Visit) -> Response:
+    """Take the provider's answer and begin a session under a new name."""
+    door = visit.door
+    query = visit.request.query_params
+    answer = dict(query)
+    state, browser = query.get("state", ""), visit.request.cookies.get(door.sessions.rules.sign_in_cookie, "")
+    repeated = len(answer) != len(query.multi_items())
+    kept = None if repeated or len(state) > _SPENT else await door.sessions.take_sign_in(state, browser)
+    if kept is None:
+        if visit.session is not None:  # the same answer a second time: the back button, or a reload
+            return visit.to(door.home)
+        log.info("sign_in.refused", reason="state")
+        return visit.to(f"{door.prefix}/not-signed-in")
+    going = own_path(kept["next"], door.home)
+    try:
+        found = await door.provider.finish(Begun.read(state, kept), answer)
+        before = _stepped_up_from(visit.session, found)
+    except SignInRefused as refused:
+        log.info("sign_in.refused", reason=refused.fault.name.lower())
+        if refused.fault is SignInFault.NOT_PROVEN and visit.session is not None:
+            return visit.to("/identity-not-proven")
+        return visit.to(f"{door.prefix}/not-signed-in")
+    if before is None and visit.session is not None:
+        await door.sessions.end(visit.session)
+    session = await door.sessions.start(
+        who_is(found, before),
+        account=(found.issuer, found.subject),
+        provider_session=found.provider_session,
+        replaces=before,
+    )
+    log.info("sign_in.accepted", level=found.level.value)
+    response = visit.to(going)
+    set_cookie(response, door.sessions.rules, door.sessions.rules.cookie, session.name)
+    return response
+
+
+def who_is(found: SignedIn, before: Session | None) -> dict[str, Any]:
+    """Return what a session keeps of who signed in. A level once proven in this session stays."""
+    if before is not None and found.person is None and before.who.get("person"):
+        return {**before.who, "id_token": found.id_token}
+    person = found.person
+    return {
+        "issuer": found.issuer,
+        "subject": found.subject,
+        "level": found.level.value,
+        "person": None
+        if person is None
+        else {
+            "name": person.name.model_dump(mode="json", exclude_none=True),
+            "birth_date": person.birth_date.isoformat(),
+        },
+        "homes": [home.model_dump(mode="json", exclude_none=True) for home in found.homes],
+        "email": found.email,
+        "display_name": found.display_name,
+        "groups": list(found.groups),
+        "id_token": found.id_token,
+    }
+
+
+def _stepped_up_from(session: Session | None, found: SignedIn) -> Session | None:
+    """Return the session to go on with if it is the same person's."""
+    if session is None:
+        return None
+    return session if _same_account(session.who, found) else None
+
+
+def _same_account(who: Mapping[str, Any], found: SignedIn) -> bool:
+    return (who["issuer"], who["subject"]) == (found.issuer, found.subject)
+
+
+async def sign_out(visit: Visit) -> Response:
+    """End the session here, then at the provider."""
+    door = visit.door
+    back = f"{visit.parts.public_url}{door.prefix}/signed-out"
+    url: str | None = None
+    id_token = visit.signed_in.who.get("id_token")
+    await door.sessions.end(visit.signed_in)
+    if isinstance(id_token, str):
+        url = await door.provider.sign_out_url(id_token, back)
+    response = visit.to(url or back)
+    forget(response, door)
+    return response
+
+
+async def signed_out(visit: Visit) -> Response:
+    return visit.page("signed-out.html")
+
+
+async def ended(visit: Visit) -> Response:
+    """Say kindly that a session has ended; nothing of it is kept."""
+    going = own_path(visit.request.query_params.get("next"), visit.door.home)
+    response = visit.page("session-ended.html", next=going)
+    if visit.session is None:
+        forget(response, visit.door)
+    return response
+
+
+async def not_signed_in(visit: Visit) -> Response:
+    return visit.page("not-signed-in.html")
+
+
+async def left(visit: Visit) -> Response:
+    """Return how many seconds the session lasts if nothing else is asked."""
+    return JSONResponse({"left": visit.door.sessions.seconds_left(visit.signed_in)})
+
+
+async def stay(visit: Visit) -> Response:
+    """Prolong the session: that it was asked is enough."""
+    await visit.keep(lambda _: None)
+    return visit.to(own_path((await visit.form()).get("back"), visit.door.home))
+
+
+def set_cookie(response: Response, rules: SessionRules, name: str, value: str, seconds: int | None = None) -> None:
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=rules.secure, httponly=True, samesite="lax")
+
+
+def forget(response: Response, door: Door) -> None:
+    """Have the browser drop the session's name and whatever it stored of our pages."""
+    rules = door.sessions.rules
+    response.delete_cookie(rules.cookie, path="/", secure=rules.secure, httponly=True, samesite="lax")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'

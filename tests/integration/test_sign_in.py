@@ -1,0 +1,466 @@
+"""Signing in against a provider that can misbehave in each way: a real HTTP server, real signatures."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import pytest_asyncio
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from broker.identity.discovery import Discovery, keys_of_did
+from broker.identity.jose import base64url
+from broker.identity.keys import IssuerKeys
+from broker.identity.refusals import KeysUnavailable
+from broker.identity.sessions import Sessions, citizen_rules, staff_rules
+from broker.identity.sign_in import (
+    ADDRESSES,
+    CORE_IDENTITY,
+    Begun,
+    IdentityService,
+    Provider,
+    ProviderAway,
+    ProviderRules,
+    SignedIn,
+    SignInFault,
+    SignInRefused,
+)
+from broker.outbound.client import GuardedClient, tls_context
+from broker.outbound.fetch import get_json
+from broker.store import Database
+from contracts.person import IdentityLevel
+from tests.support.api import served
+from tests.support.line import now
+from tests.support.tokens import NAME_PARTS, published, signed
+
+CLIENT = "our-pages"
+CLIENT_KEY = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
+TOKEN_KEY, IDENTITY_KEY, FOREIGN_KEY = (ECKey.generate_key("P-256") for _ in range(3))
+SUBJECT = "urn:fdc:example:subject"
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+@dataclass
+class Hostile:
+    """The provider, and how it misbehaves."""
+
+    issuer: str = ""
+    nonce: str = ""
+    challenge: str = ""
+    asked: dict[str, str] = field(default_factory=dict)
+    id_header: dict[str, Any] = field(default_factory=dict)
+    id_key: ECKey = field(default_factory=lambda: TOKEN_KEY)
+    id_token: str | None = None
+    token_status: int = 200
+    userinfo_status: int = 200
+    change_id: Change = lambda claims: None
+    change_info: Change = lambda claims: None
+    change_core: Change = lambda claims: None
+    change_discovery: Change = lambda claims: None
+    core_key: ECKey = field(default_factory=lambda: IDENTITY_KEY)
+    core_kid: str = ""
+    assertions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def did(self) -> str:
+        return "did:web:" + urlsplit(self.issuer).netloc.replace(":", "%3A")
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/.well-known/openid-configuration", self.discovery),
+                Route("/jwks", self.jwks),
+                Route("/did", self.did_document),
+                Route("/token", self.token, methods=["POST"]),
+                Route("/userinfo", self.userinfo),
+            ]
+        )
+
+    async def discovery(self, _: Request) -> Response:
+        document = {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.issuer}authorize",
+            "token_endpoint": f"{self.issuer}token",
+            "userinfo_endpoint": f"{self.issuer}userinfo",
+            "end_session_endpoint": f"{self.issuer}logout",
+            "jwks_uri": f"{self.issuer}jwks",
+            "authorization_response_iss_parameter_supported": True,
+        }
+        self.change_discovery(document)
+        return JSONResponse(document)
+
+    async def jwks(self, _: Request) -> Response:
+        return JSONResponse({"keys": [published(TOKEN_KEY, "token")]})
+
+    async def did_document(self, _: Request) -> Response:
+        key = published(IDENTITY_KEY, None)
+        return JSONResponse(
+            {"id": self.did, "assertionMethod": [{"id": f"{self.did}#1", "type": "JsonWebKey", "publicKeyJwk": key}]}
+        )
+
+    async def token(self, request: Request) -> Response:
+        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        assertion = jwt.decode(form["client_assertion"], CLIENT_KEY, algorithms=["PS256"])
+        self.assertions.append(dict(assertion.claims))
+        if base64url(hashlib.sha256(form["code_verifier"].encode()).digest()) != self.challenge:
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        moment = int(now().timestamp())
+        claims = {
+            "iss": self.issuer, "sub": SUBJECT, "aud": CLIENT, "iat": moment, "exp": moment + 120,
+            "nonce": self.nonce, "vot": "Cl.Cm", "sid": "provider-session",
+        }  # fmt: skip
+        self.change_id(claims)
+        header = {"alg": "ES256", "kid": "token"} | self.id_header
+        id_token = self.id_token or signed(header, claims, self.id_key)
+        answer = {"access_token": "opaque", "token_type": "Bearer", "id_token": id_token}
+        return JSONResponse(answer, self.token_status)
+
+    async def userinfo(self, request: Request) -> Response:
+        assert request.headers["authorization"] == "Bearer opaque"
+        assert request.headers["user-agent"]
+        moment = int(now().timestamp())
+        core = {
+            "iss": f"{self.issuer}identity/", "sub": SUBJECT, "aud": CLIENT, "iat": moment, "exp": moment + 1800,
+            "vot": "P2",
+            "vc": {"credentialSubject": {"name": [{"nameParts": list(NAME_PARTS)}], "birthDate": [{"value": "1987-03-01"}]}},
+        }  # fmt: skip
+        self.change_core(core)
+        header = {"alg": "ES256", "kid": self.core_kid or f"{self.did}#1"}
+        said = {
+            "sub": SUBJECT,
+            "email": "sian@example.com",
+            "email_verified": True,
+            CORE_IDENTITY: signed(header, core, self.core_key),
+            ADDRESSES: [
+                {"streetName": "Old Street", "buildingNumber": "1", "validFrom": "2001"},
+                {"streetName": "New Street", "buildingNumber": "2", "validFrom": "2016"},
+                {"nonsense": True},
+            ],
+        }
+        self.change_info(said)
+        return JSONResponse(said, self.userinfo_status)
+
+
+@pytest_asyncio.fixture
+async def hostile() -> AsyncIterator[Hostile]:
+    provider = Hostile()
+    async with served(provider.app()) as port:
+        provider.issuer = f"http://127.0.0.1:{port}/"
+        yield provider
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[GuardedClient]:
+    client = GuardedClient(tls=tls_context(), deadline=timedelta(seconds=5), allowed_hosts=("127.0.0.1",))
+    yield client
+    await client.close()
+
+
+def ours(provider: Hostile, http: GuardedClient) -> Provider:
+    """Return our side, wired as `broker.main.web` does."""
+
+    async def fetch(url: str) -> dict[str, Any]:
+        return await get_json(http, url)
+
+    service = IdentityService(issuer=f"{provider.issuer}identity/", did=provider.did, did_url=f"{provider.issuer}did")
+    rules = ProviderRules(
+        issuer=provider.issuer,
+        client_id=CLIENT,
+        redirect_uri="http://localhost:8000/signed-in",
+        scopes=("openid", "email"),
+        identity=service,
+    )
+    return Provider(
+        rules,
+        CLIENT_KEY,
+        Discovery(provider.issuer, fetch, now, loopback_allowed=True),
+        IssuerKeys(provider.issuer, fetch, now, loopback_allowed=True),
+        IssuerKeys(
+            service.issuer, keys_of_did(service.did, fetch), now, keys_url=service.did_url, loopback_allowed=True
+        ),
+        http,
+        now,
+    )
+
+
+async def signing_in(
+    provider: Hostile, http: GuardedClient, *, prove: bool = True, answer: dict[str, str | None] | None = None
+) -> SignedIn:
+    """Sign in; `answer` changes the query the browser comes back with."""
+    door = ours(provider, http)
+    url, begun = await door.begin(prove=prove, language="cy")
+    provider.asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    provider.nonce, provider.challenge = provider.asked["nonce"], provider.asked["code_challenge"]
+    query = {"code": "the-code", "state": begun.state, "iss": provider.issuer} | (answer or {})
+    kept = Begun.read(begun.state, json.loads(json.dumps(begun.kept())))
+    return await door.finish(kept, {name: value for name, value in query.items() if value is not None})
+
+
+async def test_somebody_signs_in_and_steps_up(hostile: Hostile, http: GuardedClient) -> None:
+    found = await signing_in(hostile, http)
+    assert (found.subject, found.level) == (SUBJECT, IdentityLevel.P2)
+    assert found.person is not None
+    assert found.person.name.name_parts[0].value == "Siân"
+    assert [home.street_name for home in found.homes] == ["New Street", "Old Street"]
+    assert "Siân" not in repr(found)
+    assert hostile.asked["vtr"] == '["Cl.Cm.P2"]'
+    assert hostile.asked["ui_locales"] == "cy"
+    assert hostile.asked["code_challenge_method"] == "S256"
+    [assertion] = hostile.assertions
+    assert assertion["aud"] == f"{hostile.issuer}token"
+    assert 0 < assertion["exp"] - assertion["iat"] <= 300
+
+
+async def test_returning_proves_nothing_of_the_identity(hostile: Hostile, http: GuardedClient) -> None:
+    found = await signing_in(hostile, http, prove=False)
+    assert (found.level, found.person, found.homes) == (IdentityLevel.P0, None, ())
+    await signing_in(hostile, http, prove=False)
+    first, second = hostile.assertions
+    assert first["jti"] != second["jti"]
+
+
+async def test_an_id_token_never_shows_a_level(hostile: Hostile, http: GuardedClient) -> None:
+    hostile.change_id = lambda claims: claims.update(vot="P2.Cl.Cm")
+    assert (await signing_in(hostile, http, prove=False)).level is IdentityLevel.P0
+
+
+def _set(**values: Any) -> Change:
+    return lambda claims: claims.update(values)
+
+
+def _drop(name: str) -> Change:
+    return lambda claims: claims.pop(name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _set(iss="https://elsewhere.example/"),
+        lambda claims: claims.update(iss=claims["iss"].rstrip("/")),
+        _set(aud="other"),
+        _set(aud="other", azp=CLIENT),
+        _set(aud=[CLIENT, "other"], azp=CLIENT),
+        _set(aud=[]),
+        _set(aud=f"{CLIENT}-x"),
+        _set(azp="other"),
+        _set(nonce="another"),
+        _set(nonce="ŵ"),
+        _set(nonce=["a"]),
+        _drop("nonce"),
+        _set(exp=1),
+        _set(exp="9999999999"),
+        _drop("exp"),
+        _drop("iat"),
+        _set(iat=9_999_999_999),
+        _set(nbf=9_999_999_999),
+        _set(sub=""),
+        _drop("sub"),
+        _set(vot="Cl"),
+        _set(vot="P2"),
+        _drop("vot"),
+        _set(at_hash="another"),
+    ],
+)
+async def test_an_id_token_that_does_not_hold(hostile: Hostile, http: GuardedClient, change: Change) -> None:
+    hostile.change_id = change
+    with pytest.raises(SignInRefused) as refused:
+        await signing_in(hostile, http)
+    assert refused.value.fault is SignInFault.TOKEN
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none"},
+        {"alg": "HS256"},
+        {"kid": "other"},
+        {"jku": "https://x.example"},
+        {"crit": ["x"]},
+        {"typ": "at+jwt"},
+    ],
+)
+async def test_an_id_token_with_a_strange_header(hostile: Hostile, http: GuardedClient, header: dict[str, Any]) -> None:
+    hostile.id_header = header
+    with pytest.raises(SignInRefused, match="ID token"):
+        await signing_in(hostile, http)
+
+
+async def test_an_id_token_signed_by_another(hostile: Hostile, http: GuardedClient) -> None:
+    hostile.id_key = FOREIGN_KEY
+    with pytest.raises(SignInRefused, match="SIGNATURE"):
+        await signing_in(hostile, http)
+
+
+async def test_userinfo_about_somebody_else(hostile: Hostile, http: GuardedClient) -> None:
+    hostile.change_info = _set(sub="urn:other")
+    with pytest.raises(SignInRefused) as refused:
+        await signing_in(hostile, http)
+    assert refused.value.fault is SignInFault.SUBJECT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _set(vot="P1"),
+        _drop("vot"),
+        _set(sub="urn:other"),
+        _set(aud="other"),
+        _set(iss="https://elsewhere.example/"),
+        _set(exp=1),
+        _set(vc={}),
+        _set(vc={"credentialSubject": {"name": [], "birthDate": [{"value": "1987-03-01"}]}}),
+        _set(vc={"credentialSubject": {"name": [{"nameParts": list(NAME_PARTS)}], "birthDate": [{"value": "1987"}]}}),
+    ],
+)
+async def test_a_statement_about_the_identity_that_does_not_hold(
+    hostile: Hostile, http: GuardedClient, change: Change
+) -> None:
+    hostile.change_core = change
+    with pytest.raises(SignInRefused) as refused:
+        await signing_in(hostile, http)
+    assert refused.value.fault is SignInFault.IDENTITY
+
+
+async def test_a_statement_by_a_foreign_did_or_key(hostile: Hostile, http: GuardedClient) -> None:
+    for kid in ("did:web:evil.example#1", "token", f"{hostile.did}#2"):
+        hostile.core_kid = kid
+        with pytest.raises(SignInRefused, match="identity"):
+            await signing_in(hostile, http)
+    hostile.core_kid, hostile.core_key = "", FOREIGN_KEY
+    with pytest.raises(SignInRefused, match="SIGNATURE"):
+        await signing_in(hostile, http)
+    hostile.core_key = TOKEN_KEY  # the provider's own key is not its identity service's
+    with pytest.raises(SignInRefused, match="SIGNATURE"):
+        await signing_in(hostile, http)
+
+
+async def test_no_statement_is_no_identity(hostile: Hostile, http: GuardedClient) -> None:
+    hostile.change_info = _drop(CORE_IDENTITY)
+    with pytest.raises(SignInRefused) as refused:
+        await signing_in(hostile, http)
+    assert refused.value.fault is SignInFault.NOT_PROVEN
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ({"iss": "https://elsewhere.example/"}, SignInFault.ISSUER),
+        ({"iss": None}, SignInFault.ISSUER),
+        ({"code": None}, SignInFault.CODE),
+        ({"code": None, "error": "access_denied"}, SignInFault.NOT_PROVEN),
+        ({"code": None, "error": "server_error"}, SignInFault.DENIED),
+        ({"error": "access_denied", "iss": "https://elsewhere.example/"}, SignInFault.ISSUER),
+    ],
+)
+async def test_an_answer_that_cannot_be_taken(
+    hostile: Hostile, http: GuardedClient, answer: dict[str, str | None], fault: SignInFault
+) -> None:
+    with pytest.raises(SignInRefused) as refused:
+        await signing_in(hostile, http, answer=answer)
+    assert refused.value.fault is fault
+    assert hostile.assertions == [], "nothing was sent to the token endpoint"
+
+
+async def test_a_provider_that_fails(hostile: Hostile, http: GuardedClient) -> None:
+    hostile.token_status = 400
+    with pytest.raises(SignInRefused) as refused:
+        await signing_in(hostile, http)
+    assert refused.value.fault is SignInFault.EXCHANGE
+    hostile.token_status = 503
+    with pytest.raises(ProviderAway):
+        await signing_in(hostile, http)
+    hostile.token_status, hostile.userinfo_status = 200, 500
+    with pytest.raises(ProviderAway):
+        await signing_in(hostile, http)
+    hostile.userinfo_status, hostile.id_token = 200, "x" * 9000
+    with pytest.raises(SignInRefused, match="OVERSIZED"):
+        await signing_in(hostile, http)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _set(issuer="https://elsewhere.example/"),
+        lambda document: document.update(issuer=document["issuer"].rstrip("/")),
+        _set(token_endpoint="http://elsewhere.example/token"),
+        _drop("authorization_endpoint"),
+    ],
+)
+async def test_discovery_of_another(hostile: Hostile, http: GuardedClient, change: Change) -> None:
+    hostile.change_discovery = change
+    with pytest.raises(KeysUnavailable):
+        await signing_in(hostile, http)
+
+
+# Sessions -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sign_in_is_taken_once_by_the_browser_that_began_it(database: Database) -> None:
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True), now)
+    await sessions.begin_sign_in("state", "browser", {"nonce": "n"})
+    assert await sessions.take_sign_in("state", "another browser") is None
+    assert await sessions.take_sign_in("another state", "browser") is None
+    staff = Sessions(database, b"s" * 32, staff_rules(secure=True), now)
+    assert await staff.take_sign_in("state", "browser") is None
+    assert await sessions.take_sign_in("state", "browser") == {"nonce": "n"}
+    assert await sessions.take_sign_in("state", "browser") is None
+
+
+async def test_a_session_is_sealed_and_ends(database: Database) -> None:
+    moment = now()
+    clock = [moment]
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True), lambda: clock[0])
+    staff = Sessions(database, b"t" * 32, staff_rules(secure=True), lambda: clock[0])
+    made = await sessions.start({"person": "Siân"}, account=("i", "s"), provider_session="sid")
+    assert await staff.open(made.name) is None, "trust domains do not mix"
+    found = await sessions.open(made.name)
+    assert found is not None
+    assert found.who == {"person": "Siân"}
+    async with database.connection() as connection:
+        row = dict(await connection.fetchrow("SELECT * FROM session"))
+    assert made.name.encode() not in b"".join(value for value in row.values() if isinstance(value, bytes))
+    assert "Siân".encode() not in row["sealed"]
+    for after, there in ((29, True), (58, True), (87, True), (115, True), (121, False)):
+        clock[0] = moment + timedelta(minutes=after)
+        assert (await sessions.open(made.name) is not None) is there, after
+    again = await sessions.start({}, account=("i", "s"), provider_session=None)
+    clock[0] += timedelta(minutes=29)
+    assert await sessions.open(again.name, touch=False) is not None
+    clock[0] += timedelta(minutes=2)
+    assert await sessions.open(again.name) is None, "looking without touching does not prolong it"
+    for name in (None, "", "x" * 10_000, "\x00"):
+        assert await sessions.open(name) is None
+
+
+async def test_two_tabs_lose_nothing(database: Database) -> None:
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True), now)
+    one = await sessions.start({}, account=("i", "s"), provider_session=None)
+    await sessions.change(one, lambda data: data.update(a=1))
+    two = await sessions.change(one, lambda data: data.update(b=2))
+    assert two.data == {"a": 1, "b": 2}
+    await sessions.end(one)
+    await sessions.change(one, lambda data: data.update(c=3))
+    assert await sessions.open(one.name) is None, "a change revives nothing"
+    three = await sessions.start({}, account=("i", "s"), provider_session=None)
+    four = await sessions.start({}, account=("i", "other"), provider_session=None)
+    assert await sessions.end_all("i", "s") == 1
+    assert await sessions.open(three.name) is None
+    assert await sessions.open(four.name) is not None
+
+
+def test_cookies_of_domains_differ_and_are_bound_to_the_host_under_tls() -> None:
+    names = [
+        rules.cookie for secure in (True, False) for rules in (citizen_rules(secure=secure), staff_rules(secure=secure))
+    ]
+    assert len(set(names)) == 4
+    assert all(name.startswith("__Host-") for name in names[:2])
