@@ -141,7 +141,6 @@ staff-day = Diwrnod
 staff-month = Mis
 staff-year = Blwyddyn
 staff-hour = Awr
-staff-minute-of = Munud
 staff-preview = Rhagolwg
 staff-fault-organisation = Dewiswch sefydliad
 staff-fault-moment = Rhowch ddyddiad ac amser go iawn

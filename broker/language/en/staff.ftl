@@ -141,7 +141,6 @@ staff-day = Day
 staff-month = Month
 staff-year = Year
 staff-hour = Hour
-staff-minute-of = Minute
 staff-preview = Preview
 staff-fault-organisation = Choose an organisation
 staff-fault-moment = Enter a real date and time
