@@ -127,16 +127,18 @@ def _counted(row: Any, tallies: dict[str, int]) -> Counted:
 
 
 _TIDY_OWED: Final = """
-WITH locked AS MATERIALIZED (
-    SELECT organisation, since, slot, n FROM delivery_owed WHERE since < $1
-    ORDER BY organisation, since, slot FOR UPDATE SKIP LOCKED
+WITH nothing AS (
+    SELECT organisation, since FROM delivery_owed WHERE since < $1 GROUP BY 1, 2 HAVING sum(n) = 0
+), locked AS MATERIALIZED (
+    SELECT o.organisation, o.since, o.slot, o.n FROM delivery_owed o JOIN nothing USING (organisation, since)
+    ORDER BY o.organisation, o.since, o.slot FOR UPDATE OF o SKIP LOCKED
 ), settled AS (
     SELECT organisation, since FROM locked GROUP BY 1, 2 HAVING sum(n) = 0
 )
 DELETE FROM delivery_owed o USING locked l JOIN settled USING (organisation, since)
 WHERE (o.organisation, o.since, o.slot) = (l.organisation, l.since, l.slot)
 """
-"""Only rows that are locked, and that together are nothing: whatever else is added, no sum changes."""
+"""Only rows that are locked and that, as locked, together are nothing: whatever else is added, no sum changes."""
 
 
 async def tidy(database: Database, now: datetime, keep: timedelta) -> None:

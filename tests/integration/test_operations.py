@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from broker import audit
+from broker.cli.replaying import check_why, what
+from broker.cli.replaying import replay as replay_from_shell
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted
 from broker.store import Database, changes, operations, register, replays
@@ -21,6 +23,8 @@ from contracts.organisation import DeliveryPolicy
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.line import Line, a_line, a_move, applied, named, now, organisation, somebody
+
+COUNCIL = "cardiff-council"
 
 
 @pytest.fixture
@@ -344,3 +348,44 @@ async def test_a_change_is_traced_without_anything_personal_and_every_look_is_on
     assert [len(item.receipts) for item in traced.deliveries] == [1, 1, 1]
     assert "Llŷr-Gwŷdd" not in str(traced)
     assert await operations.trace(line.database, uuid4()) is None
+
+
+# From the command line
+
+
+async def test_the_command_line_shows_confirms_and_replays(
+    line: Line, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNWAITH_ENVIRONMENT", "test")
+    monkeypatch.setenv("UNWAITH_DATABASE_DSN", dsn)
+    monkeypatch.setenv("UNWAITH_LOG", "postgres")
+    away = await give_up_soon(line, "cardiff-council")
+    line.start()
+    accepted = await line.tell(somebody(), a_move())
+    await line.until(
+        accepted, named(line, cardiff_council="undelivered", swansea_council="applied", transport_for_wales="applied")
+    )
+    del line.systems.behaviour[away]
+    asked = what(away, None, now() - timedelta(hours=1), None)
+    assert await replay_from_shell(asked, reason="repaired", note="INC-1", sure=False) == 1, "nobody confirmed"
+    assert await line.statuses(accepted) != applied(line)
+    assert await replay_from_shell(asked, reason="repaired", note="INC-1", sure=True) == 0
+    await line.until(accepted, applied(line))
+    assert "1 deliveries are sent again" in capsys.readouterr().err
+    assert {act["actor"] for act in await operations.acts(line.database, 100)} == {"command-line"}
+    assert await replay_from_shell(asked, reason="repaired", note="INC-1", sure=True) == 1, "there is nothing left"
+
+
+@pytest.mark.parametrize(
+    ("reason", "note"), [("because Siân asked", ""), ("repaired", "Siân Jones"), ("repaired", "inc-1")]
+)
+def test_no_name_gets_into_the_ledger_from_the_command_line(reason: str, note: str) -> None:
+    with pytest.raises(ValueError, match=r"reasons are|code of a ticket"):
+        check_why(reason, note)
+
+
+def test_what_to_replay_is_one_delivery_or_a_range() -> None:
+    for wrong in ((None, None, None), (str(uuid4()), now(), None), (None, now(), now() - timedelta(hours=1))):
+        with pytest.raises(ValueError, match="--"):
+            what(COUNCIL, *wrong)
+    assert what(COUNCIL, None, now().replace(tzinfo=None) - timedelta(hours=1), None).upto is not None
