@@ -128,7 +128,7 @@ def _counted(row: Any, tallies: dict[str, int]) -> Counted:
 
 _TIDY_OWED: Final = """
 WITH nothing AS (
-    SELECT organisation, since FROM delivery_owed WHERE since < $1 GROUP BY 1, 2 HAVING sum(n) = 0
+    SELECT organisation, since FROM delivery_owed WHERE since < now() - $1::interval GROUP BY 1, 2 HAVING sum(n) = 0
 ), locked AS MATERIALIZED (
     SELECT o.organisation, o.since, o.slot, o.n FROM delivery_owed o JOIN nothing USING (organisation, since)
     ORDER BY o.organisation, o.since, o.slot FOR UPDATE OF o SKIP LOCKED
@@ -141,11 +141,14 @@ WHERE (o.organisation, o.since, o.slot) = (l.organisation, l.since, l.slot)
 """Only rows that are locked and that, as locked, together are nothing: whatever else is added, no sum changes."""
 
 
-async def tidy(database: Database, now: datetime, keep: timedelta) -> None:
-    """Drop minutes older than `keep`, and what is no longer owed. Raises StoreUnavailable."""
+async def tidy(database: Database, keep: timedelta, settled: timedelta = timedelta(minutes=1)) -> None:
+    """Drop minutes older than `keep`, and what was first to be sent `settled` ago and is no longer owed.
+
+    Raises StoreUnavailable.
+    """
     async with database.connection() as connection:
-        await connection.execute("DELETE FROM line_minute WHERE minute < $1", now - keep)
-        await connection.execute(_TIDY_OWED, now - timedelta(minutes=1))
+        await connection.execute("DELETE FROM line_minute WHERE minute < now() - $1::interval", keep)
+        await connection.execute(_TIDY_OWED, settled)
 
 
 # One change, step by step ------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ async def attend(database: Database, clock: Callable[[], datetime], stop: asynci
         try:
             moved = await carry_on(database, clock())
             if loop.time() - tidied > TIDY_SECONDS:
-                await operations.tidy(database, clock(), KEPT)
+                await operations.tidy(database, KEPT)
                 tidied = loop.time()
         except StoreUnavailable as away:
             log.warning("replay.waiting", error=type(away).__name__)

@@ -90,7 +90,7 @@ async def test_counts_equal_a_full_count_after_a_random_run(line: Line) -> None:
     )
     for _ in range(3):
         await replay_all(line, everything(away))
-        await operations.tidy(line.database, now() + timedelta(minutes=5), timedelta(hours=1))
+        await operations.tidy(line.database, timedelta(hours=1), timedelta(minutes=-5))
     async with asyncio.timeout(60):
         while any(
             row.status in ("queued", "published")
@@ -131,7 +131,7 @@ async def test_what_is_owed_is_as_old_as_when_it_was_first_to_be_sent_and_is_for
     await line.until(accepted, applied(line))
     seen = await operations.overview(line.database, 30)
     assert [item.oldest for item in seen.organisations] == [None, None, None]
-    await operations.tidy(line.database, now() + timedelta(minutes=5), timedelta(hours=1))
+    await operations.tidy(line.database, timedelta(hours=1), timedelta(minutes=-5))
     async with line.database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM delivery_owed") == 0
     assert (await changes.books(line.database)).faults() == []

@@ -121,12 +121,16 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
         "paused": None if item.paused_at is None else exact(words, item.paused_at),
         "why": coded(words, "reason", item.paused_reason or ""),
         "note": item.paused_note,
-        "oldest": None if item.oldest is None else span(words, seen.at - item.oldest),
+        "oldest": None if item.oldest is None else span(words, _whole_seconds(seen.at - item.oldest)),
         "in_flight": _at_least(words, item.in_flight, MOST_IN_FLIGHT),
         "between_tries": _at_least(words, item.between_tries, MOST_BETWEEN_TRIES),
         "next_try": None if item.next_try is None or item.paused_at else _in(visit, seen, item),
         "lately": lately,
     }
+
+
+def _whole_seconds(lasted: timedelta) -> timedelta:
+    return timedelta(seconds=round(lasted.total_seconds()))
 
 
 def _at_least(words: Any, n: int, most: int) -> str:
