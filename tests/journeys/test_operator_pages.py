@@ -232,6 +232,10 @@ async def test_the_overview_follows_the_line_by_itself(site: Sandbox, browser: B
         await expect(row.locator("td").first).to_have_text(str(before + 1), timeout=15_000)
         await expect(v.page.locator("main [data-without-script]")).to_be_hidden()
         assert await v.page.locator("main a[href*=organisations]").count() == 0, "support does not pause"
+        tab = await v.context.new_page()
+        await tab.goto(v.url + "/staff/trace")
+        await tab.locator("form[action='/staff/sign-out'] button").click()
+        await v.page.wait_for_url("**/staff/session-ended", timeout=15_000)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

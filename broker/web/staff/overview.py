@@ -14,7 +14,7 @@ from broker.store.operations import MOST_BETWEEN_TRIES, MOST_IN_FLIGHT, Counted,
 from broker.telemetry.health import readiness
 from broker.web.rendering import render
 from broker.web.staff import charts
-from broker.web.staff.allowed import StaffPage, allowances, staff_page
+from broker.web.staff.allowed import StaffPage, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name, span
 from broker.web.visit import Visit
 from contracts.statuses import Status
@@ -24,6 +24,8 @@ MINUTES: Final = 15
 LATELY: Final = 5
 """Minutes summed up in an organisation's row, the present one among them."""
 EVERY_SECONDS: Final = 2.0
+LONGEST_WATCH: Final = 600.0
+"""Seconds; then the browser opens a new stream by itself."""
 FAILED: Final = ("deferred", "undelivered")
 SERIES: Final = (("accepted", "#1d70b8", ""), ("published", "#b35300", "6 3"), ("answered", "#00703c", "2 3"))
 """Event, colour, dashes: told apart without colours too."""
@@ -39,26 +41,31 @@ async def live(visit: Visit) -> Response:
     async def part() -> str:
         return render("staff/overview-part.html", visit.words, part=await shown(visit))
 
-    return streamed(visit, part, May.LOOK)
+    return streamed(visit, part)
 
 
-def streamed(visit: Visit, part: Callable[[], Awaitable[str | None]], needs: May) -> Response:
-    """Return a stream of a part of a page: sent when it changed, over when `part` returns None or the session ended."""
+def streamed(visit: Visit, part: Callable[[], Awaitable[str | None]]) -> Response:
+    """Return a stream of a part of a page, sent when it changed; `over` when `part` returns None.
+
+    `ended` says that the session has, and the browser leaves the page. After `LONGEST_WATCH` the browser asks anew.
+    """
 
     async def events() -> AsyncIterator[bytes]:
-        name = visit.signed_in.name
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LONGEST_WATCH
         stop = visit.parts.stop
         last = ""
-        while not stop.is_set():
+        while not stop.is_set() and loop.time() < until:
             try:
-                session = await visit.door.sessions.open(name, touch=False)
-                if session is None or needs not in allowances(visit):
-                    break
+                if await visit.door.sessions.open(visit.signed_in.name, touch=False) is None:
+                    yield b"event: ended\ndata:\n\n"
+                    return
                 html = await part()
             except StoreUnavailable:
                 html = last  # what is shown stays; the store's health shows once it is back
             if html is None:
-                break
+                yield b"event: over\ndata:\n\n"
+                return
             if html != last:
                 last = html
                 lines = "".join(f"data: {line}\n" for line in html.splitlines())
@@ -70,7 +77,6 @@ def streamed(visit: Visit, part: Callable[[], Awaitable[str | None]], needs: May
                     await stop.wait()
             except TimeoutError:
                 pass
-        yield b"event: over\ndata:\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 

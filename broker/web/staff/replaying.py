@@ -164,7 +164,7 @@ async def live(visit: Visit) -> Response:
         shown_to_the_end = found.ended_at is not None
         return render("staff/replaying-part.html", visit.words, part=_part(visit, found))
 
-    return streamed(visit, part, May.REPLAY)
+    return streamed(visit, part)
 
 
 async def _found(visit: Visit) -> Replay | None:
