@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -148,6 +149,29 @@ def resume(organisation: str) -> None:
     from broker.cli.workers import set_paused
 
     _finish(lambda _stop: set_paused(organisation, None))
+
+
+@app.command()
+def replay(
+    organisation: str,
+    since: Annotated[datetime | None, typer.Option(help="Given up from then, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Given up before then, UTC; now if left out.")] = None,
+    delivery: Annotated[str | None, typer.Option(help="This delivery alone, by its id.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator",
+    note: Annotated[str, typer.Option(help="The code of a ticket, such as INC-1234.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Send undelivered deliveries again: the same id, content and sequence. Shows first what would be sent."""
+    from broker.cli.replaying import check_why, what
+    from broker.cli.replaying import replay as replay_them
+
+    try:
+        check_why(reason, note)
+        asked = what(organisation, delivery, since, until)
+    except ValueError as wrong:
+        _say(str(wrong))
+        raise typer.Exit(REFUSED) from None
+    _finish(lambda _stop: replay_them(asked, reason=reason, note=note, sure=yes))
 
 
 def _finish(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> None:

@@ -4,17 +4,21 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Final, Literal
 
 from rich.console import Console
 
+from broker import audit
 from broker.main.roles import work
-from broker.main.rooms import open_rooms
+from broker.main.rooms import open_rooms, utc_now
 from broker.settings import Settings, SettingsRefused, load
-from broker.store import Database, StoreUnavailable, register
+from broker.store import Database, StoreUnavailable, operations
 from broker.store.migrate import migrate
 from broker.telemetry.logs import configure_logs
 from broker.vault import RootKeyFile
+
+ACTOR: Final = "command-line"
+"""How the ledger names whoever has a shell on our machines."""
 
 
 async def run_role(role: Literal["api", "relay", "deliver", "track", "notify"], stop: asyncio.Event) -> int:
@@ -70,7 +74,14 @@ async def set_paused(organisation: str, reason: str | None) -> int:
     console = Console(stderr=True)
     try:
         async with store() as database:
-            changed = await register.set_paused(database, organisation, reason)
+            leaf = audit.leaf(
+                "organisation.resumed" if reason is None else "organisation.paused",
+                utc_now(),
+                ACTOR,
+                organisation=organisation,
+                detail={} if reason is None else {"reason": reason},
+            )
+            changed = await operations.pause(database, organisation, reason, None, leaf)
     except StoreUnavailable:
         console.print("The store does not answer.")
         return 1

@@ -20,6 +20,7 @@ from broker.outbound.client import GuardedClient, tls_context
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
 from broker.telemetry.health import health_app
+from broker.tracking.replay import attend
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import StoreGate
 from broker.web import create_pages
@@ -83,9 +84,10 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             pooling = PoolSettings(drain_seconds=tuning.drain_seconds)
             await Pool(rooms.eventlog, gate, rooms.directory, source, pooling, rooms.metrics, utc_now).run(stop)
         case "track":
-            await Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now).run(
-                stop
-            )
+            tracker = Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now)
+            async with asyncio.TaskGroup() as tracking:
+                tracking.create_task(tracker.run(stop))
+                tracking.create_task(attend(rooms.database, utc_now, stop))
         case "notify":
             await notifier(rooms).run(stop)
 

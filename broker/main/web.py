@@ -44,6 +44,7 @@ async def web_parts(rooms: Rooms, api: ApiParts, fetching: GuardedClient, stop: 
         metrics=rooms.metrics,
         citizens=await _door(rooms, fetching, settings.sign_in, citizen_rules(secure=secure), ""),
         staff=staff,
+        checks=rooms.checks(),
         stop=stop,
         clock=utc_now,
     )

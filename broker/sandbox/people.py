@@ -87,10 +87,14 @@ SAMPLE_STAFF: Final[tuple[SamplePerson, ...]] = (
         groups=("unwaith-auditor",),
     ),
     SamplePerson(
+        "rhys", (("GivenName", "Rhys"), ("FamilyName", "Llyw-y-bont")), date(1985, 1, 1), IdentityLevel.P0, 0, 0,
+        groups=("unwaith-manager",),
+    ),
+    SamplePerson(
         "mabli", (("GivenName", "Mabli"), ("FamilyName", "Heb-swydd")), date(1990, 1, 1), IdentityLevel.P0, 0, 0,
     ),
 )  # fmt: skip
-"""Staff who can sign in at the staff provider: one of support, one auditor, and `mabli`, who belongs to nothing."""
+"""Staff who can sign in at the staff provider: one of support, one auditor, one manager, and `mabli`, who belongs to nothing."""
 
 
 def sample_people() -> tuple[SamplePerson, ...]:

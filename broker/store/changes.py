@@ -382,6 +382,8 @@ class Books:
     gaps: int
     """Lanes whose sequences are not dense."""
     quarantined: int
+    miscounted: int
+    """Running counts that differ from a full count: of an organisation's deliveries in a status, owed, or accepted."""
 
     def faults(self) -> list[str]:
         """Return what does not balance, in words."""
@@ -390,8 +392,24 @@ class Books:
             "lanes that point astray": self.lanes_astray,
             "lanes with a gap in their sequence": self.gaps,
             "records in quarantine": self.quarantined,
+            "running counts that differ from a full count": self.miscounted,
         }
         return [f"{count} {what}" for what, count in found.items() if count]
+
+
+_MISCOUNTED: Final = """
+SELECT count(*) FROM (
+    SELECT organisation, status AS tally, NULL::timestamptz AS since, count(*) AS n FROM delivery GROUP BY 1, 2
+    UNION ALL SELECT organisation, 'accepted', NULL, count(*) FROM delivery GROUP BY 1
+    UNION ALL SELECT organisation, 'owed', date_bin('10 seconds', due, 'epoch'), count(*) FROM delivery
+    WHERE status IN ('waiting', 'queued', 'published') GROUP BY 1, 2, 3
+) counted FULL JOIN (
+    SELECT organisation, tally, NULL::timestamptz AS since, sum(n) AS n FROM delivery_count GROUP BY 1, 2
+    UNION ALL SELECT organisation, 'owed', since, sum(n) FROM delivery_owed GROUP BY 1, 2, 3
+) kept ON (counted.organisation, counted.tally, coalesce(counted.since, 'epoch'))
+        = (kept.organisation, kept.tally, coalesce(kept.since, 'epoch'))
+WHERE coalesce(counted.n, 0) <> coalesce(kept.n, 0)
+"""
 
 
 async def books(database: Database) -> Books:
@@ -426,7 +444,8 @@ async def books(database: Database) -> Books:
             """
         )
         quarantined = await connection.fetchval("SELECT count(*) FROM quarantine")
+        miscounted = await connection.fetchval(_MISCOUNTED)
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         found.setdefault(row["organisation"], {})[row["status"]] = row["count"]
-    return Books(found, without, astray, gaps, quarantined)
+    return Books(found, without, astray, gaps, quarantined, miscounted)

@@ -25,6 +25,7 @@ class Touched:
     attempts: int
     unknowns: int
     due: datetime
+    """When it was first to be sent; after a replay, when it was replayed."""
     published_at: datetime | None
     answered_at: datetime | None
     reason: str | None
@@ -79,7 +80,7 @@ class Entry:
 
 _TOUCHED: Final = """
 SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
-       d.due, d.published_at, d.answered_at, d.reason, d.reference,
+       coalesce(d.replayed_at, d.due) AS due, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due
 FROM delivery d JOIN lane l USING (person_id, organisation)
 WHERE d.id = ANY($1)

@@ -120,21 +120,6 @@ async def revoke_agreement(database: Database, agreement_id: str, number: int, a
     return bool(done == "UPDATE 1")
 
 
-async def set_paused(database: Database, organisation: str, reason: str | None) -> bool:
-    """Pause an organisation for a reason, or resume it (None); return whether that changed anything."""
-    async with database.transaction() as connection:
-        done = await connection.execute(
-            """
-            UPDATE organisation SET paused_reason = $2, paused_at = CASE WHEN $2::text IS NULL THEN NULL ELSE now() END
-            WHERE id = $1 AND (paused_at IS NULL) = ($2::text IS NOT NULL)
-            """,
-            organisation,
-            reason,
-        )
-        await connection.execute("SELECT pg_notify('unwaith_due', '')")
-    return bool(done == "UPDATE 1")
-
-
 async def put_client(database: Database, client: Client) -> None:
     """Register an organisation's client, replacing its keys and scopes. Raises StoreUnavailable."""
     async with database.connection() as connection:

@@ -19,7 +19,7 @@ from broker.store import StoreUnavailable
 from broker.store.changes import PersonErased
 from broker.telemetry.requests import RequestTiming
 from broker.vault import PersonGone
-from broker.web import about, following, move, signing_in
+from broker.web import about, following, move, signing_in, staff
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
 from broker.web.guarding import Guarded
@@ -43,7 +43,7 @@ def all_pages(parts: WebParts) -> list[Page]:
     """Return every page there is. Staff's only where staff can sign in."""
     pages = [*about.pages(), *signing_in.pages("citizen", ""), *move.pages(), *following.pages()]
     if parts.staff is not None:
-        pages += signing_in.pages("staff", parts.staff.prefix)
+        pages += [*signing_in.pages("staff", parts.staff.prefix), *staff.pages(parts.staff.prefix)]
     return pages
 
 
@@ -62,9 +62,9 @@ def create_pages(parts: WebParts) -> ASGIApp:
 
 def _answering(parts: WebParts, page: Page) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     """Return what answers a page: language, session and form are settled before its handler runs."""
-    staff = parts.staff if parts.staff is not None and page.path.startswith(f"{parts.staff.prefix}/") else None
-    staff = parts.staff if parts.staff is not None and page.path == parts.staff.prefix else staff
-    door = staff or parts.citizens
+    door = parts.citizens
+    if parts.staff is not None and f"{page.path}/".startswith(f"{parts.staff.prefix}/"):
+        door = parts.staff
 
     async def answer(request: Request) -> Response:
         if not parts.secure and page.method == "GET" and request.headers.get("host") != parts.host:

@@ -1,7 +1,7 @@
 """What the pages are made from; `broker.main` puts it together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from broker.identity.sign_in import Provider
 from broker.intake import Intake
 from broker.register import Directory
 from broker.store import Database
+from broker.telemetry.health import Check
 from broker.telemetry.metrics import Metrics
 from broker.vault import Vault
 from broker.verification import Gazetteer
@@ -45,6 +46,8 @@ class WebParts:
     citizens: Door
     staff: Door | None
     """None: there are no pages for staff."""
+    checks: Mapping[str, Check]
+    """What says whether the store and the log can be used now."""
     stop: asyncio.Event
     """Set when the process ends: whatever streams must end too."""
     clock: Callable[[], datetime]

@@ -18,7 +18,7 @@ from broker.eventlog.kafka import KafkaLog
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import KeyReused, NobodyToTell, NotAcceptable, PreviewChanged
 from broker.sealing import CannotOpen
-from broker.store import Database, StoreUnavailable, changes, lanes, register
+from broker.store import Database, StoreUnavailable, changes, lanes, operations, register
 from broker.store.embedded import EmbeddedPostgres
 from broker.store.migrate import migrate
 from broker.vault import RootKeyFile, StoreGate, Vault
@@ -223,13 +223,13 @@ async def test_misconfigured_pauses_the_organisation_and_is_no_attempt(plain_lin
     ]
     assert row.attempts == 0
     line.systems.behaviour.clear()
-    assert await register.set_paused(line.database, cardiff, None)
+    assert await operations.pause(line.database, cardiff, None, None, b"{}")
     await line.until(accepted, applied(line))
 
 
 async def test_a_pause_holds_everything_and_a_resume_keeps_the_order(line: Line) -> None:
     swansea = f"swansea-council-{line.prefix}"
-    await register.set_paused(line.database, swansea, "operator")
+    await operations.pause(line.database, swansea, "operator", None, b"{}")
     await line.directory.refresh()
     line.start()
     told = [await line.tell(somebody(), a_move(house)) for house in (1, 2, 3)]
@@ -237,7 +237,7 @@ async def test_a_pause_holds_everything_and_a_resume_keeps_the_order(line: Line)
     for accepted in told:
         await line.until(accepted, waiting)
     assert line.systems.of(swansea) == []
-    await register.set_paused(line.database, swansea, None)
+    await operations.pause(line.database, swansea, None, None, b"{}")
     for accepted in told:
         await line.until(accepted, applied(line))
     assert [item.sequence for item in line.systems.of(swansea)] == [1, 2, 3]

@@ -9,7 +9,7 @@ initAll();
 for (const part of document.querySelectorAll("[data-live]")) {
   const source = new EventSource(part.dataset.live);
   source.addEventListener("part", (message) => {
-    part.innerHTML = message.data;
+    if (!part.contains(document.activeElement)) part.innerHTML = message.data; // nobody's place in it is taken away
   });
   // The server says "over" when nothing more can happen, "ended" when the session has ended, in whichever tab.
   source.addEventListener("over", () => source.close());

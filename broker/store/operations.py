@@ -1,0 +1,272 @@
+"""What operators look at: the line in numbers, one change step by step, and what operators themselves did.
+
+Numbers come from counts kept as things happen (`0004_operations.sql`), never from counting deliveries.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from broker.store.changes import DeliveryRow, ReceiptRow
+from broker.store.database import Connection, Database
+
+MOST_IN_FLIGHT: Final = 10_000
+MOST_BETWEEN_TRIES: Final = 10_000
+"""Lanes are counted up to here; beyond, there are more than an operator needs to know exactly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """One organisation's part of the line."""
+
+    organisation: str
+    accepted: int
+    """Deliveries ever owed, counted once each when they were accepted."""
+    by_status: dict[str, int]
+    oldest: datetime | None
+    """When the oldest delivery that is due and not taken in was first to be sent, to ten seconds; None if none is owed."""
+    in_flight: int
+    """Claimed or published without a receipt, at most `MOST_IN_FLIGHT`."""
+    between_tries: int
+    """Lanes whose delivery waits for its next try, at most `MOST_BETWEEN_TRIES`."""
+    next_try: datetime | None
+    paused_at: datetime | None
+    paused_reason: str | None
+    paused_note: str | None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether accepted = the sum of all statuses."""
+        return self.accepted == sum(self.by_status.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """How often something happened within one minute."""
+
+    minute: datetime
+    organisation: str
+    event: str
+    code: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The line as of one moment."""
+
+    at: datetime
+    organisations: tuple[Counted, ...]
+    """By id."""
+    happened: tuple[Happened, ...]
+    """By minute, the oldest first."""
+    quarantined: dict[str, int]
+    """Records set aside, by reason."""
+
+
+_ORGANISATIONS: Final = """
+SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, owed.oldest, flying.n AS in_flight,
+       parked.n AS between_tries, parked.next_try
+FROM organisation o
+LEFT JOIN LATERAL (
+    SELECT since AS oldest FROM delivery_owed WHERE organisation = o.id AND since <= now()
+    GROUP BY since HAVING sum(n) > 0 ORDER BY since LIMIT 1
+) owed ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (SELECT FROM lane WHERE organisation = o.id AND in_flight LIMIT $1) counted
+) flying
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n, min(due) AS next_try FROM (
+        SELECT due FROM lane WHERE organisation = o.id AND occupant IS NOT NULL AND NOT in_flight AND due IS NOT NULL
+        ORDER BY due LIMIT $2) counted
+) parked
+ORDER BY o.id
+"""
+
+
+async def overview(database: Database, minutes: int) -> Overview:
+    """Return the line in numbers, in one snapshot, with what happened in the last `minutes`. Raises StoreUnavailable."""
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        at = await connection.fetchval("SELECT now()")
+        organisations = await connection.fetch(_ORGANISATIONS, MOST_IN_FLIGHT, MOST_BETWEEN_TRIES)
+        counts = await connection.fetch(
+            "SELECT organisation, tally, sum(n)::bigint AS n FROM delivery_count GROUP BY 1, 2"
+        )
+        happened = await connection.fetch(
+            """
+            SELECT minute, organisation, event, code, sum(n)::bigint AS n FROM line_minute
+            WHERE minute > date_trunc('minute', now()) - $1::interval GROUP BY 1, 2, 3, 4 ORDER BY 1
+            """,
+            timedelta(minutes=minutes),
+        )
+        quarantined = await connection.fetch("SELECT reason, count(*) AS n FROM quarantine GROUP BY 1 ORDER BY 1")
+    tallies: dict[str, dict[str, int]] = {}
+    for row in counts:
+        tallies.setdefault(row["organisation"], {})[row["tally"]] = row["n"]
+    return Overview(
+        at=at,
+        organisations=tuple(_counted(row, tallies.get(row["organisation"], {})) for row in organisations),
+        happened=tuple(Happened(**row) for row in happened),
+        quarantined={row["reason"]: row["n"] for row in quarantined},
+    )
+
+
+def _counted(row: Any, tallies: dict[str, int]) -> Counted:
+    return Counted(
+        **row,
+        accepted=tallies.get("accepted", 0),
+        by_status={tally: n for tally, n in tallies.items() if tally != "accepted" and n},
+    )
+
+
+_TIDY_OWED: Final = """
+WITH nothing AS (
+    SELECT organisation, since FROM delivery_owed WHERE since < now() - $1::interval GROUP BY 1, 2 HAVING sum(n) = 0
+), locked AS MATERIALIZED (
+    SELECT o.organisation, o.since, o.slot, o.n FROM delivery_owed o JOIN nothing USING (organisation, since)
+    ORDER BY o.organisation, o.since, o.slot FOR UPDATE OF o SKIP LOCKED
+), settled AS (
+    SELECT organisation, since FROM locked GROUP BY 1, 2 HAVING sum(n) = 0
+)
+DELETE FROM delivery_owed o USING locked l JOIN settled USING (organisation, since)
+WHERE (o.organisation, o.since, o.slot) = (l.organisation, l.since, l.slot)
+"""
+"""Only rows that are locked and that, as locked, together are nothing: whatever else is added, no sum changes."""
+
+
+async def tidy(database: Database, keep: timedelta, settled: timedelta = timedelta(minutes=1)) -> None:
+    """Drop minutes older than `keep`, and what was first to be sent `settled` ago and is no longer owed.
+
+    Raises StoreUnavailable.
+    """
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM line_minute WHERE minute < now() - $1::interval", keep)
+        await connection.execute(_TIDY_OWED, settled)
+
+
+# One change, step by step ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedDelivery:
+    """One delivery and its receipts, the oldest first."""
+
+    delivery: DeliveryRow
+    epoch: int
+    replayed_at: datetime | None
+    next_try: datetime | None
+    in_flight: bool
+    receipts: tuple[ReceiptRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """One change without anything personal: neither who told it nor what was told is read."""
+
+    id: UUID
+    reference: str
+    type: str
+    accepted_at: datetime
+    deliveries: tuple[TracedDelivery, ...]
+
+
+async def look_up(database: Database, reference: str, leaf: Callable[[UUID | None], bytes]) -> UUID | None:
+    """Return the id of the change with this reference, and write down in the same transaction that it was looked up.
+
+    `leaf` is given the id, None where there is no such change. Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        found: UUID | None = await connection.fetchval("SELECT id FROM change WHERE reference = $1", reference)
+        await record_act(connection, [leaf(found)])
+    return found
+
+
+async def trace(database: Database, change_id: UUID) -> Traced | None:
+    """Return what became of a change. Raises StoreUnavailable."""
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        change = await connection.fetchrow(
+            "SELECT id, reference, type, accepted_at FROM change WHERE id = $1", change_id
+        )
+        if change is None:
+            return None
+        deliveries = await connection.fetch(
+            """
+            SELECT d.id, d.change_id, d.organisation, d.agreement, d.agreement_version, d.status, d.sequence, d.attempts,
+                   d.due, d.accepted_at, d.published_at, d.answered_at, d.reason, d.reference, d.epoch, d.replayed_at,
+                   CASE WHEN l.occupant = d.id AND NOT l.in_flight THEN l.due END AS next_try,
+                   l.occupant IS NOT DISTINCT FROM d.id AND l.in_flight AS in_flight
+            FROM delivery d JOIN lane l USING (person_id, organisation) WHERE d.change_id = $1 ORDER BY d.organisation
+            """,
+            change_id,
+        )
+        receipts = await connection.fetch(
+            """
+            SELECT delivery_id, kind, outcome, reason, attempt, reference, at, effect, status, next_due
+            FROM receipt WHERE delivery_id = ANY($1) ORDER BY folded_at, at
+            """,
+            [row["id"] for row in deliveries],
+        )
+    told = [ReceiptRow(**row) for row in receipts]
+    extra = ("epoch", "replayed_at", "next_try", "in_flight")
+    return Traced(
+        **change,
+        deliveries=tuple(
+            TracedDelivery(
+                delivery=DeliveryRow(**{key: value for key, value in row.items() if key not in extra}),
+                **{key: row[key] for key in extra},
+                receipts=tuple(item for item in told if item.delivery_id == row["id"]),
+            )
+            for row in deliveries
+        ),
+    )
+
+
+# Acts --------------------------------------------------------------------------------------------------------------
+
+
+async def record_act(connection: Connection, leaves: Sequence[bytes]) -> None:
+    """Write leaves of an operator's acts, in the transaction of the act."""
+    await connection.execute(
+        "INSERT INTO audit_leaf (leaf, by_operator) SELECT unnest($1::bytea[]), true", list(leaves)
+    )
+
+
+async def pause(database: Database, organisation: str, reason: str | None, note: str | None, leaf: bytes) -> bool:
+    """Pause an organisation for a reason, or resume it (None), and write `leaf`; return whether that changed anything.
+
+    What is written at the gate holds at once; relays and workers hear of it by notice, and poll every second anyway.
+    Where nothing changed no leaf is written. Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        done = await connection.execute(
+            """
+            UPDATE organisation SET paused_reason = $2, paused_note = CASE WHEN $2::text IS NOT NULL THEN $3 END,
+                                    paused_at = CASE WHEN $2::text IS NOT NULL THEN now() END
+            WHERE id = $1 AND (paused_at IS NULL) = ($2::text IS NOT NULL)
+            """,
+            organisation,
+            reason,
+            note,
+        )
+        changed = bool(done == "UPDATE 1")
+        if changed:
+            await record_act(connection, [leaf])
+            await connection.execute("SELECT pg_notify('unwaith_due', '')")
+    return changed
+
+
+async def acts(database: Database, limit: int) -> list[dict[str, Any]]:
+    """Return the operators' last acts as the ledger has them, the newest first. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT leaf FROM audit_leaf WHERE by_operator ORDER BY id DESC LIMIT $1", limit)
+    return [orjson.loads(row["leaf"]) for row in rows]

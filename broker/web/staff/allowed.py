@@ -1,0 +1,65 @@
+"""Which staff may see which page. Signed in is not yet allowed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.responses import Response
+
+from broker.identity.staff import May, may
+from broker.web.visit import Handler, Visit
+
+
+@dataclass(frozen=True, slots=True)
+class StaffPage:
+    """One page of the operators': its place beneath their prefix, and what its reader must be allowed."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    needs: May
+    handler: Handler
+    quiet: bool = False
+
+
+def allowances(visit: Visit) -> frozenset[May]:
+    """Return everything the member of staff may do."""
+    return may(visit.signed_in.who.get("groups") or ())
+
+
+def only(needs: May, handler: Handler) -> Handler:
+    """Return `handler` for those who may, and a page that says so for the others."""
+
+    async def answer(visit: Visit) -> Response:
+        if needs not in allowances(visit):
+            return staff_page(visit, "staff/refused.html", status=403)
+        return await handler(visit)
+
+    return answer
+
+
+def actor(visit: Visit) -> str:
+    """Return how the ledger names who acts: the subject their provider gave them."""
+    return f"staff:{visit.signed_in.who['subject']}"
+
+
+def staff_page(visit: Visit, template: str, *, status: int = 200, **context: object) -> Response:
+    """Return a page with the menu of what this member of staff may do."""
+    prefix, allowed, path = visit.door.prefix, allowances(visit), visit.request.url.path
+    menu = [
+        (May.LOOK, "staff-nav-overview", prefix),
+        (May.TRACE, "staff-nav-trace", f"{prefix}/trace"),
+        (May.REPLAY, "staff-nav-replay", f"{prefix}/replay"),
+        (May.READ_ACTS, "staff-nav-acts", f"{prefix}/acts"),
+    ]
+    navigation = [
+        {"text": visit.words(message), "href": href, "current": path == href}
+        for act, message, href in menu
+        if act in allowed
+    ]
+    return visit.page(
+        template,
+        status=status,
+        navigation=navigation or [{"text": visit.words("staff-nav-overview"), "href": prefix}],
+        may=allowed,
+        prefix=prefix,
+        **context,
+    )

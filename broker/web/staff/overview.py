@@ -1,0 +1,203 @@
+"""The one page: how the line does, organisation by organisation, live."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from starlette.responses import Response, StreamingResponse
+
+from broker.identity.staff import May
+from broker.store import StoreUnavailable, operations
+from broker.store.operations import MOST_BETWEEN_TRIES, MOST_IN_FLIGHT, Counted, Overview
+from broker.telemetry.health import readiness
+from broker.web.rendering import render
+from broker.web.staff import charts
+from broker.web.staff.allowed import StaffPage, staff_page
+from broker.web.staff.wording import coded, exact, organisation_name, span
+from broker.web.visit import Visit
+from contracts.statuses import Status
+
+MINUTES: Final = 15
+"""Shown in the chart."""
+LATELY: Final = 5
+"""Minutes summed up in an organisation's row, the present one among them."""
+EVERY_SECONDS: Final = 2.0
+LONGEST_WATCH: Final = 600.0
+"""Seconds; then the browser opens a new stream by itself."""
+FAILED: Final = ("deferred", "undelivered")
+SERIES: Final = (("accepted", "#1d70b8", ""), ("published", "#b35300", "6 3"), ("answered", "#00703c", "2 3"))
+"""Event, colour, dashes: told apart without colours too."""
+
+
+async def overview(visit: Visit) -> Response:
+    return staff_page(visit, "staff/overview.html", part=await shown(visit), organisations=_named(visit))
+
+
+async def live(visit: Visit) -> Response:
+    """Stream the page's part for as long as the session lasts and its group may look."""
+
+    async def part() -> str:
+        return render("staff/overview-part.html", visit.words, part=await shown(visit))
+
+    return streamed(visit, part)
+
+
+def streamed(visit: Visit, part: Callable[[], Awaitable[str | None]]) -> Response:
+    """Return a stream of a part of a page, sent when it changed; `over` when `part` returns None.
+
+    `ended` says that the session has, and the browser leaves the page. After `LONGEST_WATCH` the browser asks anew.
+    """
+
+    async def events() -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LONGEST_WATCH
+        stop = visit.parts.stop
+        last = ""
+        while not stop.is_set() and loop.time() < until:
+            try:
+                if await visit.door.sessions.open(visit.signed_in.name, touch=False) is None:
+                    yield b"event: ended\ndata:\n\n"
+                    return
+                html = await part()
+            except StoreUnavailable:
+                html = last  # what is shown stays; the store's health shows once it is back
+            if html is None:
+                yield b"event: over\ndata:\n\n"
+                return
+            if html != last:
+                last = html
+                lines = "".join(f"data: {line}\n" for line in html.splitlines())
+                yield f"event: part\n{lines}\n".encode()
+            else:
+                yield b": still here\n\n"
+            try:
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                pass
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _named(visit: Visit) -> list[tuple[str, str]]:
+    """Return (id, name) of every organisation, by name."""
+    known = visit.parts.directory.organisations()
+    return sorted(((key, organisation_name(visit, key)) for key in known), key=lambda item: item[1])
+
+
+async def shown(visit: Visit) -> dict[str, Any]:
+    """Return what the part of the page shows, in words and coordinates."""
+    seen, health = await asyncio.gather(
+        operations.overview(visit.parts.database, MINUTES), readiness(visit.parts.checks)
+    )
+    words = visit.words
+    return {
+        "at": exact(words, seen.at),
+        "health": [(words(f"staff-part-{name}"), well) for name, well in health.items()],
+        "organisations": [_row(visit, seen, item) for item in seen.organisations],
+        "statuses": [(status.value, words(f"staff-status-{status}")) for status in Status],
+        "counts": [
+            {
+                "name": organisation_name(visit, item.organisation),
+                "by_status": item.by_status,
+                "accepted": item.accepted,
+                "sum": sum(item.by_status.values()),
+                "balanced": item.balanced,
+            }
+            for item in seen.organisations
+        ],
+        "balanced": all(item.balanced for item in seen.organisations),
+        "quarantined": [(coded(words, "reason", reason), n) for reason, n in seen.quarantined.items()],
+        "flow": _flow(visit, seen),
+        "failures": _failures(visit, seen),
+    }
+
+
+def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
+    words = visit.words
+    since = seen.at.replace(second=0, microsecond=0) - timedelta(minutes=LATELY - 1)
+    lately: Counter[str] = Counter()
+    for happened in seen.happened:
+        if happened.organisation == item.organisation and happened.minute >= since:
+            lately["failed" if happened.event in FAILED else happened.event] += happened.n
+    return {
+        "name": organisation_name(visit, item.organisation),
+        "paused": None if item.paused_at is None else exact(words, item.paused_at),
+        "why": coded(words, "reason", item.paused_reason or ""),
+        "note": item.paused_note,
+        "oldest": None if item.oldest is None else span(words, _whole_seconds(seen.at - item.oldest)),
+        "in_flight": _at_least(words, item.in_flight, MOST_IN_FLIGHT),
+        "between_tries": _at_least(words, item.between_tries, MOST_BETWEEN_TRIES),
+        "next_try": None if item.next_try is None or item.paused_at else _in(visit, seen, item),
+        "lately": lately,
+    }
+
+
+def _whole_seconds(lasted: timedelta) -> timedelta:
+    return timedelta(seconds=round(lasted.total_seconds()))
+
+
+def _at_least(words: Any, n: int, most: int) -> str:
+    return str(words("staff-at-least", n=n)) if n >= most else str(n)
+
+
+def _in(visit: Visit, seen: Overview, item: Counted) -> str:
+    if item.next_try is None or item.next_try <= seen.at:
+        return visit.words("staff-next-now")
+    return visit.words("staff-next-in", span=span(visit.words, item.next_try - seen.at))
+
+
+def _flow(visit: Visit, seen: Overview) -> dict[str, Any]:
+    """Return the chart of each minute and its table."""
+    this = seen.at.replace(second=0, microsecond=0)
+    minutes = [this - timedelta(minutes=back) for back in range(MINUTES - 1, -1, -1)]
+    sums: Counter[tuple[str, Any]] = Counter()
+    for happened in seen.happened:
+        sums[happened.event, happened.minute] += happened.n
+    values = [[sums[event, minute] for minute in minutes] for event, _, _ in SERIES]
+    drawn = charts.lines(values)
+    return {
+        "top": drawn.top,
+        "lines": [
+            {"name": visit.words(f"staff-event-{event}"), "colour": colour, "dashes": dashes, "points": points}
+            for (event, colour, dashes), points in zip(SERIES, drawn.points, strict=True)
+        ],
+        "from": exact(visit.words, minutes[0])[-8:-3],
+        "to": exact(visit.words, minutes[-1])[-8:-3],
+        "rows": [
+            (exact(visit.words, minute)[-8:-3], [column[place] for column in values])
+            for place, minute in reversed(list(enumerate(minutes)))
+        ],
+    }
+
+
+def _failures(visit: Visit, seen: Overview) -> dict[str, Any]:
+    """Return the bars of what failed, by reason, and their table with the organisations."""
+    by_reason: Counter[str] = Counter()
+    where: dict[str, Counter[str]] = {}
+    for happened in seen.happened:
+        if happened.event in FAILED:
+            by_reason[happened.code] += happened.n
+            where.setdefault(happened.code, Counter())[happened.organisation] += happened.n
+    top = max(by_reason.values(), default=0)
+    return {
+        "rows": [
+            {
+                "reason": coded(visit.words, "reason", code),
+                "n": n,
+                "length": charts.bar(n, top, 300),
+                "where": ", ".join(
+                    f"{organisation_name(visit, key)} {count}" for key, count in where[code].most_common()
+                ),
+            }
+            for code, n in by_reason.most_common()
+        ],
+    }
+
+
+PAGES: Final = (
+    StaffPage("GET", "", May.LOOK, overview),
+    StaffPage("GET", "/live", May.LOOK, live, quiet=True),
+)

@@ -1,0 +1,89 @@
+"""Which deliveries may be replayed, what a preview says, and which staff may do what."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from broker.identity.staff import GROUPS, May, may
+from broker.store.replays import Candidate
+from broker.tracking.replay import Refusal, decide, summed_up
+from contracts.statuses import Status
+
+AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+
+
+def candidate(
+    status: Status = Status.UNDELIVERED,
+    *,
+    sequence: int | None = 1,
+    overtaken: bool = False,
+    revoked: bool = False,
+    erased: bool = False,
+) -> Candidate:
+    return Candidate(
+        delivery_id=uuid4(),
+        person_id=1,
+        organisation="cardiff-council",
+        status=status.value,
+        epoch=0,
+        sequence=sequence,
+        overtaken=overtaken,
+        revoked=revoked,
+        erased=erased,
+    )
+
+
+def test_what_is_undelivered_and_the_last_of_its_lane_may_be_replayed() -> None:
+    assert decide(candidate()) is None
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - {Status.UNDELIVERED}))
+def test_nothing_else_may(status: Status) -> None:
+    assert decide(candidate(status)) is Refusal.MOVED_ON
+
+
+@pytest.mark.parametrize(
+    ("found", "refusal"),
+    [
+        (candidate(sequence=None), Refusal.MOVED_ON),
+        (candidate(overtaken=True), Refusal.OVERTAKEN),
+        (candidate(revoked=True), Refusal.REVOKED),
+        (candidate(overtaken=True, revoked=True), Refusal.REVOKED),
+        (candidate(overtaken=True, revoked=True, erased=True), Refusal.ERASED),
+        (candidate(Status.APPLIED, erased=True), Refusal.ERASED),
+    ],
+)
+def test_what_weighs_most_is_said(found: Candidate, refusal: Refusal) -> None:
+    assert decide(found) is refusal
+
+
+def test_a_preview_counts_those_refused_and_names_the_first_and_last_of_the_others() -> None:
+    shown = summed_up(
+        [
+            (AT, candidate(overtaken=True)),
+            (AT + timedelta(hours=1), candidate()),
+            (AT + timedelta(hours=3), candidate()),
+            (AT + timedelta(hours=9), candidate(Status.APPLIED)),
+        ]
+    )
+    assert (shown.replayed, shown.refused) == (2, {Refusal.OVERTAKEN: 1, Refusal.MOVED_ON: 1})
+    assert (shown.first, shown.last) == (AT + timedelta(hours=1), AT + timedelta(hours=3))
+    assert shown.statuses == {Status.UNDELIVERED: 3, Status.APPLIED: 1}
+    assert not shown.too_many
+
+
+def test_more_than_one_replay_may_look_at_is_said() -> None:
+    assert summed_up([(AT, candidate()), (AT, candidate())], most=1).too_many
+
+
+def test_who_belongs_to_nothing_may_nothing() -> None:
+    assert may([]) == may(["staff", "unwaith", ""]) == frozenset()
+
+
+def test_only_managers_act_and_only_auditors_read_the_acts() -> None:
+    allowed = {act: {group for group in GROUPS if act in may([group])} for act in May}
+    assert allowed[May.PAUSE] == allowed[May.REPLAY] == {"unwaith-manager"}
+    assert allowed[May.READ_ACTS] == {"unwaith-auditor"}
+    assert allowed[May.LOOK] == set(GROUPS)
+    assert may(["unwaith-support", "unwaith-auditor"]) == {May.LOOK, May.TRACE, May.READ_ACTS}
