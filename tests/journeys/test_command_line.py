@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -42,7 +43,8 @@ def quiet() -> dict[str, str]:
 @pytest.fixture
 def port() -> int:
     """The first of seven free ports in a row."""
-    for first in range(21_000, 30_000, 17):
+    places = range(21_000, 30_000, 17)
+    for first in random.sample(places, len(places)):  # tests run side by side, and look at once
         try:
             taken = [socket.create_server(("127.0.0.1", first + step)) for step in range(7)]
         except OSError:
