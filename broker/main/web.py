@@ -44,7 +44,7 @@ async def web_parts(rooms: Rooms, api: ApiParts, fetching: GuardedClient, stop: 
         metrics=rooms.metrics,
         citizens=await _door(rooms, fetching, settings.sign_in, citizen_rules(secure=secure), ""),
         staff=staff,
-        checks=rooms.checks(),
+        checks=rooms.checks(with_log=True),
         stop=stop,
         clock=utc_now,
     )

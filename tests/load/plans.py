@@ -160,6 +160,7 @@ def _settled(touched: receipts.Touched) -> receipts.Settled:
         occupies=False,
         in_flight=False,
         due=None,
+        attempt_ended=False,
     )
 
 
