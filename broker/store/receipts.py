@@ -24,8 +24,8 @@ class Touched:
     epoch: int
     attempts: int
     unknowns: int
-    due: datetime
-    """When it was first to be sent; after a replay, when it was replayed."""
+    since: datetime
+    """From when its horizon is counted: the last replay, or the first publication; not its waiting behind another."""
     published_at: datetime | None
     answered_at: datetime | None
     reason: str | None
@@ -80,7 +80,7 @@ class Entry:
 
 _TOUCHED: Final = """
 SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
-       coalesce(d.replayed_at, d.due) AS due, d.published_at, d.answered_at, d.reason, d.reference,
+       coalesce(d.replayed_at, d.published_at, d.due) AS since, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due
 FROM delivery d JOIN lane l USING (person_id, organisation)
 WHERE d.id = ANY($1)

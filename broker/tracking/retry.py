@@ -37,7 +37,7 @@ class Tried:
     attempts: int
     unknowns: int
     since: datetime
-    """When the delivery first was due."""
+    """When the delivery was first published, or replayed."""
 
 
 def decide(

@@ -172,7 +172,7 @@ def _standing(touched: Touched) -> Standing:
         epoch=touched.epoch,
         attempts=touched.attempts,
         unknowns=touched.unknowns,
-        since=touched.published_at or touched.due,  # the horizon is of our trying, not of waiting behind another
+        since=touched.since,
         published_at=touched.published_at,
         answered_at=touched.answered_at,
         reason=Reason(touched.reason) if touched.reason else None,
