@@ -135,7 +135,7 @@ class SubjectDelivery(Strict):
     id: str
     sequence: int
     status: Status
-    published_at: AwareDatetime | None
+    published_at: AwareDatetime | None = None
 
 
 class SubjectDeliveries(Strict):

@@ -20,6 +20,7 @@ _PASSING: Final = (
     asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many connections
     asyncpg.exceptions.LockNotAvailableError,
     asyncpg.exceptions.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.exceptions.InvalidCachedStatementError,  # a day's table was just made for the log: ask again
     asyncpg.exceptions.PostgresSystemError,
     asyncpg.exceptions.InternalServerError,
 )

@@ -4,6 +4,7 @@ Three doors are guarded: keys and values given to structlog, exceptions (their m
 libraries that log through `logging` (their arguments may hold anything).
 """
 
+import io
 import logging
 import re
 import sys
@@ -81,7 +82,7 @@ def configure_logs(
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=target),
+        logger_factory=structlog.WriteLoggerFactory(file=out or _StandardOutput()),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -93,6 +94,16 @@ def configure_logs(
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class _StandardOutput(io.TextIOBase):
+    """Standard output as it is when something is written: a runner of tests, for one, changes it."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 def listed(event: Mapping[str, Any]) -> tuple[Event, int]:

@@ -76,6 +76,13 @@ class Running:
             assert line, self.said
             self.said += line
 
+    def ended(self) -> str:
+        """What it said at its end, if it ended by itself."""
+        if self.process.poll() is None:
+            return ""
+        rest, _ = self.process.communicate(timeout=5)
+        return f"\nthe exchange ended with {self.process.returncode}:\n{self.said}{rest}"
+
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
         rest, _ = self.process.communicate(timeout=30)  # closes the pipe too
@@ -123,7 +130,7 @@ def test_demo_says_why_it_did_not_end_well() -> None:
 
 def test_run_serves_everything_and_keeps_it_over_a_restart(running: Running, tmp_path: Path, port: int) -> None:
     told = unwaith("tell", "llyr", "--data", str(tmp_path / "data"), "--port", str(port))
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.returncode == 0, told.stdout + told.stderr + running.ended()
     [reference] = re.findall(r"Reference (\S+)", told.stdout)
     inbox = _get(port + 2, "/inbox.json")
     assert inbox["totals"]["effects"] == 1
@@ -177,7 +184,7 @@ def test_killed_outright_it_leaves_nothing_running_and_starts_again(
     running: Running, tmp_path: Path, port: int
 ) -> None:
     told = unwaith("tell", "sian", "--data", str(tmp_path / "data"), "--port", str(port))
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.returncode == 0, told.stdout + told.stderr + running.ended()
     running.process.kill()
     running.process.communicate()
     again = Running(tmp_path / "data", port)
