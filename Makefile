@@ -4,6 +4,8 @@
 #   make tell PERSON=llyr     one person's move, told there
 #   make demo                 one change on its way, unattended; LOG=kafka puts it on a real Kafka
 #   make check                what a change must pass
+#   make bench                how fast it is on this machine; QUICK=1 in a minute or two
+#   make faults               everything is killed under load, and nothing is lost; KILLS=1000, SEED=n replays
 
 PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3)
@@ -13,7 +15,12 @@ PERSON ?= sian
 TESTS ?=
 # Most tests wait for servers: four at once finish soonest, on two cores too.
 WORKERS ?= 4
+KILLS ?=
+SEED ?=
+HOURS ?= 1
 UPGRADE ?=
+QUICK ?=
+FULL ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +28,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run tell demo test check format lock clean
+.PHONY: help run tell demo test check faults long bench format lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +56,19 @@ check: $(VENV)/.dev ## format, lint, types, import layers, tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
+
+faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 14 of the fault matrix (KILLS=1000 SEED=n)
+	@$(BIN)/python deploy/kafka/kafka.py fetch >/dev/null || [ "$$CI" != true ]
+	@UNWAITH_TEST_KILLS=$(KILLS) UNWAITH_TEST_SEED=$(SEED) \
+		$(BIN)/python -m pytest -n 3 --dist loadgroup $(or $(TESTS),tests/faults)
+
+long: ## a thousand kills, then other seeds for an hour or more (HOURS=1); the first failure ends it
+	@$(MAKE) --no-print-directory faults KILLS=1000
+	@end=$$(($$(date +%s) + 3600 * $(HOURS))); while [ "$$(date +%s)" -lt "$$end" ]; do \
+		$(MAKE) --no-print-directory faults TESTS=tests/faults/test_proof.py || exit 1; done
+
+bench: $(VENV)/.dev ## measure it here against floors, into docs/performance.md (QUICK=1; FULL=1 with a million changes)
+	@$(BIN)/python -m tests.load $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LOG))),--log $(LOG))
 
 format: $(VENV)/.dev ## put the code into the one format
 	@$(BIN)/ruff check --fix-only --quiet

@@ -174,7 +174,7 @@ class Line:
     prefix: str
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
-    relay_settings: RelaySettings = RelaySettings(lease=timedelta(seconds=2))
+    relay_settings: RelaySettings = field(default_factory=lambda: RelaySettings(lease=timedelta(seconds=2)))
 
     def relay(self) -> Relay:
         return Relay(

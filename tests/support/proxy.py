@@ -64,11 +64,11 @@ class Proxy:
         try:
             there, away = await self._connect()
             self._links[task] = (writer, away)
-            asking = asyncio.create_task(self._ask(reader, away))
+            asking = asyncio.create_task(self._ask(reader, writer, away))
             answering = asyncio.create_task(self._answer(there, writer))
             _, open_still = await asyncio.wait({asking, answering}, return_when=asyncio.FIRST_COMPLETED)
-            for one in open_still:
-                one.cancel()
+            for still in open_still:
+                still.cancel()
             await asyncio.gather(asking, answering, return_exceptions=True)
         except (OSError, asyncio.CancelledError):
             pass  # the server is away, or the test is over: either way the client is cut off
@@ -76,7 +76,9 @@ class Proxy:
             for one in self._links.pop(task):
                 one.transport.abort()
 
-    async def _ask(self, reader: asyncio.StreamReader, away: asyncio.StreamWriter) -> None:
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, away: asyncio.StreamWriter
+    ) -> None:
         armed = False
         while chunk := await reader.read(_CHUNK):
             await self._pass()
@@ -86,6 +88,7 @@ class Proxy:
                 if armed and cut.at in chunk.partition(cut.after)[2 if cut.after in chunk else 0]:
                     self.cut = None
                     self.cuts += 1
+                    writer.transport.abort()
                     if cut.forwarded:
                         away.write(chunk)
                         await away.drain()
@@ -97,6 +100,8 @@ class Proxy:
     async def _answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await there.read(_CHUNK):
             await self._pass()
+            if writer.transport.is_closing():
+                continue  # it was cut: what the server still says is heard by nobody
             for piece in [chunk[i : i + 1] for i in range(len(chunk))] if self.drip else [chunk]:
                 writer.write(piece)
                 await writer.drain()

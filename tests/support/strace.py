@@ -24,9 +24,9 @@ ATTACH_SECONDS: Final = 10.0
 def strace_missing() -> str | None:
     """Return what to do to have a strace that may trace, or None if it works; installs it where this process may."""
     if shutil.which("strace") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"capture_output": True, "check": False, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
-        subprocess.run(["apt-get", "update", "-q"], **quiet)  # type: ignore[call-overload]  # the same for both
-        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", PACKAGE], **quiet)  # type: ignore[call-overload]  # as above
+        for command in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", PACKAGE]):
+            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(["apt-get", *command], capture_output=True, check=False, env=environment)
     if shutil.which("strace") is None:
         return f"strace is missing: sudo apt-get install -y {PACKAGE}"
     with subprocess.Popen(["sleep", "60"]) as traced:
@@ -87,7 +87,10 @@ async def tracing(pid: int, said: Path, *injections: str) -> AsyncIterator[Traci
 
 def _children(pid: int) -> Iterable[int]:
     """Return the processes below one, as they are now."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from _children(int(child))
+    try:
+        children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return  # it has just ended
+    for child in children:
+        yield child
+        yield from _children(child)

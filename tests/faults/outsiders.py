@@ -1,0 +1,53 @@
+"""The world around the exchange as one process: the sandbox's provider and its three organisations.
+
+    python -m tests.faults.outsiders FOLDER API_PORT PROVIDER_PORT ORGANISATION_PORT...
+
+It keeps what it was told in FOLDER, so it may be killed like everything else.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from broker.cli.ending import until_done
+from broker.main.embedded import HOST, Addresses
+from broker.main.serving import Listener, serve
+from broker.sandbox.apps import PROVIDER, exchange_access, sandbox_apps
+from broker.sandbox.definitions import ORGANISATION_IDS, sample_organisations
+from broker.sandbox.state import SandboxState
+from broker.telemetry.logs import configure_logs
+
+
+async def serve_all(folder: Path, addresses: Addresses, stop: asyncio.Event) -> int:
+    configure_logs(level="WARNING")
+    state = SandboxState.open(folder)
+    apps = sandbox_apps(
+        state,
+        issuer=addresses.issuer,
+        clients=[],
+        api_audience=addresses.audience,
+        organisations=sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS}),
+        access={
+            name: exchange_access(
+                state,
+                name,
+                token_url=f"{addresses.public_url}/oauth/token",
+                receipts_url=f"{addresses.public_url}/v1/receipts",
+            )
+            for name in ORGANISATION_IDS
+        },
+    )
+    ports = {PROVIDER: addresses.provider, **addresses.organisations}
+    await serve([Listener(app, HOST, ports[name], name, lifespan=True) for name, app in apps], stop)
+    return 0
+
+
+def main() -> int:
+    folder, api, provider, *organisations = sys.argv[1:]
+    ports = dict(zip(ORGANISATION_IDS, map(int, organisations), strict=True))
+    addresses = Addresses(int(api), int(provider), ports, metrics=0)
+    return until_done(lambda stop: serve_all(Path(folder), addresses, stop))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
