@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO, cast
 from uuid import UUID
 
 import orjson
@@ -82,7 +82,7 @@ def configure_logs(
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=out or _StandardOutput()),
+        logger_factory=structlog.WriteLoggerFactory(file=out or cast("TextIO", _StandardOutput())),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

@@ -62,7 +62,9 @@ class Exchange:
         self.broker = Broker(folder / "kafka", port=_free_port()) if log == "kafka" else None
         self.state = SandboxState.open(folder / "outsiders")
         ports = [_free_port() for _ in range(2 + len(ORGANISATION_IDS))]
-        self.addresses = Addresses(ports[0], ports[1], dict(zip(ORGANISATION_IDS, ports[2:], strict=True)), metrics=0)
+        self.addresses = Addresses(
+            ports[0], ports[1], dict(zip(ORGANISATION_IDS, ports[2:], strict=True)), metrics=0, staff_provider=0
+        )
         self.processes: dict[str, Process] = {}
         self.ports: dict[str, int] = {"api": self.addresses.api}
         """Where each API listens."""

@@ -45,7 +45,7 @@ async def serve_all(folder: Path, addresses: Addresses, stop: asyncio.Event) -> 
 def main() -> int:
     folder, api, provider, *organisations = sys.argv[1:]
     ports = dict(zip(ORGANISATION_IDS, map(int, organisations), strict=True))
-    addresses = Addresses(int(api), int(provider), ports, metrics=0)
+    addresses = Addresses(int(api), int(provider), ports, metrics=0, staff_provider=0)
     return until_done(lambda stop: serve_all(Path(folder), addresses, stop))
 
 
