@@ -292,6 +292,7 @@ async def test_a_pause_holds_and_is_on_record_with_who_and_why(line: Line) -> No
     )
     assert await operations.pause(line.database, away, "maintenance", "CHG-7", leaf)
     assert not await operations.pause(line.database, away, "maintenance", "CHG-7", leaf), "it is paused already"
+    await line.directory.refresh()
     line.start()
     accepted = await line.tell(somebody(), a_move())
     await line.until(
