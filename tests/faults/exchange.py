@@ -238,11 +238,22 @@ class Exchange:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Any]:
         """Give a plain connection to the database, past the exchange's own pool."""
-        connection = await asyncpg.connect(self.postgres.dsn, server_settings={"search_path": "unwaith,public"})
+        connection = await self._connected()
         try:
             yield connection
         finally:
             await connection.close()
+
+    async def _connected(self) -> Any:
+        """Connect, waiting out a recovery: a server that answered may yet be about to end by what it was done to."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            try:
+                return await asyncpg.connect(self.postgres.dsn, server_settings={"search_path": "unwaith,public"})
+            except asyncpg.CannotConnectNowError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
 
     async def value(self, query: str, *arguments: Any) -> Any:
         async with self.session() as connection:

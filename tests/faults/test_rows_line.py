@@ -43,6 +43,18 @@ async def test_07_relay_dies_between_publishing_and_marking(exchange: Exchange, 
     await exchange.until_settled()
 
 
+async def test_07_relay_marks_what_has_long_been_answered(exchange: Exchange, desk: Desk) -> None:
+    """It sleeps between publishing and marking until the lanes have moved on: its mark must not touch what is next."""
+    await _told(desk)
+    receipts = await exchange.value("SELECT count(*) FROM receipt")
+    await exchange.start("relay-1", failpoints={"relay-1": "relay.appended=1:stop"})
+    await exchange.process("relay-1").until_stopped()
+    await exchange.start("deliver-1")
+    await exchange.until(lambda: _more_receipts(exchange, receipts + PEOPLE * 3 - 1), "the first of each are answered")
+    exchange.process("relay-1").resume()
+    await exchange.until_settled()
+
+
 @pytest.mark.parametrize("place", ["relay.claimed", "relay.appended"])
 async def test_08_a_relay_sleeps_past_its_lease(exchange: Exchange, desk: Desk, place: str) -> None:
     """It wakes when others have long published what it holds, and what comes after, and does what it was about to do."""
