@@ -48,7 +48,7 @@ test: $(VENV)/.dev ## run the tests on real PostgreSQL and Kafka (TESTS=… for 
 		echo "*** A running Kafka will do as well: make test UNWAITH_TEST_KAFKA=host:port"; echo; \
 		[ "$$CI" != true ]; \
 	fi
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 check: $(VENV)/.dev ## format, lint, types, import layers, tests
 	@$(BIN)/ruff format --check

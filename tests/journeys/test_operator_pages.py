@@ -27,7 +27,11 @@ from tests.journeys.test_citizen_pages import Inspector
 from tests.support.browser import Visitor, visiting
 from tests.support.line import now
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(240),
+    pytest.mark.xdist_group("operators"),  # the auditor reads what the tests before did
+]
 
 COUNCIL = "cardiff-council"
 FAMILY = "Cyfrin-Dychmygol"
