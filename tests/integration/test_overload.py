@@ -115,9 +115,8 @@ async def test_more_requests_than_there_is_room_for_are_503_and_health_answers(a
 
 
 async def test_an_answer_that_takes_too_long_is_503_and_ends(api: Api, dsn: str) -> None:
-    async with client_of(Admission(api.app, seconds=0.1)) as client:
-        async with locked(dsn, "place"):
-            is_to_come_back(await search(client, api), 503)
+    async with client_of(Admission(api.app, seconds=0.1)) as client, locked(dsn, "place"):
+        is_to_come_back(await search(client, api), 503)
     for _ in range(20):  # and nothing of it stays in the pool
         assert (await search(api.client, api)).status_code == 200
 
