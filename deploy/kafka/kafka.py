@@ -85,9 +85,13 @@ class Broker:
         self._reap()
 
     def suspend(self) -> None:
-        """SIGSTOP: the broker keeps its connections and answers nothing, until `resume`."""
+        """SIGSTOP: the broker keeps its connections and answers nothing, until `resume`. Returns when it stands still.
+
+        The signal alone is not enough: on a busy machine a thread may still answer a call that comes after it.
+        """
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         if self._process is not None:
