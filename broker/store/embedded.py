@@ -229,7 +229,10 @@ class EmbeddedPostgres:
         options += ["-c", f"unix_socket_directories={self._socket}", "-p", str(_PORT)]
         while True:
             began_at = self._log_size()
-            with self.log_file.open("ab" if began_at else "wb") as out:
+            # Appended to from the first start on: backends that outlive a killed server write here beside the next one,
+            # and would else write over why it does not start yet.
+            with self.log_file.open("ab") as out:
+                out.truncate(began_at)
                 self._server = subprocess.Popen(  # noqa: S603  our own binary, no shell
                     self._command(["postgres", "-D", str(self._cluster), *options]),
                     stdin=subprocess.DEVNULL,
@@ -247,7 +250,11 @@ class EmbeddedPostgres:
                 time.sleep(0.005)
             said = self._said_since(began_at)
             if "still in use" not in said or time.monotonic() > deadline:
-                fatal = next((line for line in said.splitlines() if "FATAL" in line), "no reason was given")
+                # Backends of a killed server may still be saying their last words here.
+                ours = f"[{self._server.pid}] FATAL"
+                fatal = next(
+                    (line for line in said.splitlines() if ours in line), f"it ended with {self._server.returncode}"
+                )
                 raise PostgresDidNotStart(f"PostgreSQL did not start: {fatal.strip()} (all of it in {self.log_file})")
             time.sleep(0.05)
 

@@ -197,9 +197,10 @@ class Storm:
         if pid is None:
             return False
         said = Path(self.exchange.folder, "strace.out")
-        async with tracing(
-            pid, said, f"fdatasync:signal=KILL:when={strike.place}", f"fsync:signal=KILL:when={strike.place}"
-        ) as traced:
+        strikes = [f"{call}:signal=KILL:when={strike.place}" for call in ("fdatasync", "fsync")]
+        # Not the server itself, which nobody would start again, nor children to come: it waits for ever if what
+        # recovers it is killed in its turn.
+        async with tracing(pid, said, *strikes, children_only=True) as traced:
             for _ in range(int(FAILPOINT_SECONDS / 0.02)):
                 if traced.happened("killed by SIGKILL"):
                     break

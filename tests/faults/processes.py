@@ -62,16 +62,19 @@ class Process:
             )
 
     async def until_alive(self) -> None:
-        """Return when it answers, or has died as it was armed to. Raises EndedByItself."""
-        async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
-            while self.running:
-                try:
-                    async with session.get(self._alive) as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.02)
+        """Return when it answers, or has died as it was armed to. Raises EndedByItself, or AssertionError."""
+        try:
+            async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
+                while self.running:
+                    try:
+                        async with session.get(self._alive) as answer:
+                            if answer.status == 200:
+                                return
+                    except aiohttp.ClientError:
+                        pass
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"{self.name} runs and does not answer:\n{self.last_words()}") from None
         self.killed()
 
     def killed(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -220,7 +221,10 @@ def test_a_start_waits_for_what_a_killed_server_left_running(server: EmbeddedPos
 
     asyncio.run(kill_while_busy())
     assert _ask(server, "SELECT 1") == 1
-    assert "still in use" in server.log_file.read_text()
+    said = server.log_file.read_text()
+    assert "still in use" in said
+    mangled = [line for line in said.splitlines() if not re.match(r"[\d-]+ [\d:.]+ UTC \[\d+\] [A-Z]+: ", line)]
+    assert mangled == [], "two servers wrote over each other's words"
 
 
 def test_a_half_made_cluster_is_made_again(server: EmbeddedPostgres, tmp_path: Path) -> None:

@@ -60,24 +60,26 @@ class Tracing:
 
 
 @asynccontextmanager
-async def tracing(pid: int, said: Path, *injections: str) -> AsyncIterator[Tracing]:
-    """Trace a process with its children, those to come too, and tamper with their system calls until the block ends.
+async def tracing(pid: int, said: Path, *injections: str, children_only: bool = False) -> AsyncIterator[Tracing]:
+    """Trace a process with its children and tamper with their system calls until the block ends.
 
-    An injection is as strace has it: `fdatasync:signal=KILL:when=3`. Its counts are each process's own.
+    Children to come are traced too; with `children_only`, nobody but the children there are. An injection is as strace
+    has it: `fdatasync:signal=KILL:when=3`. Its counts are each process's own. Raises TimeoutError.
     """
     calls = ",".join(injection.partition(":")[0] for injection in injections)
-    command = ["strace", "-f", "-o", str(said), "-e", f"trace={calls}"]
+    command = ["strace", *([] if children_only else ["-f"]), "-o", str(said), "-e", f"trace={calls}"]
     for injection in injections:
         command += ["-e", f"inject={injection}"]
-    for one in [pid, *_children(pid)]:
+    traced = [*([] if children_only else [pid]), *_children(pid)]
+    for one in traced:
         command += ["-p", str(one)]
     said.write_text("")
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     try:
         if process.stderr is not None:
             async with asyncio.timeout(ATTACH_SECONDS):
-                while b"attached" not in await process.stderr.readline():
-                    pass
+                for _ in traced:  # a line for each: attached, or why not
+                    await process.stderr.readline()
         yield Tracing(process, said)
     finally:
         if process.returncode is None:
