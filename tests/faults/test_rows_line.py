@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from broker.store import Database, StoreUnavailable
-from tests.faults.exchange import LEASE_SECONDS, SESSION_SECONDS, Exchange
+from tests.faults.exchange import LEASE_SECONDS, OUTSIDERS, SESSION_SECONDS, Exchange
 from tests.faults.ledger import inboxes, unbalanced
 from tests.faults.telling import Desk
 
@@ -19,15 +19,24 @@ PEOPLE, EACH = 8, 3
 PAST_ITS_TIME = max(LEASE_SECONDS, SESSION_SECONDS) + 1.0
 
 
+STAYING = (OUTSIDERS, "api", "track-1")
+
+
 @pytest.fixture
 async def desk(exchange: Exchange, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     """Somewhere to tell, with the API and tracking at work; the books are closed afterwards."""
-    async with exchange.running("api", "track-1"), Desk(exchange, run=request.node.name) as opened:
-        yield opened
-        await exchange.until_settled()
-        assert await unbalanced(exchange) == []
-        assert opened.faults == []
-        assert exchange.alarms() == []
+    await exchange.start(*STAYING)
+    try:
+        async with Desk(exchange, run=request.node.name) as opened:
+            yield opened
+            await exchange.until_settled()
+            assert await unbalanced(exchange) == []
+            assert opened.faults == []
+            assert exchange.alarms() == []
+    finally:
+        for name, process in exchange.processes.items():
+            if name not in STAYING:
+                process.kill()
 
 
 async def test_07_relay_dies_between_publishing_and_marking(exchange: Exchange, desk: Desk) -> None:
@@ -60,12 +69,10 @@ async def test_08_a_relay_sleeps_past_its_lease(exchange: Exchange, desk: Desk, 
     """It wakes when others have long published what it holds, and what comes after, and does what it was about to do."""
     await _told(desk)
     await exchange.start("relay-1", failpoints={"relay-1": f"{place}=1:stop"})
-    sleeper = exchange.process("relay-1")
-    await sleeper.until_stopped()
+    await exchange.process("relay-1").until_stopped()
     await exchange.start("relay-2", "deliver-1")
     await exchange.until_settled()
-    sleeper.resume()
-    await _has_gone_on(exchange, "relay-1", "deliveries.published")
+    await _goes_on(exchange, "relay-1", "deliveries.published")
 
 
 async def test_12_a_worker_dies_after_the_yes_and_before_the_receipt(exchange: Exchange, desk: Desk) -> None:
@@ -111,15 +118,13 @@ async def test_13_a_zombie_was_granted_and_had_not_sent(exchange: Exchange, desk
     await _told(desk)
     before = _repeats(exchange)
     await exchange.start("deliver-1", failpoints={"deliver-1": "delivery.granted=1:stop"})
-    zombie = exchange.process("deliver-1")
-    await zombie.until_stopped()
+    await exchange.process("deliver-1").until_stopped()
     await exchange.start("deliver-2")
     if exchange.log == "kafka":
         await exchange.until_settled()
     else:
         await asyncio.sleep(PAST_ITS_TIME + 1.0)  # past the grant, which outlives the attempt's deadline by two seconds
-    zombie.resume()
-    await _has_gone_on(exchange, "deliver-1", "grant.expired")
+    await _goes_on(exchange, "deliver-1", "grant.expired")
     assert _repeats(exchange) == before, "a grant that had run out was used"
 
 
@@ -184,12 +189,18 @@ async def _more_receipts(exchange: Exchange, than: int) -> bool:
     return bool(await exchange.value("SELECT count(*) FROM receipt") > than)
 
 
-async def _has_gone_on(exchange: Exchange, name: str, event: str) -> None:
-    """Wait until a process that slept has said an event, and what came of it is settled."""
+async def _goes_on(exchange: Exchange, name: str, event: str) -> None:
+    """Continue a process that sleeps; wait until it has said an event, and what came of it is settled."""
+
+    def times() -> int:
+        return sum(line.get("event") == event for line in exchange.process(name).said())
+
+    before = times()
 
     async def said() -> bool:
-        return any(line.get("event") == event for line in exchange.process(name).said())
+        return times() > before
 
+    exchange.process(name).resume()
     await exchange.until(said, f"{name} says {event}")
     await asyncio.sleep(1.0)  # what it brought goes through the log
     await exchange.until_settled()

@@ -29,7 +29,7 @@ from broker.tracking.tracker import GROUP as TRACKING
 from broker.vault import RootKeyFile, StoreGate
 from contracts.topics import RECEIPTS, deliveries_topic
 from deploy.kafka.kafka import Broker
-from tests.faults.exchange import EVERYBODY, Exchange
+from tests.faults.exchange import EVERYBODY, OUTSIDERS, Exchange
 from tests.faults.ledger import inboxes, unbalanced
 from tests.faults.telling import Desk
 from tests.support.line import ALL, Line, a_line, a_move, applied, now, somebody
@@ -46,7 +46,8 @@ ONE = ALL[-1]
 @pytest.fixture
 async def desk(on_kafka: Exchange, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     """Somewhere to tell, with everybody at work; the books are closed afterwards."""
-    async with on_kafka.running(*EVERYBODY), Desk(on_kafka, run=request.node.name) as opened:
+    await on_kafka.start(OUTSIDERS, *EVERYBODY)
+    async with Desk(on_kafka, run=request.node.name) as opened:
         yield opened
         await on_kafka.until_settled(120)
         assert await unbalanced(on_kafka) == []
