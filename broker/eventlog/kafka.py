@@ -84,7 +84,8 @@ class KafkaLog:
                     if code and for_code(code) is not TopicAlreadyExistsError:
                         raise LogUnavailable(f"Kafka did not create {name}: {for_code(code).__name__}")
                 described = await admin.describe_topics(list(topics))
-        except (KafkaError, OSError) as failed:
+        except (KafkaError, OSError, AttributeError) as failed:
+            # AttributeError: of a cluster that has not said yet who controls it, aiokafka asks None for its address.
             raise LogUnavailable(f"Kafka did not create the topics: {type(failed).__name__}") from None
         finally:
             await abandon.within(abandon.GRACE_SECONDS, admin.close())

@@ -153,12 +153,19 @@ def _reduce_exception(_logger: object, _method: str, event: Event) -> Event:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return the exception and what it came from, nearest first."""
+    """Return the exception and what it came from, nearest first; a group is followed by those it holds."""
     links: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in links:
+    waiting = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if link in links:
+            continue
         links.append(link)
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        if isinstance(link, BaseExceptionGroup):
+            waiting += link.exceptions
+        came_from = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        if came_from is not None:
+            waiting.append(came_from)
     return links
 
 

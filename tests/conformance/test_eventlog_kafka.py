@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.cluster import ClusterMetadata
 
 from broker.eventlog import Consumer, LogUnavailable, Record
 from broker.eventlog.abandon import abandon
@@ -108,6 +109,15 @@ class TestKafkaLog(EventLogPromises):
                     with contextlib.suppress(LogUnavailable):
                         got += await consumer.fetch(10, SHORT)
             assert first_seen(values(got)) == [0, 1, 2, 3]
+
+    async def test_a_cluster_that_names_no_controller_is_unavailable(
+        self, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So it was for a moment after a broker that had been held up went on: the worker must wait, not end."""
+        nobody = property(lambda _: None, lambda _, controller: None)
+        monkeypatch.setattr(ClusterMetadata, "controller", nobody, raising=False)
+        with pytest.raises(LogUnavailable):
+            await log.ensure({new_topic(): 1})
 
     async def test_a_member_that_dies_is_succeeded(self, make_log: MakeLog, kafka: str) -> None:
         """As after SIGKILL: connections end, nobody says goodbye; the session runs out and the other takes over."""

@@ -118,6 +118,14 @@ def test_an_exception_is_its_classes_and_our_lines(lines: _Lines) -> None:
     _silent_about_the_person(lines)
 
 
+def test_a_group_says_which_exceptions_it_holds(lines: _Lines) -> None:
+    """Roles run in task groups: what ended one must not hide behind the group's name."""
+    group = ExceptionGroup(NAME, [ExceptionGroup(NAME, [KeyError(NAME)]), OSError(NAME)])
+    structlog.get_logger().error("x.failed", exc_info=group)
+    assert lines.only()["error"] == "ExceptionGroup<ExceptionGroup<OSError<KeyError"
+    _silent_about_the_person(lines)
+
+
 def test_frames_and_error_are_ours_to_fill(lines: _Lines) -> None:
     structlog.get_logger().error("x.failed", frames=[HOME], error=ValueError(NAME))
     structlog.get_logger().error("x.failed", frames=[HOME])
