@@ -391,7 +391,7 @@ class Books:
             "changes that owe nobody anything": self.changes_without_delivery,
             "lanes that point astray": self.lanes_astray,
             "lanes with a gap in their sequence": self.gaps,
-            "records in quarantine": self.quarantined,
+            "records in quarantine that nobody has looked at": self.quarantined,
             "running counts that differ from a full count": self.miscounted,
         }
         return [f"{count} {what}" for what, count in found.items() if count]
@@ -443,7 +443,7 @@ async def books(database: Database) -> Books:
             ) gap
             """
         )
-        quarantined = await connection.fetchval("SELECT count(*) FROM quarantine")
+        quarantined = await connection.fetchval("SELECT count(*) FROM quarantine WHERE examined_at IS NULL")
         miscounted = await connection.fetchval(_MISCOUNTED)
     found: dict[str, dict[str, int]] = {}
     for row in rows:
