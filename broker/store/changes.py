@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from broker import failpoints
@@ -349,25 +349,6 @@ async def of_organisation(database: Database, organisation: str, delivery_id: UU
             organisation,
         )
     return Asked(**row) if row else None
-
-
-async def after_sequence(
-    database: Database, organisation: str, subject: str, after: int, limit: int
-) -> list[dict[str, Any]]:
-    """Return what became of an organisation's deliveries for one of its subjects above a sequence, in order."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(
-            """
-            SELECT d.id, d.sequence, d.status, d.published_at FROM lane l
-            JOIN delivery d USING (person_id, organisation)
-            WHERE l.organisation = $1 AND l.subject = $2 AND d.sequence > $3 ORDER BY d.sequence LIMIT $4
-            """,
-            organisation,
-            subject,
-            after,
-            limit,
-        )
-    return [dict(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ async def test_receipts_that_cannot_be_read_or_are_about_nothing_are_kept_and_co
     monkeypatch.setenv("UNWAITH_ENVIRONMENT", "test")
     monkeypatch.setenv("UNWAITH_DATABASE_DSN", dsn)
     monkeypatch.setenv("UNWAITH_LOG", "postgres")
+    capsys.readouterr()
     assert await quarantine.show(as_json=True) == 1
     assert {item["offset"] for item in orjson.loads(capsys.readouterr().out)} == {3, 4, 7}
     assert await quarantine.examine(RECEIPTS.name, 0, 3, "Siân Jones") == 1, "no name gets into the ledger"

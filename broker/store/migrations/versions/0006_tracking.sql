@@ -69,3 +69,8 @@ CREATE TRIGGER client_come_or_gone AFTER INSERT OR DELETE ON client
     FOR EACH ROW EXECUTE FUNCTION configuration_changed();
 CREATE TRIGGER client_changed AFTER UPDATE ON client
     FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION configuration_changed();
+
+-- Catching up --------------------------------------------------------------------------------------------------------
+
+-- For an organisation's walk through all it was ever sent. A delivery enters it with its sequence, and never moves.
+CREATE INDEX delivery_sent ON delivery (organisation, id) WHERE sequence IS NOT NULL;
