@@ -38,5 +38,7 @@ class Organisation(Strict):
     """Hosts in private ranges an operator has allowed by name or address; public hosts need none."""
     policy: DeliveryPolicy = DeliveryPolicy()
     paused: bool = False
+    draining: bool = False
+    """Nothing new is published for it; what is in the log already is still sent."""
     partitions: Annotated[int, Field(ge=1, le=64)] = 3
     """Partitions of its topic. A strictly serial receiver has 1, and a `concurrency` of 1."""

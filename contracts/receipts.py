@@ -48,7 +48,8 @@ class Receipt(Strict):
     reason: Reason | None = None
     reference: Reference | None = None
     not_before: Moment | None = None
-    """A floor for the next try, as the organisation asked (`Retry-After`)."""
+    """A floor for the next try. Of an attempt that failed: as the organisation asked (`Retry-After`); by the clock that
+    dated `at`, so what counts is the span between the two. Of one that was withheld: by the store's clock."""
     at: Moment
 
     @model_validator(mode="after")
@@ -75,6 +76,8 @@ class Quarantined(Strict):
     offset: Annotated[int, Field(ge=0)]
     reason: Reason
     at: Moment
+    delivery_id: UUID | None = None
+    """The delivery it was about, where that could still be read."""
 
 
 class Answer(Strict):

@@ -133,13 +133,17 @@ class SubjectDelivery(Strict):
     """What became of one delivery, for the organisation it was for."""
 
     id: str
+    subject: str | None = None
+    """The organisation's own pseudonym for the person."""
     sequence: int
     status: Status
+    reason: str | None = None
+    """Why it ended so, where it was not the organisation that ended it."""
     published_at: AwareDatetime | None = None
 
 
 class SubjectDeliveries(Strict):
-    """An organisation's deliveries for one of its subjects, in order."""
+    """An organisation's deliveries: those of one of its subjects by sequence, or a page of all by id."""
 
     deliveries: tuple[SubjectDelivery, ...]
 

@@ -1,6 +1,5 @@
-"""What an organisation's software calls: a token, a later answer, what became of a sequence."""
+"""What an organisation's software calls: a token, a later answer."""
 
-import re
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -8,25 +7,18 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from broker.api.answers import ALWAYS, READ, WRITTEN, Described, body_of, json_answer, problems
+from broker.api.answers import ALWAYS, WRITTEN, Described, body_of, problems
 from broker.api.bodies import read_bytes, read_model
 from broker.api.guarding import organisation
 from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
-from broker.api.queries import query_problem
 from broker.eventlog import Record
 from broker.identity import token_endpoint
 from broker.identity.refusals import Absent
 from broker.store import changes
 from contracts.receipts import Answer
 from contracts.records import write_receipt
-from contracts.requests import SubjectDeliveries, SubjectDelivery
-from contracts.statuses import Status
 from contracts.topics import RECEIPTS
-
-PAGE: Final = 100
-_SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SEQUENCE: Final = re.compile(r"[0-9]{1,18}")  # fits a bigint
 
 
 def routes(router: APIRouter, parts: ApiParts) -> None:
@@ -87,34 +79,6 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         receipt = answer.receipt(epoch=found.epoch, attempt=found.attempts, now=parts.clock())
         await parts.eventlog.append([Record(RECEIPTS.name, *write_receipt(receipt))])
         return Response(status_code=202)
-
-    @router.get(
-        "/v1/deliveries",
-        response_model=SubjectDeliveries,
-        responses=READ,
-        openapi_extra={"parameters": _GAP},
-    )
-    async def after_a_gap(request: Request) -> Response:
-        """Return what became of the caller's deliveries for one subject above a sequence."""
-        subject = request.query_params.get("subject", "")
-        after = request.query_params.get("after", "0")
-        if not _SUBJECT.fullmatch(subject):
-            raise NotReadable("malformed", [query_problem("subject", "subject", "must be a subject of ours")])
-        if not _SEQUENCE.fullmatch(after):
-            raise NotReadable("malformed", [query_problem("after", "after", "must be a sequence")])
-        rows = await changes.after_sequence(
-            parts.database, organisation(request).organisation, subject, int(after), PAGE
-        )
-        deliveries = tuple(
-            SubjectDelivery(
-                id=str(row["id"]),
-                sequence=row["sequence"],
-                status=Status(row["status"]),
-                published_at=row["published_at"],
-            )
-            for row in rows
-        )
-        return json_answer(SubjectDeliveries(deliveries=deliveries))
 
 
 _TOKEN_BODY: Final = {
@@ -208,19 +172,3 @@ _ANSWER: Final = {
     "reference": "CT-2026-004711",
     "at": "2026-03-02T09:15:00Z",
 }
-_GAP: Final = [
-    {
-        "name": "subject",
-        "in": "query",
-        "required": True,
-        "schema": {"type": "string", "pattern": f"^{_SUBJECT.pattern}$"},
-        "description": "The `subject` of the events: a pseudonym, the caller's own.",
-    },
-    {
-        "name": "after",
-        "in": "query",
-        "required": False,
-        "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "default": 0},
-        "description": "The last `sequence` that is known.",
-    },
-]

@@ -144,6 +144,14 @@ def pause(organisation: str, reason: Annotated[str, typer.Option(help="Why; a sh
 
 
 @app.command()
+def drain(organisation: str, reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator") -> None:
+    """Publish nothing more for an organisation, but let what is in the log already be sent. Ended by `resume`."""
+    from broker.cli.workers import set_paused
+
+    _finish(lambda _stop: set_paused(organisation, reason, draining=True))
+
+
+@app.command()
 def resume(organisation: str) -> None:
     """Send to an organisation again."""
     from broker.cli.workers import set_paused
@@ -172,6 +180,27 @@ def replay(
         _say(str(wrong))
         raise typer.Exit(REFUSED) from None
     _finish(lambda _stop: replay_them(asked, reason=reason, note=note, sure=yes))
+
+
+@app.command()
+def quarantined(as_json: Json = False) -> None:
+    """Show the records that were set aside and that nobody has looked at. Exit code 1 if there are any."""
+    from broker.cli.quarantine import show
+
+    _finish(lambda _stop: show(as_json=as_json))
+
+
+@app.command()
+def examined(
+    topic: str,
+    partition: Annotated[int, typer.Argument(min=0)],
+    offset: Annotated[int, typer.Argument(min=0)],
+    note: Annotated[str, typer.Option(help="The code of a ticket, such as INC-1234.")],
+) -> None:
+    """Say that somebody has looked at a record that was set aside: it is no longer an alarm, and stays where it is."""
+    from broker.cli.quarantine import examine
+
+    _finish(lambda _stop: examine(topic, partition, offset, note))
 
 
 def _finish(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> None:

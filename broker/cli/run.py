@@ -10,15 +10,18 @@ from rich.table import Table
 from broker.main.embedded import Sandbox, sandbox
 from broker.sandbox.people import sample_people
 from broker.telemetry.logs import configure_logs
+from broker.telemetry.metrics import new_metrics
 
 
 async def run(data: Path, port: int, *, verbose: bool, stop: asyncio.Event) -> int:
     """Run until `stop`. Raises PortBusy, PostgresDidNotStart and SettingsRefused before anything is served."""
-    configure_logs(level="INFO" if verbose else "ERROR", style="console")
+    metrics = new_metrics()
+    configure_logs(level="INFO" if verbose else "ERROR", style="console", dropped=metrics.log_keys_dropped.inc)
     console = Console()
     defaults = {"log_level": "INFO" if verbose else "ERROR", "log_format": "console"}
     with console.status("Starting PostgreSQL and the exchange"):
-        opening = sandbox(data.absolute(), first_port=port, stop=stop, defaults=defaults)  # noqa: ASYNC240  at start
+        where = data.absolute()  # noqa: ASYNC240  at start
+        opening = sandbox(where, first_port=port, stop=stop, defaults=defaults, metrics=metrics)
         running = await opening.__aenter__()
     try:
         console.print(panel(running, data))

@@ -15,6 +15,7 @@ from broker.settings import Settings, SettingsRefused, load
 from broker.store import Database, StoreUnavailable, operations
 from broker.store.migrate import migrate
 from broker.telemetry.logs import configure_logs
+from broker.telemetry.metrics import new_metrics
 from broker.vault import RootKeyFile
 
 ACTOR: Final = "command-line"
@@ -24,10 +25,11 @@ ACTOR: Final = "command-line"
 async def run_role(role: Literal["api", "relay", "deliver", "track", "notify"], stop: asyncio.Event) -> int:
     """Run one role until `stop`. Raises SettingsRefused."""
     settings = load()
-    configure_logs(level=settings.log_level, style=settings.log_format)
+    metrics = new_metrics()
+    configure_logs(level=settings.log_level, style=settings.log_format, dropped=metrics.log_keys_dropped.inc)
     if settings.root_key_file is None:
         raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
-    async with open_rooms(settings, dsn_of(settings), RootKeyFile.open(settings.root_key_file)) as rooms:
+    async with open_rooms(settings, dsn_of(settings), RootKeyFile.open(settings.root_key_file), metrics) as rooms:
         keep_collector_off_what_stays()
         await work(rooms, [role], stop)
     return 0
@@ -69,19 +71,20 @@ async def store() -> AsyncIterator[Database]:
         await database.close()
 
 
-async def set_paused(organisation: str, reason: str | None) -> int:
-    """Pause or resume an organisation; 1 if that changed nothing."""
+async def set_paused(organisation: str, reason: str | None, *, draining: bool = False) -> int:
+    """Pause, drain or resume an organisation; 1 if that changed nothing."""
+    begins = "organisation.draining" if draining else "organisation.paused"
     console = Console(stderr=True)
     try:
         async with store() as database:
             leaf = audit.leaf(
-                "organisation.resumed" if reason is None else "organisation.paused",
+                "organisation.resumed" if reason is None else begins,
                 utc_now(),
                 ACTOR,
                 organisation=organisation,
                 detail={} if reason is None else {"reason": reason},
             )
-            changed = await operations.pause(database, organisation, reason, None, leaf)
+            changed = await operations.pause(database, organisation, reason, None, leaf, draining=draining)
     except StoreUnavailable:
         console.print("The store does not answer.")
         return 1

@@ -51,7 +51,7 @@ POLICY: Final[Mapping[Route, Rule]] = MappingProxyType(
         ("POST", "/v1/addresses/search"): ForCitizens("changes:write"),
         ("GET", "/v1/changes"): ForCitizens("changes:read"),
         ("GET", "/v1/changes/{reference}"): ForCitizens("changes:read"),
-        # An organisation answers later, and asks what became of a sequence.
+        # An organisation answers later, and asks what became of a sequence, or of everything it was sent.
         ("POST", "/v1/receipts"): ForOrganisations("receipts:write"),
         ("GET", "/v1/deliveries"): ForOrganisations("deliveries:read"),
         # How an organisation gets its token, and how others can check it.

@@ -24,6 +24,7 @@ from broker.settings import Settings, load
 from broker.store import register
 from broker.store.embedded import EmbeddedPostgres
 from broker.store.migrate import migrate
+from broker.telemetry.metrics import Metrics
 from broker.vault import RootKeyFile
 
 HOST: Final = "127.0.0.1"
@@ -141,7 +142,12 @@ def sandbox_settings(data: Path, addresses: Addresses, defaults: Mapping[str, ob
 
 @asynccontextmanager
 async def sandbox(
-    data: Path, *, first_port: int | None, stop: asyncio.Event, defaults: Mapping[str, object]
+    data: Path,
+    *,
+    first_port: int | None,
+    stop: asyncio.Event,
+    defaults: Mapping[str, object],
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Sandbox]:
     """Run everything until `stop` or the end of the block; what it keeps is in `data`.
 
@@ -155,7 +161,7 @@ async def sandbox(
     root = RootKeyFile.open(settings.root_key_file or data / "root.key")
     async with postgres:
         await migrate(postgres.dsn)
-        async with open_rooms(settings, postgres.dsn, root) as rooms:
+        async with open_rooms(settings, postgres.dsn, root, metrics) as rooms:
             state = SandboxState.open(data / "sandbox")
             await _register(rooms, state, addresses)
             apps = sandbox_apps(

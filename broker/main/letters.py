@@ -37,5 +37,5 @@ def again(attempts: int, since: datetime, now: datetime) -> datetime | None:
     """Return when to try a letter again, None to give up: the decision about deliveries, with letters' own patience."""
     jitter = secrets.SystemRandom().random()
     tried = Tried(attempts=attempts, unknowns=0, since=since)
-    found = decide(FailureKind.UNAVAILABLE, tried, now, POLICY, not_before=None, jitter=jitter)
+    found = decide(FailureKind.UNAVAILABLE, tried, now, POLICY, asked=None, jitter=jitter)
     return found.due if isinstance(found, Again) else None

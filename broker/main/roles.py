@@ -22,6 +22,7 @@ from broker.store import StoreUnavailable
 from broker.telemetry.health import health_app
 from broker.tracking.replay import attend
 from broker.tracking.tracker import Tracker, TrackerSettings
+from broker.tracking.watching import watch
 from broker.vault import StoreGate
 from broker.web import create_pages
 from contracts.adapters import Adapter, AdapterContext
@@ -88,6 +89,7 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             async with asyncio.TaskGroup() as tracking:
                 tracking.create_task(tracker.run(stop))
                 tracking.create_task(attend(rooms.database, utc_now, stop))
+                tracking.create_task(watch(rooms.database, rooms.metrics, stop))
         case "notify":
             await notifier(rooms).run(stop)
 

@@ -51,9 +51,14 @@ class Rooms:
 
 
 @asynccontextmanager
-async def open_rooms(settings: Settings, dsn: str, root: RootKey) -> AsyncIterator[Rooms]:
-    """Open what every role shares, waiting for the store if it is not there yet."""
-    metrics = new_metrics()
+async def open_rooms(
+    settings: Settings, dsn: str, root: RootKey, metrics: Metrics | None = None
+) -> AsyncIterator[Rooms]:
+    """Open what every role shares, waiting for the store if it is not there yet.
+
+    `metrics` may be what the logs of this process count into already.
+    """
+    metrics = metrics or new_metrics()
     database = await Database.open(dsn, size=16)
     eventlog = open_log(settings, database)
     try:

@@ -92,7 +92,7 @@ class Relay:
 
         Raises StoreUnavailable and LogUnavailable: what was claimed is then claimed again when its lease is over.
         """
-        open_for = {key: item for key, item in self._organisations().items() if not item.paused}
+        open_for = {key: item for key, item in self._organisations().items() if not item.paused and not item.draining}
         if not open_for:
             return 0
         await self._ensure(open_for)
@@ -158,7 +158,7 @@ class Relay:
     async def _rest(self) -> None:
         """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`."""
         wait = self._settings.longest_wait.total_seconds()
-        open_for = [key for key, item in self._organisations().items() if not item.paused]
+        open_for = [key for key, item in self._organisations().items() if not item.paused and not item.draining]
         due = await lanes.next_due(self._database, open_for)
         if due is not None:
             wait = min(wait, due if due > 0 else AT_CREDIT_SECONDS)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from broker import failpoints
@@ -351,25 +351,6 @@ async def of_organisation(database: Database, organisation: str, delivery_id: UU
     return Asked(**row) if row else None
 
 
-async def after_sequence(
-    database: Database, organisation: str, subject: str, after: int, limit: int
-) -> list[dict[str, Any]]:
-    """Return what became of an organisation's deliveries for one of its subjects above a sequence, in order."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(
-            """
-            SELECT d.id, d.sequence, d.status, d.published_at FROM lane l
-            JOIN delivery d USING (person_id, organisation)
-            WHERE l.organisation = $1 AND l.subject = $2 AND d.sequence > $3 ORDER BY d.sequence LIMIT $4
-            """,
-            organisation,
-            subject,
-            after,
-            limit,
-        )
-    return [dict(row) for row in rows]
-
-
 @dataclass(frozen=True, slots=True)
 class Books:
     """What was accepted against what became of it."""
@@ -391,7 +372,7 @@ class Books:
             "changes that owe nobody anything": self.changes_without_delivery,
             "lanes that point astray": self.lanes_astray,
             "lanes with a gap in their sequence": self.gaps,
-            "records in quarantine": self.quarantined,
+            "records in quarantine that nobody has looked at": self.quarantined,
             "running counts that differ from a full count": self.miscounted,
         }
         return [f"{count} {what}" for what, count in found.items() if count]
@@ -443,7 +424,7 @@ async def books(database: Database) -> Books:
             ) gap
             """
         )
-        quarantined = await connection.fetchval("SELECT count(*) FROM quarantine")
+        quarantined = await connection.fetchval("SELECT count(*) FROM quarantine WHERE examined_at IS NULL")
         miscounted = await connection.fetchval(_MISCOUNTED)
     found: dict[str, dict[str, int]] = {}
     for row in rows:

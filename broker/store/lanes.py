@@ -211,7 +211,8 @@ ORDER BY l.person_id, l.organisation FOR UPDATE
 
 _GATE: Final = """
 SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.attempts,
-       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.granted_until, o.paused_at IS NOT NULL AS paused,
+       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.granted_until,
+       o.paused_at IS NOT NULL AND NOT o.draining AS paused,
        a.revoked_at IS NOT NULL
            OR coalesce((a.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false) AS revoked,
        p.erased_at IS NOT NULL AS erased, now() AS now, k.kek_generation,

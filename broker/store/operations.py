@@ -37,11 +37,17 @@ class Counted:
     paused_at: datetime | None
     paused_reason: str | None
     paused_note: str | None
+    draining: bool
+    """Paused so that what is in the log already is still sent."""
+
+    @property
+    def missing(self) -> int:
+        """Accepted less the sum of all statuses; 0 is balanced."""
+        return self.accepted - sum(self.by_status.values())
 
     @property
     def balanced(self) -> bool:
-        """Whether accepted = the sum of all statuses."""
-        return self.accepted == sum(self.by_status.values())
+        return self.missing == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,11 @@ class Overview:
     happened: tuple[Happened, ...]
     """By minute, the oldest first."""
     quarantined: dict[str, int]
-    """Records set aside, by reason."""
+    """Records set aside that nobody has looked at, by reason."""
 
 
 _ORGANISATIONS: Final = """
-SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, owed.oldest, flying.n AS in_flight,
+SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, o.draining, owed.oldest, flying.n AS in_flight,
        parked.n AS between_tries, parked.next_try
 FROM organisation o
 LEFT JOIN LATERAL (
@@ -106,7 +112,9 @@ async def overview(database: Database, minutes: int) -> Overview:
             """,
             timedelta(minutes=minutes),
         )
-        quarantined = await connection.fetch("SELECT reason, count(*) AS n FROM quarantine GROUP BY 1 ORDER BY 1")
+        quarantined = await connection.fetch(
+            "SELECT reason, count(*) AS n FROM quarantine WHERE examined_at IS NULL GROUP BY 1 ORDER BY 1"
+        )
     tallies: dict[str, dict[str, int]] = {}
     for row in counts:
         tallies.setdefault(row["organisation"], {})[row["tally"]] = row["n"]
@@ -241,27 +249,76 @@ async def record_act(connection: Connection, leaves: Sequence[bytes]) -> None:
     )
 
 
-async def pause(database: Database, organisation: str, reason: str | None, note: str | None, leaf: bytes) -> bool:
+async def pause(
+    database: Database, organisation: str, reason: str | None, note: str | None, leaf: bytes, *, draining: bool = False
+) -> bool:
     """Pause an organisation for a reason, or resume it (None), and write `leaf`; return whether that changed anything.
 
     What is written at the gate holds at once; relays and workers hear of it by notice, and poll every second anyway.
-    Where nothing changed no leaf is written. Raises StoreUnavailable.
+    `draining` lets what is in the log already be sent; an organisation that drains can still be paused wholly, not the
+    other way round. Where nothing changed no leaf is written. Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
         done = await connection.execute(
             """
             UPDATE organisation SET paused_reason = $2, paused_note = CASE WHEN $2::text IS NOT NULL THEN $3 END,
-                                    paused_at = CASE WHEN $2::text IS NOT NULL THEN now() END
-            WHERE id = $1 AND (paused_at IS NULL) = ($2::text IS NOT NULL)
+                                    paused_at = CASE WHEN $2::text IS NOT NULL THEN coalesce(paused_at, now()) END,
+                                    draining = $4
+            WHERE id = $1 AND CASE WHEN $2::text IS NULL THEN paused_at IS NOT NULL
+                                   ELSE paused_at IS NULL OR (draining AND NOT $4) END
             """,
             organisation,
             reason,
             note,
+            draining and reason is not None,
         )
         changed = bool(done == "UPDATE 1")
         if changed:
             await record_act(connection, [leaf])
             await connection.execute("SELECT pg_notify('unwaith_due', '')")
+    return changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A record that was set aside, by its position in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    at: datetime
+    delivery_id: UUID | None
+
+
+async def quarantined(database: Database, limit: int) -> list[Quarantine]:
+    """Return the records nobody has looked at yet, the oldest first. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            'SELECT topic, partition, record_offset AS "offset", reason, at, delivery_id FROM quarantine'
+            " WHERE examined_at IS NULL ORDER BY at, topic, partition, record_offset LIMIT $1",
+            limit,
+        )
+    return [Quarantine(**row) for row in rows]
+
+
+async def examined(database: Database, topic: str, partition: int, offset: int, note: str, leaf: bytes) -> bool:
+    """Write down that somebody has looked at a record, with `leaf`; False if it is none, or was looked at before.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        done = await connection.execute(
+            "UPDATE quarantine SET examined_at = now(), examined_note = $4"
+            " WHERE topic = $1 AND partition = $2 AND record_offset = $3 AND examined_at IS NULL",
+            topic,
+            partition,
+            offset,
+            note,
+        )
+        changed = bool(done == "UPDATE 1")
+        if changed:
+            await record_act(connection, [leaf])
     return changed
 
 

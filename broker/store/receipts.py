@@ -25,7 +25,12 @@ class Touched:
     attempts: int
     unknowns: int
     since: datetime
-    """From when its horizon is counted: the last replay, or the first publication; not its waiting behind another."""
+    """From when its horizon is counted: the last replay, or the first publication; not its waiting behind another.
+
+    Later by as long as its organisation was paused since: what may not be sent cannot be given up for it.
+    """
+    first_due: datetime
+    """When it was first to be sent: when its change was accepted, or on its day."""
     published_at: datetime | None
     answered_at: datetime | None
     reason: str | None
@@ -59,6 +64,18 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """A record that cannot be read, opened, or be about anything, by its position in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    at: datetime
+    delivery_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One receipt as it is written down."""
 
@@ -80,9 +97,13 @@ class Entry:
 
 _TOUCHED: Final = """
 SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
-       coalesce(d.replayed_at, d.published_at, d.due) AS since, d.published_at, d.answered_at, d.reason, d.reference,
+       begun.at + coalesce((
+           SELECT sum(coalesce(p.ended_at, now()) - greatest(p.began_at, begun.at)) FROM pause p
+           WHERE p.organisation = d.organisation AND coalesce(p.ended_at, now()) > begun.at), interval '0') AS since,
+       d.due AS first_due, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due
 FROM delivery d JOIN lane l USING (person_id, organisation)
+CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun
 WHERE d.id = ANY($1)
 """
 
@@ -192,24 +213,29 @@ class Folding:
                 [e.leaf for e in entries],
             )
 
-    async def quarantine(self, rows: Sequence[tuple[str, int, int, str, datetime]]) -> None:
-        """Keep (topic, partition, offset, reason, at) of records that were set aside."""
+    async def quarantine(self, records: Sequence[SetAside]) -> None:
+        """Keep where records lie that were set aside."""
         await self._connection.executemany(
-            "INSERT INTO quarantine (topic, partition, record_offset, reason, at) VALUES ($1, $2, $3, $4, $5)"
-            " ON CONFLICT DO NOTHING",
-            list(rows),
+            "INSERT INTO quarantine (topic, partition, record_offset, reason, at, delivery_id)"
+            " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            [(r.topic, r.partition, r.offset, r.reason, r.at, r.delivery_id) for r in records],
         )
 
-    async def pause(self, organisation: str, reason: str) -> bool:
-        """Pause an organisation; return whether it was not paused before."""
-        # The version first, as whoever changes the configuration takes it: two who pause two each would wait in a ring.
-        await self._connection.execute("SELECT version FROM configuration FOR UPDATE")
+    async def pause(self, organisation: str, reason: str, leaf: bytes) -> bool:
+        """Pause an organisation until a person acts, and write `leaf`; return whether that changed anything.
+
+        One that is draining is paused wholly: what is in the log already must wait too.
+        """
         done = await self._connection.execute(
-            "UPDATE organisation SET paused_reason = $2, paused_at = now() WHERE id = $1 AND paused_at IS NULL",
+            "UPDATE organisation SET paused_reason = $2, paused_note = NULL, draining = false,"
+            " paused_at = coalesce(paused_at, now()) WHERE id = $1 AND (paused_at IS NULL OR draining)",
             organisation,
             reason,
         )
-        return bool(done == "UPDATE 1")
+        changed = bool(done == "UPDATE 1")
+        if changed:
+            await self._connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf)
+        return changed
 
 
 @asynccontextmanager

@@ -50,11 +50,11 @@ async def configuration(database: Database) -> Configuration:
     async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         number = await connection.fetchval("SELECT version FROM configuration")
         organisations = await connection.fetch(
-            "SELECT definition::text, paused_at IS NOT NULL AS paused FROM organisation"
+            "SELECT definition::text, paused_at IS NOT NULL AND NOT draining AS paused, draining FROM organisation"
         )
         agreements = await connection.fetch("SELECT definition::text, revoked_at IS NOT NULL AS revoked FROM agreement")
     known = [
-        item.model_copy(update={"paused": row["paused"]})
+        item.model_copy(update={"paused": row["paused"], "draining": row["draining"]})
         for row in organisations
         if (item := _readable(Organisation, row["definition"])) is not None
     ]
@@ -92,7 +92,7 @@ async def put_organisation(database: Database, organisation: Organisation) -> No
             WHERE organisation.definition <> excluded.definition
             """,
             organisation.id,
-            organisation.model_dump_json(exclude={"paused"}),
+            organisation.model_dump_json(exclude={"paused", "draining"}),
         )
 
 

@@ -10,7 +10,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds; for what happens inside, and for one request."""
 _LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0)
-"""Seconds; from acceptance to the organisation's answer: from milliseconds to the three days it may be down."""
+"""Seconds; until the organisation's answer: from milliseconds to the three days it may be down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,13 @@ class Metrics:
 
     # Tracking
     receipts_folded: Counter  # by kind
-    answer_seconds: Histogram  # by organisation; from acceptance to the first answer of the organisation
+    answer_seconds: Histogram  # by organisation; from when it was first to be sent to the organisation's first answer
+    # The five that follow are read from the store by every tracker: of several, any one is the answer, never their sum.
     oldest_undelivered_age_seconds: Gauge  # by organisation; 0 when nothing is owed
     owed: Gauge  # by organisation and status; its sum is what was accepted
+    unbalanced: Gauge  # by organisation; accepted less the sum of all statuses: anything but 0 is an alarm
+    paused: Gauge  # by organisation; 1 while it is paused or draining
+    quarantine_unexamined: Gauge  # records set aside that nobody has looked at: anything but 0 is an alarm
 
     # Interface
     request_seconds: Histogram  # by method, route template and status
@@ -72,11 +76,14 @@ def new_metrics() -> Metrics:
         delivery_seconds=histogram("delivery_seconds", "One attempt, grant to receipt.", _QUICK, "organisation"),
         quarantined=counter("quarantined_total", "Records that could not be read or opened.", "reason"),
         receipts_folded=counter("receipts_folded_total", "Receipts folded into statuses.", "kind"),
-        answer_seconds=histogram("answer_seconds", "Acceptance to the first answer.", _LONG, "organisation"),
+        answer_seconds=histogram("answer_seconds", "First to be sent to first answer.", _LONG, "organisation"),
         oldest_undelivered_age_seconds=gauge(
             "oldest_undelivered_age_seconds", "Age of the oldest delivery owed.", "organisation"
         ),
         owed=gauge("owed", "Accepted deliveries by the status they are in.", "organisation", "status"),
+        unbalanced=gauge("unbalanced", "Accepted deliveries less the sum of all statuses.", "organisation"),
+        paused=gauge("paused", "Whether nothing new is sent to it.", "organisation"),
+        quarantine_unexamined=gauge("quarantine_unexamined", "Records set aside that nobody has looked at."),
         request_seconds=histogram("request_seconds", "One request.", _QUICK, "method", "route", "status"),
         log_keys_dropped=counter("log_keys_dropped_total", "Keys or values withheld from the logs."),
     )

@@ -6,10 +6,11 @@ The organisation's facts count from any epoch and only raise; our own count only
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from uuid import uuid5
 
 from broker.tracking.retry import Again, GiveUp, Hold, Tried, decide
 from contracts.organisation import DeliveryPolicy
-from contracts.receipts import FailureKind, Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Outcome, Reason, Status
 
 CANCELLING = frozenset({Reason.ERASED, Reason.CANCELLED, Reason.REVOKED})
@@ -87,6 +88,24 @@ def fold(standing: Standing, receipt: Receipt, policy: DeliveryPolicy, now: date
             return Folded(standing, Effect.NOTED)
 
 
+def given_up_for(read: Quarantined, epoch: int) -> Receipt | None:
+    """Return the receipt by which a record that was set aside ends its delivery; None if it names none.
+
+    The same record is always the same receipt, so that reading it again changes nothing.
+    """
+    if read.delivery_id is None:
+        return None
+    return Receipt(
+        id=uuid5(read.delivery_id, f"{read.topic}/{read.partition}/{read.offset}"),
+        delivery_id=read.delivery_id,
+        epoch=epoch,
+        attempt=0,
+        kind=ReceiptKind.UNDELIVERED,
+        reason=read.reason,
+        at=read.at,
+    )
+
+
 def _answered(standing: Standing, receipt: Receipt, status: Status) -> Folded:
     if RANK[status] > RANK[standing.status]:
         raised = replace(
@@ -134,7 +153,8 @@ def _deferred(
         reason=receipt.reason,
     )
     history = Tried(attempts=tried.attempts, unknowns=tried.unknowns, since=tried.since)
-    match decide(failure, history, now, policy, not_before=receipt.not_before, jitter=jitter):
+    asked = receipt.not_before - receipt.at if receipt.not_before else None  # the clock that said both may be wrong
+    match decide(failure, history, now, policy, asked=asked, jitter=jitter):
         case Again(due):
             return Folded(replace(tried, due=due, in_flight=False), Effect.SCHEDULED)
         case Hold():

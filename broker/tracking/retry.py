@@ -37,7 +37,7 @@ class Tried:
     attempts: int
     unknowns: int
     since: datetime
-    """When the delivery was first published, or replayed."""
+    """When the delivery was first published, or replayed; later by as long as its organisation was paused since."""
 
 
 def decide(
@@ -46,17 +46,18 @@ def decide(
     now: datetime,
     policy: DeliveryPolicy,
     *,
-    not_before: datetime | None,
+    asked: timedelta | None,
     jitter: float,
 ) -> Again | GiveUp | Hold:
     """Say what follows a deferred attempt.
 
     Exponential from `first_delay_seconds`, doubling, capped at `longest_delay_seconds`, with full jitter
-    (`jitter` in [0, 1) scales the whole delay); the organisation's `not_before` is a floor.
+    (`jitter` in [0, 1) scales the whole delay). How long the organisation `asked` us to wait is a floor, counted from
+    now, by the store's clock: the worker that heard it may have a wrong one.
     """
     match failure:
         case FailureKind.STOPPED:
-            return Again(max(now, not_before) if not_before else now)
+            return Again(now + _floor(asked))
         case FailureKind.MISCONFIGURED:
             return Hold()
         case FailureKind.UNKNOWN if tried.unknowns >= policy.unknown_limit:
@@ -65,9 +66,12 @@ def decide(
             pass
     doublings = min(max(tried.attempts, 1) - 1, 32)
     ceiling = min(policy.first_delay_seconds * 2.0**doublings, policy.longest_delay_seconds)
-    due = now + timedelta(seconds=ceiling * jitter)
-    if not_before is not None:
-        due = max(due, min(not_before, now + LONGEST_ASKED))
+    due = now + max(timedelta(seconds=ceiling * jitter), _floor(asked))
     if due > tried.since + timedelta(seconds=policy.horizon_seconds):
         return GiveUp(Reason.HORIZON_PASSED)
     return Again(due)
+
+
+def _floor(asked: timedelta | None) -> timedelta:
+    """Return how long is waited at least: nobody asks for less than nothing, nor for more than `LONGEST_ASKED`."""
+    return min(max(asked or timedelta(), timedelta()), LONGEST_ASKED)

@@ -6,22 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from broker import audit, failpoints
 from broker.eventlog import Consumer, EventLog, LogUnavailable, Offset, Partition, Received
 from broker.store import Database, StoreUnavailable
-from broker.store.receipts import Entry, Folding, Settled, Touched, folding
+from broker.store.receipts import Entry, Folding, SetAside, Settled, Touched, folding
 from broker.telemetry.metrics import Metrics
-from broker.tracking.fold import Effect, Folded, Standing, fold
+from broker.tracking.fold import Effect, Folded, Standing, fold, given_up_for
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
 from contracts.records import Undecodable, read_receipt
-from contracts.statuses import Reason, Status
+from contracts.statuses import RANK, Reason, Status
 from contracts.topics import RECEIPTS
 
 GROUP: Final = "unwaith.tracking"
+TAKEN_IN: Final = RANK[Status.RECEIVED]
+"""From this rank on the organisation has said something of it."""
 
 log = structlog.get_logger()
 
@@ -88,46 +91,50 @@ class Tracker:
 
     async def fold_all(self, records: Sequence[Received]) -> None:
         """Fold one batch in one transaction. The same batch again changes nothing. Raises StoreUnavailable."""
-        receipts: list[Receipt] = []
-        set_aside: list[tuple[str, int, int, str, datetime]] = []
-        now = self._clock()
-        for record in records:
-            try:
-                read = read_receipt(record.value, record.headers)
-            except Undecodable:
-                place = record.partition
-                set_aside.append((place.topic, place.number, record.offset, Reason.UNDECODABLE.value, now))
-            else:
-                if isinstance(read, Quarantined):
-                    set_aside.append((read.topic, read.partition, read.offset, read.reason.value, read.at))
-                else:
-                    receipts.append(read)
-        unique = {receipt.id: receipt for receipt in receipts}
-        async with folding(
-            self._database, list(unique), list({receipt.delivery_id for receipt in receipts})
-        ) as transaction:
-            fresh = [receipt for key, receipt in unique.items() if key not in transaction.known]
-            await self._fold(transaction, fresh)
-            if set_aside:
+        batch = _read(records, self._clock())
+        async with folding(self._database, list(batch.ids), list(batch.deliveries)) as transaction:
+            unknown = [
+                _set_aside(batch.places[key], Reason.UNKNOWN_DELIVERY, self._clock(), receipt.delivery_id)
+                for key, receipt in batch.receipts.items()
+                if receipt.delivery_id not in transaction.touched
+            ]
+            receipts = [r for r in batch.receipts.values() if r.delivery_id in transaction.touched]
+            ends = [_end(read, transaction.touched) for read in batch.quarantined]
+            fresh = [receipt for receipt in (*receipts, *filter(None, ends)) if receipt.id not in transaction.known]
+            answered = await self._fold(transaction, fresh)
+            if set_aside := [*batch.unreadable, *unknown, *map(_told, batch.quarantined)]:
                 await transaction.quarantine(set_aside)
             failpoints.reach("tracking.written")
-        for _, _, _, reason, _ in set_aside:
-            log.error("record.quarantined", reason=reason)
+        for organisation, waited in answered:
+            self._metrics.answer_seconds.labels(organisation).observe(waited.total_seconds())
+        for record in (*batch.unreadable, *unknown):
+            self._metrics.quarantined.labels(record.reason).inc()  # the others were counted by whoever found them
+        for record in set_aside:
+            log.error(
+                "record.quarantined",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                reason=record.reason,
+                delivery_id=record.delivery_id and str(record.delivery_id),
+            )
 
-    async def _fold(self, transaction: Folding, receipts: Sequence[Receipt]) -> None:
+    async def _fold(self, transaction: Folding, receipts: Sequence[Receipt]) -> list[tuple[str, timedelta]]:
+        """Fold receipts of known deliveries; return how long each first answer took, with whose it was."""
         standings = {key: _standing(touched) for key, touched in transaction.touched.items()}
         entries: list[Entry] = []
         pauses: dict[str, Reason] = {}
+        answered: list[tuple[str, timedelta]] = []
         organisations = self._organisations()
         for receipt in receipts:
-            touched = transaction.touched.get(receipt.delivery_id)
-            if touched is None:
-                log.error("receipt.unknown_delivery", delivery_id=str(receipt.delivery_id))
-                continue
+            touched = transaction.touched[receipt.delivery_id]
             organisation = organisations.get(touched.organisation)
             policy = organisation.policy if organisation else DeliveryPolicy()
-            folded = fold(standings[touched.id], receipt, policy, transaction.now, self._jitter())
+            before = standings[touched.id]
+            folded = fold(before, receipt, policy, transaction.now, self._jitter())
             standings[touched.id] = folded.standing
+            if receipt.kind is ReceiptKind.ANSWERED and RANK[before.status] < TAKEN_IN <= RANK[folded.standing.status]:
+                answered.append((touched.organisation, max(timedelta(), transaction.now - touched.first_due)))
             entries.append(_entry(receipt, folded, touched))
             self._metrics.receipts_folded.labels(str(receipt.kind)).inc()
             if folded.pause is not None:
@@ -144,8 +151,12 @@ class Tracker:
             entries,
         )
         for key, reason in pauses.items():
-            if await transaction.pause(key, reason.value):
+            leaf = audit.leaf(
+                "organisation.paused", transaction.now, "tracking", organisation=key, detail={"reason": reason.value}
+            )
+            if await transaction.pause(key, reason.value, leaf):
                 log.error("organisation.paused", organisation=key, reason=str(reason))
+        return answered
 
     def _alarm(self, touched: Touched, receipt: Receipt, folded: Folded) -> None:
         """Say aloud what must never be silent."""
@@ -164,6 +175,72 @@ class Tracker:
                 delivery_id=str(touched.id),
                 reason=str(folded.standing.reason),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Some records as they were read: each receipt once, with the record it came in."""
+
+    receipts: dict[UUID, Receipt]
+    places: dict[UUID, Received]
+    quarantined: list[Quarantined]
+    """What workers set aside."""
+    unreadable: list[SetAside]
+    """What is set aside here."""
+
+    @property
+    def ids(self) -> set[UUID]:
+        """Of every receipt these records may become."""
+        ends = (given_up_for(read, 0) for read in self.quarantined)
+        return {*self.receipts, *(end.id for end in ends if end)}
+
+    @property
+    def deliveries(self) -> set[UUID]:
+        named = {read.delivery_id for read in self.quarantined if read.delivery_id is not None}
+        return named | {receipt.delivery_id for receipt in self.receipts.values()}
+
+
+def _read(records: Sequence[Received], now: datetime) -> _Batch:
+    batch = _Batch({}, {}, [], [])
+    for record in records:
+        try:
+            read = read_receipt(record.value, record.headers)
+        except Undecodable:
+            batch.unreadable.append(_set_aside(record, Reason.UNDECODABLE, now, None))
+        else:
+            if isinstance(read, Quarantined):
+                batch.quarantined.append(read)
+            else:
+                batch.receipts[read.id] = read
+                batch.places[read.id] = record
+    return batch
+
+
+def _set_aside(record: Received, reason: Reason, now: datetime, delivery_id: UUID | None) -> SetAside:
+    topic, partition = record.partition
+    return SetAside(
+        topic=topic, partition=partition, offset=record.offset, reason=reason.value, at=now, delivery_id=delivery_id
+    )
+
+
+def _told(read: Quarantined) -> SetAside:
+    return SetAside(
+        topic=read.topic,
+        partition=read.partition,
+        offset=read.offset,
+        reason=read.reason.value,
+        at=read.at,
+        delivery_id=read.delivery_id,
+    )
+
+
+def _end(read: Quarantined, touched: Mapping[UUID, Touched]) -> Receipt | None:
+    """Return what ends a delivery whose record nobody can read, so that it is not silent until it is published again.
+
+    Only while that record is the one under way: a damaged copy of an earlier one ends nothing.
+    """
+    found = touched.get(read.delivery_id) if read.delivery_id else None
+    return given_up_for(read, found.epoch) if found and found.occupies and found.in_flight else None
 
 
 def _standing(touched: Touched) -> Standing:

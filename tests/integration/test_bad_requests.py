@@ -246,7 +246,11 @@ async def test_queries_for_changes(api: Api, query: str, pointer: str) -> None:
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
-        ("", "/subject"),
+        ("after=1", "/subject"),
+        ("cursor=", "/cursor"),
+        ("cursor=" + "A" * 21 + "B", "/cursor"),  # bits beyond the last byte
+        ("cursor=" + "A" * 23, "/cursor"),
+        ("subject=a&cursor=" + "A" * 22, "/cursor"),
         ("subject=", "/subject"),
         ("subject=%00", "/subject"),
         ("subject=a%00b", "/subject"),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.tracking.fold import ASK_AGAIN, CANCELLING, Effect, Standing, fold
+from broker.tracking.fold import ASK_AGAIN, CANCELLING, Effect, Standing, fold, given_up_for
 from contracts.organisation import DeliveryPolicy
-from contracts.receipts import FailureKind, Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Outcome, Reason, Status
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -166,6 +166,28 @@ def test_a_stale_copy_changes_nothing_of_what_is_scheduled() -> None:
         folded = fold(scheduled, withheld(reason, not_before=NOW + timedelta(seconds=4)), POLICY, NOW, 0.5)
         assert folded.effect is Effect.NOTED
         assert folded.standing == scheduled
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-9), timedelta(), timedelta(hours=9)])
+def test_a_wrong_clock_shifts_no_floor(wrong: timedelta) -> None:
+    asked = deferred(FailureKind.UNAVAILABLE, not_before=NOW + wrong + timedelta(minutes=10))
+    folded = fold(OPEN, asked.model_copy(update={"at": NOW + wrong}), POLICY, NOW, 0.0)
+    assert folded.standing.due == NOW + timedelta(minutes=10)
+
+
+def test_a_record_set_aside_ends_its_delivery_with_its_reason_and_is_one_receipt_for_ever() -> None:
+    read = Quarantined(topic="t", partition=1, offset=2, reason=Reason.UNKNOWN_KEY, at=NOW, delivery_id=DELIVERY)
+    end = given_up_for(read, 0)
+    assert end is not None
+    folded = fold(OPEN, end, POLICY, NOW, 0.5)
+    assert (folded.standing.status, folded.standing.reason) == (Status.UNDELIVERED, Reason.UNKNOWN_KEY)
+    later = given_up_for(read, 3)
+    assert later is not None
+    assert later.id == end.id
+    elsewhere = given_up_for(read.model_copy(update={"offset": 3}), 0)
+    assert elsewhere is not None
+    assert elsewhere.id != end.id
+    assert given_up_for(read.model_copy(update={"delivery_id": None}), 0) is None
 
 
 def test_giving_up_is_aloud_and_frees_the_lane() -> None:
