@@ -15,6 +15,7 @@ from broker.api.guarding import LastResort, guarded_route
 from broker.api.openapi import describe
 from broker.api.parts import ApiParts
 from broker.api.spoken import Spoken
+from broker.api.straight import Straight
 from broker.identity.policy import check_declared
 from broker.telemetry.health import health_routes
 from broker.telemetry.requests import RequestTiming
@@ -26,7 +27,7 @@ TITLE: Final = "Unwaith"
 
 def create_app(parts: ApiParts) -> ASGIApp:
     """Return the API as it is served. Raises identity.RouteNotDeclared for a route without a rule."""
-    return Spoken(LastResort(RequestTiming(Admission(create_inner(parts)), parts.metrics)))
+    return Spoken(LastResort(RequestTiming(Admission(Straight(create_inner(parts))), parts.metrics)))
 
 
 def create_inner(parts: ApiParts) -> FastAPI:

@@ -3,6 +3,7 @@
 import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from uuid import UUID
 
 import orjson
@@ -24,6 +25,7 @@ from broker.tracking.timeline import view
 from broker.vault import PersonKey
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
+from contracts.text import Bilingual
 
 PAGE = 50
 
@@ -121,14 +123,43 @@ async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -
     return _view(parts, found, opened(person, found.id, found.type, found.sealed), deliveries, receipts)
 
 
-def just_told(parts: ApiParts, fresh: Fresh) -> ChangeView:
-    """Return a change as it stands in the moment it was stored, without reading it back."""
-    return _view(parts, fresh.told, fresh.content, changes.as_stored(fresh.told), {})
+def just_told(parts: ApiParts, fresh: Fresh) -> bytes:
+    """Return a change as it stands in the moment it was stored, without reading it back: a `ChangeView` in JSON.
+
+    Written out, because eight models that are made only to be written cost ten times as much. What is read back a
+    moment later is the same to the byte.
+    """
+    told, organisations = fresh.told, parts.directory.organisations()
+    deliveries = []
+    for owed in sorted(told.owed, key=attrgetter("organisation")):
+        organisation = organisations.get(owed.organisation)
+        name = organisation.name if organisation else Bilingual(cy=owed.organisation, en=owed.organisation)
+        waits = owed.not_before > told.accepted_at
+        status = Status.WAITING if waits else Status.QUEUED
+        deliveries.append(
+            {
+                "organisation": owed.organisation,
+                "name": {"cy": name.cy, "en": name.en},
+                "status": status,
+                **({"notBefore": owed.not_before} if waits else {}),
+                "timeline": [{"at": told.accepted_at, "what": "accepted", "status": status}],
+            }
+        )
+    return orjson.dumps(
+        {
+            "reference": told.reference,
+            "type": told.type,
+            "acceptedAt": told.accepted_at,
+            "change": orjson.Fragment(fresh.content),
+            "deliveries": deliveries,
+        },
+        option=orjson.OPT_UTC_Z,
+    )
 
 
 def _view(
     parts: ApiParts,
-    change: changes.ToldBefore | changes.Told,
+    change: changes.ToldBefore,
     content: bytes,
     deliveries: Sequence[changes.DeliveryRow],
     receipts: Mapping[UUID, Sequence[changes.ReceiptRow]],

@@ -6,7 +6,6 @@ from typing import Any, Final
 import structlog
 from fastapi import Request
 from fastapi.routing import APIRoute
-from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,14 +23,22 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 """On every answer that does not say otherwise."""
+_RAW: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 log = structlog.get_logger()
 
 
-def guarded_route(citizens: CitizenTokens | None, organisations: OrganisationTokens) -> type[APIRoute]:
+class GuardedRoute(APIRoute):
+    """A route whose handler runs only for whom the policy lets in; made by `guarded_route`."""
+
+    guarded: Callable[[Request], Coroutine[Any, Any, Response]]
+    """Lets the caller in or raises a refusal; then the handler's own answer."""
+
+
+def guarded_route(citizens: CitizenTokens | None, organisations: OrganisationTokens) -> type[GuardedRoute]:
     """Return the route class of the API: no handler runs before the policy has let the caller in."""
 
-    class GuardedRoute(APIRoute):
+    class Route(GuardedRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             endpoint = self.endpoint
             method = next(iter(self.methods or {"GET"}))
@@ -54,9 +61,10 @@ def guarded_route(citizens: CitizenTokens | None, organisations: OrganisationTok
                 answer: Response = await endpoint(request, **request.path_params)
                 return answer
 
+            self.guarded = guarded
             return guarded
 
-    return GuardedRoute
+    return Route
 
 
 def bearer(request: Request) -> str:
@@ -100,9 +108,8 @@ class LastResort:
             nonlocal started, ended
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                there = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in _RAW if pair[0] not in there)]
             else:
                 ended = not message.get("more_body", False)
             await send(message)

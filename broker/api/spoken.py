@@ -28,7 +28,6 @@ class Spoken:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        welsh = negotiated(None, None, Headers(scope=scope).get("accept-language")) == "cy"
         held: Message | None = None
         body = b""
 
@@ -41,6 +40,7 @@ class Spoken:
             elif message["type"] == "http.response.body":
                 body += message.get("body", b"")
                 if not message.get("more_body", False):
+                    welsh = negotiated(None, None, Headers(scope=scope).get("accept-language")) == "cy"
                     spoken = in_welsh(body) if welsh else body
                     headers = MutableHeaders(scope=held)
                     headers["Content-Language"] = "cy" if welsh else "en"

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from broker import intake
-from broker.api.answers import WRITTEN, body_of, headers, json_answer, problems
+from broker.api.answers import WRITTEN, body_of, headers, json_answer, json_bytes, problems
 from broker.api.bodies import read_model
 from broker.api.following import just_told, whole
 from broker.api.guarding import citizen
@@ -87,8 +87,12 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         key = _key(request)
         asked = await read_model(request, ChangeRequest)
         accepted = await parts.intake.accept(_told(citizen(request)), key, asked)
-        answer = just_told(parts, accepted.fresh) if accepted.fresh else await _told_before(parts, accepted)
-        return json_answer(answer, status=202, headers={"Location": f"/v1/changes/{accepted.reference}"})
+        if accepted.fresh is not None:
+            answer = just_told(parts, accepted.fresh)
+        else:
+            answer = json_bytes(await _told_before(parts, accepted))
+        place = {"Location": f"/v1/changes/{accepted.reference}"}
+        return Response(answer, status_code=202, media_type="application/json", headers=place)
 
 
 async def _told_before(parts: ApiParts, accepted: intake.Accepted) -> ChangeView:

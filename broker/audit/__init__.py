@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from contracts.events import canonical
+from broker.sealing import canonical
 
 
 def leaf(

@@ -18,7 +18,7 @@ from broker.intake.refusals import KeyReused, LevelTooLow, NobodyToTell, NotAcce
 from broker.intake.writer import Writer
 from broker.notify import Contact
 from broker.register import Directory
-from broker.routing import Areas, Recipient, recipients
+from broker.routing import Areas, recipients, standing
 from broker.store import Database, changes
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
@@ -26,12 +26,12 @@ from broker.verification import Gazetteer, check_address_change
 from contracts.agreement import Agreement
 from contracts.changes import CHANGE_TYPES, ChangeKind
 from contracts.changes.kind import Place
-from contracts.events import canonical
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
+_NOTHING: Final[tuple[None, date, Sequence[Agreement]]] = (None, date.min, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,13 @@ class Intake:
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
+        self._in_force: dict[str, tuple[Sequence[Agreement], date, Sequence[Agreement]]] = {}
+        """By change type: the agreements as they were read, the day, and those in force on it."""
 
     async def preview(self, who: Told, request: PreviewRequest) -> Preview:
         """Return who would be told what, and why. Raises Refusal and StoreUnavailable; stores nothing of the change."""
         person = await self._vault.person(who.issuer, who.subject)
-        return self._shown(await self._decide(who, person, request))
+        return self._shown(await self._decide(who, person, request, _wire(request.change)))
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
@@ -105,12 +107,12 @@ class Intake:
         `contact` is where the person wants a confirmation; it is owed with the change.
         """
         person = await self._vault.person(who.issuer, who.subject)
-        key_digest = sealing.digest(await self._vault.secret("idempotency"), b"%d" % person.person_id, key.encode())
-        fingerprint = sealing.digest(
-            await self._vault.secret("fingerprints"), canonical(request.model_dump(mode="json", exclude_none=True))
-        )
+        key_digest = (await self._vault.digester("idempotency"))(b"%d" % person.person_id, key.encode())
+        whole = request.model_dump(mode="json", exclude_none=True)
+        fingerprint = (await self._vault.digester("fingerprints"))(sealing.canonical(whole))
+        change = _without_empty(whole["change"])
         try:
-            decided = await self._decide(who, person, request)
+            decided = await self._decide(who, person, request, change)
             owed = await self._agreed(request, decided)
         except Refusal:
             # What was accepted stays accepted, whatever would be decided today.
@@ -118,7 +120,7 @@ class Intake:
             if known is None:
                 raise
             return known
-        content = canonical(_wire(request.change))
+        content = sealing.canonical(change)
         told = await self._sealed(person, key_digest, fingerprint, request, content, owed, contact)
         failpoints.reach("intake.decided")
         started = time.perf_counter()
@@ -141,7 +143,10 @@ class Intake:
             raise KeyReused
         return Accepted(found.change_id, found.reference, person)
 
-    async def _decide(self, who: Told, person: PersonKey, request: PreviewRequest) -> _Decided:
+    async def _decide(
+        self, who: Told, person: PersonKey, request: PreviewRequest, change: Mapping[str, Any]
+    ) -> _Decided:
+        """Return who is told what. `change` is the request's, in wire form."""
         kind = CHANGE_TYPES[request.type]
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
@@ -150,12 +155,12 @@ class Intake:
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
         areas = await self._areas(kind, request)
-        told = {"person": _person(who, request), "change": _wire(request.change)}
+        told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
-        found: Sequence[Recipient] = recipients(told, kind.name, who.level, areas, agreements, today)
+        found = recipients(told, who.level, areas, self._standing(agreements, kind.name, today))
         if not found:
             raise NobodyToTell
-        frozen = previews.freeze(await self._vault.secret("previews"), person.person_id, found)
+        frozen = previews.freeze(await self._vault.digester("previews"), person.person_id, found)
         return _Decided(frozen, agreements, [place for place, code in areas.items() if code is None])
 
     def _shown(self, decided: _Decided) -> Preview:
@@ -165,6 +170,14 @@ class Intake:
             {(item.id, item.version): item for item in decided.agreements},
             decided.unknown_areas,
         )
+
+    def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Sequence[Agreement]:
+        """Return those in force, worked out once for each day and each reading of the configuration."""
+        known, day, found = self._in_force.get(change_type, _NOTHING)
+        if known is not agreements or day != on:
+            found = standing(agreements, change_type, on)
+            self._in_force[change_type] = agreements, on, found
+        return found
 
     async def _areas(self, kind: ChangeKind, request: PreviewRequest) -> Areas:
         places = kind.places(request.change)
@@ -245,7 +258,7 @@ class Intake:
     ) -> changes.Owed:
         organisation = item.recipient.organisation
         delivery_id = new_id(now)
-        pseudonyms = await self._vault.secret(f"pseudonyms:{organisation}")  # never rotated
+        pseudonyms = await self._vault.digester(f"pseudonyms:{organisation}")  # never rotated
         sealed, digest = sealing.seal_delivery(sealing.delivery_key(person.key, delivery_id), delivery_id, item.data)
         return changes.Owed(
             id=delivery_id,
@@ -287,12 +300,15 @@ def _person(who: Told, request: PreviewRequest) -> Mapping[str, Any]:
 
 
 def _wire(model: Any) -> dict[str, Any]:
-    wire: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
+    return _without_empty(model.model_dump(mode="json", exclude_none=True))
+
+
+def _without_empty(wire: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in wire.items() if value not in ([], ())}
 
 
-def _pseudonym(key: bytes, *parts: bytes) -> str:
-    return base64.urlsafe_b64encode(sealing.digest(key, *parts)).decode().rstrip("=")
+def _pseudonym(digest: sealing.Digester, *parts: bytes) -> str:
+    return base64.urlsafe_b64encode(digest(*parts)).decode().rstrip("=")
 
 
 def _start_of(day: date) -> datetime:

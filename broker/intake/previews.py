@@ -1,14 +1,14 @@
 """What a person is shown before they send, and the digest that binds us to it. Pure."""
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import orjson
 
 from broker import sealing
 from broker.routing import Recipient
 from contracts.agreement import Agreement
-from contracts.events import canonical
 from contracts.organisation import Organisation
 from contracts.requests import Preview, PreviewedRecipient
 
@@ -23,13 +23,12 @@ class Frozen:
     """Keyed, over person, organisation, agreement and data: it cannot be carried over to another."""
 
 
-def freeze(key: bytes, person_id: int, recipients: Sequence[Recipient]) -> list[Frozen]:
+def freeze(digest: sealing.Digester, person_id: int, recipients: Sequence[Recipient]) -> list[Frozen]:
     """Fix each recipient's bytes. Nothing may change them afterwards; later checks only withhold."""
     frozen = []
     for recipient in recipients:
-        data = canonical(recipient.data)
-        mark = sealing.digest(
-            key,
+        data = sealing.canonical(recipient.data)
+        mark = digest(
             b"%d" % person_id,
             recipient.organisation.encode(),
             f"{recipient.agreement}/{recipient.agreement_version}".encode(),
@@ -42,14 +41,14 @@ def freeze(key: bytes, person_id: int, recipients: Sequence[Recipient]) -> list[
 def digest_of(frozen: Sequence[Frozen]) -> str:
     """Return the opaque digest of a preview."""
     marks = {item.recipient.organisation: item.digest for item in frozen}
-    return base64.urlsafe_b64encode(canonical(marks)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(sealing.canonical(marks)).decode().rstrip("=")
 
 
 def shown(digest: str) -> dict[str, str] | None:
     """Return the mark of each organisation in a digest that came back; None if it is not one of ours."""
     try:
-        read = json.loads(base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)))
-    except (ValueError, RecursionError):
+        read = orjson.loads(base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)))
+    except ValueError:
         return None
     if not isinstance(read, dict) or not all(isinstance(mark, str) and mark.isascii() for mark in read.values()):
         return None

@@ -1,4 +1,4 @@
-"""Group commit: one task drains what waits into one statement, so a hundred people share one wait for the disk."""
+"""Group commit: what waits is drained into one statement, so a hundred people share one wait for the disk."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,9 @@ from broker.store import Database, StoreUnavailable, changes
 LARGEST_BATCH: Final = 500
 LONGEST_QUEUE: Final = 1_000
 """Changes waiting to be written; beyond this a person is asked to come back, and memory stays bounded."""
+AT_ONCE: Final = 2
+"""Batches on their way: while PostgreSQL stores one, this process prepares the next. With one alone each waits for the
+other. Batches of one process stand to each other as those of two processes do: the statement takes its locks in order."""
 
 log = structlog.get_logger()
 
@@ -48,6 +51,11 @@ class Writer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write until `stop` and the queue is empty."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._drain(stop))
+
+    async def _drain(self, stop: asyncio.Event) -> None:
         while not (stop.is_set() and self._queue.empty()):
             batch: list[_Waiting] = []
             with contextlib.suppress(TimeoutError):

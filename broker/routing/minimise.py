@@ -23,7 +23,7 @@ def _copy(source: Mapping[str, Any], target: dict[str, Any], steps: list[str]) -
         target[first] = source[first]
         return
     inner = source[first]
-    if not isinstance(inner, Mapping):
+    if not isinstance(inner, dict):
         return
     if target.get(first) is inner:
         return  # permitted whole already

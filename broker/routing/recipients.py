@@ -29,23 +29,24 @@ class Recipient:
     """`{person, change, roles}` as the organisation will receive it."""
 
 
+def standing(agreements: Iterable[Agreement], change_type: str, on: date) -> list[Agreement]:
+    """Return the agreements in force `on` that day for a change type, by organisation and id."""
+    found = [agreement for agreement in _newest(agreements, on) if _in_force(agreement, change_type, on)]
+    return sorted(found, key=lambda item: (item.organisation, item.id))
+
+
 def recipients(
-    told: Mapping[str, Any],
-    change_type: str,
-    level: IdentityLevel,
-    areas: Areas,
-    agreements: Iterable[Agreement],
-    on: date,
+    told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_force: Iterable[Agreement]
 ) -> list[Recipient]:
     """Return who is told of a change, by organisation.
 
-    `told` is `{person, change}` in wire form. An agreement counts if it is in force `on` that day, is for this
-    change type and asks no higher identity level. One organisation with several agreements is told once, under
+    `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day. An
+    agreement counts if it asks no higher identity level. One organisation with several agreements is told once, under
     the first that has a share that holds.
     """
     found: dict[str, Recipient] = {}
-    for agreement in sorted(_newest(agreements, on), key=lambda item: (item.organisation, item.id)):
-        if agreement.organisation in found or not _in_force(agreement, change_type, level, on):
+    for agreement in in_force:
+        if agreement.organisation in found or not level.meets(agreement.identity_level):
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
         if not shares:
@@ -81,13 +82,12 @@ def _newest(agreements: Iterable[Agreement], on: date) -> list[Agreement]:
     return list(found.values())
 
 
-def _in_force(agreement: Agreement, change_type: str, level: IdentityLevel, on: date) -> bool:
+def _in_force(agreement: Agreement, change_type: str, on: date) -> bool:
     return (
         not agreement.revoked
         and agreement.change_type == change_type
         and agreement.valid_from <= on
         and (agreement.valid_until is None or on <= agreement.valid_until)
-        and level.meets(agreement.identity_level)
     )
 
 

@@ -5,13 +5,19 @@ Knows no person, no table and no file: where keys live is `broker.vault`'s busin
 
 import hmac
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hmac as begun
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from contracts import events
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -88,8 +94,52 @@ def open_delivery(key: DeliveryKey, delivery_id: UUID, sealed: bytes, expected: 
 
 def digest(key: bytes, *parts: bytes) -> bytes:
     """Return a keyed digest of `parts`, whose borders count (each is preceded by its length)."""
-    framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-    return hmac.digest(key, framed, "sha256")[:DIGEST_BYTES]
+    return hmac.digest(key, _framed(parts), "sha256")[:DIGEST_BYTES]
+
+
+class Digester:
+    """`digest` under one key, begun once: a third of the time where a key lives as long as the process."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, key: bytes) -> None:
+        self._begun = begun.HMAC(key, hashes.SHA256())
+
+    def __call__(self, *parts: bytes) -> bytes:
+        mac = self._begun.copy()
+        mac.update(_framed(parts))
+        return mac.finalize()[:DIGEST_BYTES]
+
+
+def _framed(parts: Iterable[bytes]) -> bytes:
+    return b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])
+
+
+def canonical(value: Any) -> bytes:
+    """Return `contracts.events.canonical(value)`, byte for byte and with its errors, in a third of its time.
+
+    Everything that is sealed or digested passes here, five times for each change. The contract's own needs no library;
+    orjson writes the same for plain values (objects, lists, text, whole numbers, true, false, null) and stands in there.
+    """
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        kind = type(one)
+        if kind in _LEAVES:
+            continue
+        if kind is dict:
+            waiting.extend(one.values())
+        elif kind is list or kind is tuple:
+            waiting.extend(one)
+        else:
+            return events.canonical(value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a number beyond 64 bits, a name that is no text, half a character
+        return events.canonical(value)
+
+
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
 
 
 def same(one: bytes, other: bytes) -> bool:

@@ -290,29 +290,6 @@ async def contents_of(database: Database, delivery_ids: Sequence[UUID]) -> list[
     return [ContentRow(**row) for row in rows]
 
 
-def as_stored(told: Told) -> list[DeliveryRow]:
-    """Return the deliveries of a change as `accept` has just stored them, in the order `deliveries_of` gives."""
-    return [
-        DeliveryRow(
-            id=owed.id,
-            change_id=told.id,
-            organisation=owed.organisation,
-            agreement=owed.agreement,
-            agreement_version=owed.agreement_version,
-            status="waiting" if owed.not_before > told.accepted_at else "queued",
-            sequence=None,
-            attempts=0,
-            due=max(owed.not_before, told.accepted_at),
-            accepted_at=told.accepted_at,
-            published_at=None,
-            answered_at=None,
-            reason=None,
-            reference=None,
-        )
-        for owed in sorted(told.owed, key=lambda item: item.organisation)
-    ]
-
-
 async def receipts_of(database: Database, delivery_ids: Sequence[UUID]) -> list[ReceiptRow]:
     """Return every receipt of deliveries, oldest first. Raises StoreUnavailable."""
     async with database.connection() as connection:

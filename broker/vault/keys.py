@@ -90,6 +90,7 @@ class Vault:
         self._generations = generations
         self._current = max(generations)
         self._secrets: dict[str, bytes] = {}
+        self._digesters: dict[str, sealing.Digester] = {}
         self._people: OrderedDict[bytes, PersonKey] = OrderedDict()
 
     @classmethod
@@ -116,6 +117,12 @@ class Vault:
             self._secrets[name] = sealing.open_sealed(self._generations[found[0]], found[1], _secret(name))
         return self._secrets[name]
 
+    async def digester(self, name: str) -> sealing.Digester:
+        """Return `sealing.digest` under the secret kept under `name`. Raises StoreUnavailable."""
+        if name not in self._digesters:
+            self._digesters[name] = sealing.Digester(await self.secret(name))
+        return self._digesters[name]
+
     async def find(self, name: str) -> bytes | None:
         """Return what an organisation entrusted to us under `name`, or None. Read anew each time: it may be replaced.
 
@@ -135,7 +142,7 @@ class Vault:
 
         Raises PersonGone and StoreUnavailable.
         """
-        account = sealing.digest(await self.secret("accounts"), issuer.encode(), subject.encode())
+        account = (await self.digester("accounts"))(issuer.encode(), subject.encode())
         cached = self._people.get(account)
         if cached is not None:
             self._people.move_to_end(account)
@@ -162,7 +169,7 @@ class Vault:
 
     async def known(self, issuer: str, subject: str) -> PersonKey | None:
         """Return the person behind an account, or None: reading makes nobody. Raises StoreUnavailable."""
-        account = sealing.digest(await self.secret("accounts"), issuer.encode(), subject.encode())
+        account = (await self.digester("accounts"))(issuer.encode(), subject.encode())
         if account in self._people or await keys.person_key(self._database, account) is not None:
             return await self.person(issuer, subject)
         return None

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from broker.api.answers import json_bytes
+from broker.api.following import just_told, whole
 from broker.eventlog.postgres import PostgresLog
 from broker.store import Database, changes, register
 from broker.vault import RootKeyFile
 from broker.verification import StoredGazetteer
 from broker.verification.gazetteer import KEPT_MOST, KEPT_SECONDS
 from contracts.address import Address
+from tests.support.api import parts_of
 from tests.support.line import CARDIFF, NEW_UPRN, OLD_UPRN, SWANSEA, a_line, a_move, now, somebody
 
 
@@ -22,7 +25,10 @@ async def test_a_change_just_stored_is_known_as_it_would_be_read_back(
     async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as line:
         accepted = await line.tell(somebody(), a_move(on=on), key="once")
         assert accepted.fresh is not None
-        assert changes.as_stored(accepted.fresh.told) == await changes.deliveries_of(database, [accepted.change_id])
+        parts = parts_of(line)
+        stored = await changes.one_of_person(database, accepted.person.person_id, accepted.reference)
+        assert stored is not None
+        assert just_told(parts, accepted.fresh) == json_bytes(await whole(parts, accepted.person, stored))
         repeat = await line.tell(somebody(), a_move(on=on), key="once")
         assert (repeat.change_id, repeat.fresh) == (accepted.change_id, None)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.routing import Areas, minimise, recipients
+from broker.routing import Areas, minimise, recipients, standing
 from contracts.agreement import Agreement
 from contracts.person import IdentityLevel
 from tests.support.line import agreement
@@ -21,7 +21,7 @@ HERE: Areas = {"old": 6815, "new": 6855}
 
 
 def who(agreements: list[Agreement], areas: Areas = HERE, level: IdentityLevel = IdentityLevel.P2) -> list[str]:
-    return [item.organisation for item in recipients(TOLD, "address", level, areas, agreements, ON)]
+    return [item.organisation for item in recipients(TOLD, level, areas, standing(agreements, "address", ON))]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_agreement_not_in_force_tells_nobody(change: dict[str, Any]) -> None:
 def test_the_newest_version_alone_counts_and_an_older_one_never_comes_back() -> None:
     first = agreement("council", "anywhere", paths=("/person", "/change"))
     second = agreement("council", "anywhere", paths=("/change/tenure",)).model_copy(update={"version": 2})
-    [found] = recipients(TOLD, "address", IdentityLevel.P2, HERE, [first, second], ON)
+    [found] = recipients(TOLD, IdentityLevel.P2, HERE, standing([first, second], "address", ON))
     assert (found.agreement_version, set(found.data["change"])) == (2, {"tenure"})
     assert who([first, second.model_copy(update={"revoked": True})]) == []
     assert who([first, second.model_copy(update={"valid_from": date(2026, 6, 2)})]) == ["council"], "not yet begun"
@@ -83,10 +83,10 @@ def test_leaving_and_arriving_at_once_is_told_once_with_both_roles() -> None:
     one = agreement("council", "old", area=(6815,), paths=("/change/previousAddress",))
     two = agreement("council", "new", area=(6815,), paths=("/change/newAddress",))
     both = one.model_copy(update={"shares": (*one.shares, *two.shares)})
-    [found] = recipients(TOLD, "address", IdentityLevel.P2, {"old": 6815, "new": 6815}, [both], ON)
+    [found] = recipients(TOLD, IdentityLevel.P2, {"old": 6815, "new": 6815}, standing([both], "address", ON))
     assert found.roles == ("leaving", "arriving")
     assert set(found.data["change"]) == {"previousAddress", "newAddress"}
-    [found] = recipients(TOLD, "address", IdentityLevel.P2, {"old": 6815, "new": 1}, [both], ON)
+    [found] = recipients(TOLD, IdentityLevel.P2, {"old": 6815, "new": 1}, standing([both], "address", ON))
     assert set(found.data["change"]) == {"previousAddress"}
 
 
