@@ -2,7 +2,6 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import orjson
@@ -20,9 +19,9 @@ from broker.intake import Fresh
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
-from broker.tracking.timeline import view
+from broker.tracking.timeline import followed, view
 from broker.vault import PersonKey
-from contracts.requests import ChangeList, ChangeSummary, ChangeView
+from contracts.requests import ChangeList, ChangeSummary, ChangeView, DeliveryView
 from contracts.statuses import Status
 
 PAGE = 50
@@ -114,32 +113,27 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
 
 async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -> ChangeView:
     """Return a change as its person sees it, opened with their own key."""
-    deliveries = await changes.deliveries_of(parts.database, [found.id])
-    receipts: dict[UUID, list[changes.ReceiptRow]] = defaultdict(list)
-    for receipt in await changes.receipts_of(parts.database, [row.id for row in deliveries]):
-        receipts[receipt.delivery_id].append(receipt)
-    return _view(parts, found, opened(person, found.id, found.type, found.sealed), deliveries, receipts)
+    deliveries = await followed(parts.database, found.id, parts.directory.organisations())
+    return _view(found, opened(person, found.id, found.type, found.sealed), deliveries)
 
 
 def just_told(parts: ApiParts, fresh: Fresh) -> ChangeView:
     """Return a change as it stands in the moment it was stored, without reading it back."""
-    return _view(parts, fresh.told, fresh.content, changes.as_stored(fresh.told), {})
+    organisations = parts.directory.organisations()
+    return _view(
+        fresh.told, fresh.content, tuple(view(row, (), organisations) for row in changes.as_stored(fresh.told))
+    )
 
 
 def _view(
-    parts: ApiParts,
-    change: changes.ToldBefore | changes.Told,
-    content: bytes,
-    deliveries: Sequence[changes.DeliveryRow],
-    receipts: Mapping[UUID, Sequence[changes.ReceiptRow]],
+    change: changes.ToldBefore | changes.Told, content: bytes, deliveries: tuple[DeliveryView, ...]
 ) -> ChangeView:
-    organisations = parts.directory.organisations()
     return ChangeView(
         reference=change.reference,
         type=change.type,
         accepted_at=change.accepted_at,
         change=orjson.loads(content),
-        deliveries=tuple(view(row, receipts.get(row.id, ()), organisations) for row in deliveries),
+        deliveries=deliveries,
     )
 
 
