@@ -2,7 +2,6 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from broker.intake import Fresh
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
-from broker.tracking.timeline import view
+from broker.tracking.timeline import followed
 from broker.vault import PersonKey
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
@@ -116,11 +115,14 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
 
 async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -> ChangeView:
     """Return a change as its person sees it, opened with their own key."""
-    deliveries = await changes.deliveries_of(parts.database, [found.id])
-    receipts: dict[UUID, list[changes.ReceiptRow]] = defaultdict(list)
-    for receipt in await changes.receipts_of(parts.database, [row.id for row in deliveries]):
-        receipts[receipt.delivery_id].append(receipt)
-    return _view(parts, found, opened(person, found.id, found.type, found.sealed), deliveries, receipts)
+    deliveries = await followed(parts.database, found.id, parts.directory.organisations())
+    return ChangeView(
+        reference=found.reference,
+        type=found.type,
+        accepted_at=found.accepted_at,
+        change=orjson.loads(opened(person, found.id, found.type, found.sealed)),
+        deliveries=deliveries,
+    )
 
 
 def just_told(parts: ApiParts, fresh: Fresh) -> bytes:
@@ -154,23 +156,6 @@ def just_told(parts: ApiParts, fresh: Fresh) -> bytes:
             "deliveries": deliveries,
         },
         option=orjson.OPT_UTC_Z,
-    )
-
-
-def _view(
-    parts: ApiParts,
-    change: changes.ToldBefore,
-    content: bytes,
-    deliveries: Sequence[changes.DeliveryRow],
-    receipts: Mapping[UUID, Sequence[changes.ReceiptRow]],
-) -> ChangeView:
-    organisations = parts.directory.organisations()
-    return ChangeView(
-        reference=change.reference,
-        type=change.type,
-        accepted_at=change.accepted_at,
-        change=orjson.loads(content),
-        deliveries=tuple(view(row, receipts.get(row.id, ()), organisations) for row in deliveries),
     )
 
 

@@ -5,7 +5,7 @@ The rules differ by trust domain and are values; the code is the same for all.
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -72,18 +72,19 @@ class Session:
     """Whatever the pages keep."""
     seen_at: datetime
     ends_at: datetime
+    now: datetime
+    """When it was read, by the store's clock, which alone tells how long it lasts."""
 
 
 class Sessions:
     """The sessions of one trust domain."""
 
-    def __init__(self, database: Database, secret: bytes, rules: SessionRules, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, secret: bytes, rules: SessionRules) -> None:
         """`secret` is the domain's own, 32 bytes."""
         self.rules = rules
         self._database = database
         self._digesting = sealing.derive(secret, b"digest")
         self._sealing = sealing.derive(secret, b"seal")
-        self._clock = clock
 
     async def start(
         self,
@@ -97,32 +98,20 @@ class Sessions:
 
         `account` is (issuer, sub). A step up `replaces` the session it was made from, keeping its data and its end.
         """
-        now = self._clock()
-        name = secrets.token_urlsafe(NAME_BYTES)
+        name, csrf = secrets.token_urlsafe(NAME_BYTES), secrets.token_urlsafe(NAME_BYTES)
         digest = self._digest(b"session", name)
-        session = Session(
-            name=name,
-            digest=digest,
-            version=0,
-            who=who,
-            csrf=secrets.token_urlsafe(NAME_BYTES),
-            data=replaces.data if replaces else {},
-            seen_at=now,
-            ends_at=replaces.ends_at if replaces else now + self.rules.absolute,
-        )
-        row = sessions.SessionRow(
+        data = replaces.data if replaces else {}
+        added = sessions.Added(
             digest=digest,
             domain=self.rules.domain,
             account=self._digest(b"account", *account),
             provider_session=None if provider_session is None else self._digest(b"sid", provider_session),
-            version=0,
-            sealed=self._sealed(session),
-            created_at=now,
-            seen_at=now,
-            ends_at=session.ends_at,
+            sealed=self._sealed(digest, who, csrf, data),
+            absolute=self.rules.absolute,
+            ends_at=replaces.ends_at if replaces else None,
         )
-        await sessions.add(self._database, row, replaces=replaces.digest if replaces else None)
-        return session
+        row = await sessions.add(self._database, added, replaces=replaces.digest if replaces else None)
+        return Session(name, digest, row.version, who, csrf, data, row.seen_at, row.ends_at, row.now)
 
     async def open(self, name: str | None, *, touch: bool = True) -> Session | None:
         """Return the session of that name if it has not ended; None also for a name that never was.
@@ -135,13 +124,12 @@ class Sessions:
         row = await sessions.find(self._database, self.rules.domain, digest)
         if row is None:
             return None
-        now = self._clock()
-        if now >= min(row.ends_at, row.seen_at + self.rules.idle):
+        if row.now >= min(row.ends_at, row.seen_at + self.rules.idle):
             await sessions.remove(self._database, self.rules.domain, digest)
             return None
-        if touch and now - row.seen_at > TOUCHED_EVERY:
-            await sessions.touch(self._database, digest, now)
-        return self._read(name, row, now if touch else row.seen_at)
+        if touch and row.now - row.seen_at > TOUCHED_EVERY:
+            await sessions.touch(self._database, digest)
+        return self._read(name, digest, row, row.now if touch else row.seen_at)
 
     async def change(self, session: Session, how: Callable[[dict[str, Any]], None]) -> Session:
         """Change what the pages keep, and return the session as it then is.
@@ -153,23 +141,14 @@ class Sessions:
         for _ in range(MOST_TRIES):
             data: dict[str, Any] = orjson.loads(orjson.dumps(current.data))
             how(data)
-            now = self._clock()
-            changed = Session(
-                session.name,
-                session.digest,
-                current.version + 1,
-                current.who,
-                current.csrf,
-                data,
-                now,
-                current.ends_at,
-            )
-            if await sessions.replace(self._database, session.digest, current.version, self._sealed(changed), now):
-                return changed
+            sealed = self._sealed(session.digest, current.who, current.csrf, data)
+            kept = await sessions.replace(self._database, session.digest, current.version, sealed)
+            if kept is not None:
+                return replace(current, version=kept.version, data=data, seen_at=kept.seen_at, now=kept.now)
             row = await sessions.find(self._database, self.rules.domain, session.digest)
             if row is None:
-                return changed
-            current = self._read(session.name, row, row.seen_at)
+                return replace(current, data=data)
+            current = self._read(session.name, session.digest, row, row.seen_at)
         raise RuntimeError("a session is changed faster than it can be read")
 
     async def end(self, session: Session) -> None:
@@ -183,12 +162,12 @@ class Sessions:
 
     def seconds_left(self, session: Session) -> int:
         """Return how long the session lasts if nothing is asked of it."""
-        left = min(session.ends_at, session.seen_at + self.rules.idle) - self._clock()
+        left = min(session.ends_at, session.seen_at + self.rules.idle) - session.now
         return max(0, int(left.total_seconds()))
 
     def last_seconds(self, session: Session) -> int:
         """Return how long the session can last at most, whatever is asked of it."""
-        return max(0, int((session.ends_at - self._clock()).total_seconds()))
+        return max(0, int((session.ends_at - session.now).total_seconds()))
 
     async def begin_sign_in(self, state: str, browser: str, content: Mapping[str, Any]) -> None:
         """Remember a sign-in for the browser that holds the cookie `browser`. Raises StoreUnavailable."""
@@ -198,15 +177,14 @@ class Sessions:
             domain=self.rules.domain,
             browser=self._digest(b"browser", browser),
             sealed=sealing.seal(self._sealing, orjson.dumps(content), self._bound(b"sign-in", digest)),
-            until=self._clock() + SIGN_IN_LIFE,
         )
-        await sessions.begin_sign_in(self._database, row)
+        await sessions.begin_sign_in(self._database, row, SIGN_IN_LIFE)
 
     async def take_sign_in(self, state: str, browser: str) -> dict[str, Any] | None:
         """Return what was remembered, once, to the browser that began it, in time. Raises StoreUnavailable."""
         digest = self._digest(b"state", state)
         row = await sessions.take_sign_in(self._database, self.rules.domain, digest, self._digest(b"browser", browser))
-        if row is None or row.until <= self._clock():
+        if row is None:
             return None
         content: dict[str, Any] = orjson.loads(
             sealing.open_sealed(self._sealing, row.sealed, self._bound(b"sign-in", digest))
@@ -215,15 +193,17 @@ class Sessions:
 
     async def sweep(self) -> None:
         """Remove what has ended. Raises StoreUnavailable."""
-        await sessions.sweep(self._database, self.rules.domain, self.rules.idle, self._clock())
+        await sessions.sweep(self._database, self.rules.domain, self.rules.idle)
 
-    def _read(self, name: str, row: sessions.SessionRow, seen_at: datetime) -> Session:
-        kept = orjson.loads(sealing.open_sealed(self._sealing, row.sealed, self._bound(b"session", row.digest)))
-        return Session(name, row.digest, row.version, kept["who"], kept["csrf"], kept["data"], seen_at, row.ends_at)
+    def _read(self, name: str, digest: bytes, row: sessions.SessionRow, seen_at: datetime) -> Session:
+        kept = orjson.loads(sealing.open_sealed(self._sealing, row.sealed, self._bound(b"session", digest)))
+        return Session(
+            name, digest, row.version, kept["who"], kept["csrf"], kept["data"], seen_at, row.ends_at, row.now
+        )
 
-    def _sealed(self, session: Session) -> bytes:
-        kept = orjson.dumps({"who": session.who, "csrf": session.csrf, "data": session.data})
-        return sealing.seal(self._sealing, kept, self._bound(b"session", session.digest))
+    def _sealed(self, digest: bytes, who: Mapping[str, Any], csrf: str, data: Mapping[str, Any]) -> bytes:
+        kept = orjson.dumps({"who": who, "csrf": csrf, "data": data})
+        return sealing.seal(self._sealing, kept, self._bound(b"session", digest))
 
     def _digest(self, purpose: bytes, *parts: str) -> bytes:
         return sealing.digest(self._digesting, purpose, *(part.encode() for part in parts))

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from broker.identity.page_policy import STAFF
 from broker.main.roles import ROLES, secret_name, work
 from broker.main.rooms import Rooms, open_rooms
 from broker.main.serving import Listener
-from broker.main.web import STAFF_PREFIX
 from broker.sandbox import webhooks
 from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.apps import PROVIDER, STAFF_PROVIDER, exchange_access, sandbox_apps, staff_provider_app
@@ -181,7 +181,7 @@ async def sandbox(
                 },
             )
             staff_state = SandboxState.open(data / "sandbox" / "staff")
-            staff_client = _pages_client(staff_state, addresses, STAFF_PREFIX)
+            staff_client = _pages_client(staff_state, addresses, STAFF)
             apps.append(
                 (
                     STAFF_PROVIDER,

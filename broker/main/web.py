@@ -9,6 +9,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
 
 from broker.api import ApiParts
+from broker.identity import page_policy
 from broker.identity.discovery import Discovery, keys_of_did
 from broker.identity.keys import IssuerKeys
 from broker.identity.sessions import SessionRules, Sessions, citizen_rules, staff_rules
@@ -20,7 +21,6 @@ from broker.settings import SettingsRefused, SignInServer
 from broker.store import StoreUnavailable
 from broker.web import Door, WebParts
 
-STAFF_PREFIX = "/staff"
 SWEPT_EVERY = 30.0
 """Seconds."""
 
@@ -33,7 +33,7 @@ async def web_parts(rooms: Rooms, api: ApiParts, fetching: GuardedClient, stop: 
     secure = settings.public_url.startswith("https:")
     staff = None
     if settings.staff_sign_in is not None:
-        staff = await _door(rooms, fetching, settings.staff_sign_in, staff_rules(secure=secure), STAFF_PREFIX)
+        staff = await _door(rooms, fetching, settings.staff_sign_in, staff_rules(secure=secure), page_policy.STAFF)
     return WebParts(
         public_url=settings.public_url,
         database=rooms.database,
@@ -98,7 +98,7 @@ async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rul
         utc_now,
     )
     secret = await when_there(lambda: rooms.vault.secret(f"sessions:{rules.domain}"))
-    return Door(provider=provider, sessions=Sessions(rooms.database, secret, rules, utc_now), prefix=prefix)
+    return Door(provider=provider, sessions=Sessions(rooms.database, secret, rules), prefix=prefix)
 
 
 def client_key(file: Path) -> ECKey | RSAKey:

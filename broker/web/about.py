@@ -42,10 +42,10 @@ PRIVACY: Final = (
 
 def pages() -> list[Page]:
     return [
-        Page("GET", "/", "public", start),
-        Page("GET", "/cookies", "public", cookies),
-        Page("GET", "/accessibility", "public", accessibility),
-        Page("GET", "/privacy", "public", privacy),
+        Page("GET", "/", start),
+        Page("GET", "/cookies", cookies),
+        Page("GET", "/accessibility", accessibility),
+        Page("GET", "/privacy", privacy),
     ]
 
 

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from broker.identity.page_policy import ForAnybody, ForStaff, check_pages_declared, page_rule
 from broker.identity.refusals import KeysUnavailable
 from broker.identity.sign_in import ProviderAway
 from broker.language import Language, as_language, negotiated
@@ -41,19 +42,20 @@ _YEAR: Final = 365 * 24 * 3600
 
 def all_pages(parts: WebParts) -> list[Page]:
     """Return every page there is. Staff's only where staff can sign in."""
-    pages = [*about.pages(), *signing_in.pages("citizen", ""), *move.pages(), *following.pages()]
+    pages = [*about.pages(), *signing_in.pages(""), *move.pages(), *following.pages()]
     if parts.staff is not None:
-        pages += [*signing_in.pages("staff", parts.staff.prefix), *staff.pages(parts.staff.prefix)]
+        pages += [*signing_in.pages(parts.staff.prefix), *staff.pages(parts.staff.prefix)]
     return pages
 
 
 def create_pages(parts: WebParts) -> ASGIApp:
-    """Return the pages as they are served."""
+    """Return the pages as they are served. Raises identity.RouteNotDeclared for a page without a rule."""
     routes = [
         Route(page.path, _answering(parts, page), methods=[page.method], name=f"{page.method} {page.path}")
         for page in all_pages(parts)
     ]
     routes.append(Route(f"{PREFIX}{{name}}", asset, methods=["GET"]))
+    check_pages_declared((method, route.path) for route in routes for method in route.methods or ())
     app = Starlette(routes=routes, exception_handlers=_faults())
     app.router.redirect_slashes = False
     providers = {_origin(door.provider.rules.issuer) for door in (parts.citizens, parts.staff) if door is not None}
@@ -61,7 +63,8 @@ def create_pages(parts: WebParts) -> ASGIApp:
 
 
 def _answering(parts: WebParts, page: Page) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    """Return what answers a page: language, session and form are settled before its handler runs."""
+    """Return what answers a page: language, session, who may, and form are settled before its handler runs."""
+    rule = page_rule(page.method, page.path)
     door = parts.citizens
     if parts.staff is not None and f"{page.path}/".startswith(f"{parts.staff.prefix}/"):
         door = parts.staff
@@ -75,12 +78,13 @@ def _answering(parts: WebParts, page: Page) -> Callable[[Request], Coroutine[Any
         visit = Visit(request, parts, door, language, session)
         if page.method == "POST":
             check_sent_from_here(request, parts.public_url)
-        if page.access != "public":
+        if not isinstance(rule, ForAnybody):
             if session is None:
                 return _nobody(visit, page)
             if page.method == "POST":
                 await check_token(visit)
-        response = await page.handler(visit)
+        forbidden = isinstance(rule, ForStaff) and rule.needs is not None and rule.needs not in staff.allowances(visit)
+        response = staff.refused(visit) if forbidden else await page.handler(visit)
         response.headers.setdefault("Content-Language", language)
         response.headers.setdefault("Vary", "Accept-Language, Cookie")
         if asked := as_language(request.query_params.get("lang")):

@@ -3,24 +3,23 @@
 A change is named by its number among the person's own: a reference never stands in a URL.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any, Final
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from broker import sealing
 from broker.intake.intake import opened
 from broker.language import long_date, moment_in_words
-from broker.store import StoreUnavailable, changes
+from broker.store import changes
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
-from broker.web.fault_pages import fault_page
 from broker.web.move.wording import address_line, told_fields
 from broker.web.rendering import environment
+from broker.web.streaming import Part, Watchers, follow
 from broker.web.timeline_words import advice_of, entry_words, status_words, tag_colour
 from broker.web.visit import Page, Visit
 from contracts.requests import DeliveryView
@@ -29,22 +28,20 @@ from contracts.statuses import ENDED
 SHOWN: Final = 50
 LOOKED_EVERY: Final = 1.0
 """Seconds between two looks at one change that somebody watches."""
-LONGEST_WATCH: Final = 600.0
-"""Seconds; the browser opens a new stream by itself."""
 MOST_WATCHERS: Final = 512
 
 
 def pages() -> list[Page]:
-    watchers = asyncio.Semaphore(MOST_WATCHERS)
+    watchers = Watchers(MOST_WATCHERS)
 
     async def live(visit: Visit) -> Response:
         return await watch(visit, watchers)
 
     return [
-        Page("GET", "/changes", "citizen", list_changes),
-        Page("GET", "/changes/{number:int}", "citizen", show_change),
-        Page("GET", "/changes/{number:int}/sent", "citizen", show_sent),
-        Page("GET", "/changes/{number:int}/live", "citizen", live, quiet=True),
+        Page("GET", "/changes", list_changes),
+        Page("GET", "/changes/{number:int}", show_change),
+        Page("GET", "/changes/{number:int}/sent", show_sent),
+        Page("GET", "/changes/{number:int}/live", live, quiet=True),
     ]
 
 
@@ -74,7 +71,7 @@ async def list_changes(visit: Visit) -> Response:
 async def show_change(visit: Visit) -> Response:
     found = await _found(visit)
     if found is None:
-        return _absent(visit)
+        raise HTTPException(404)
     person, change = found
     content = orjson.loads(opened(person, change.id, change.type, change.sealed))
     deliveries = await followed(visit.parts.database, change.id, visit.parts.directory.organisations())
@@ -127,60 +124,25 @@ async def _details(visit: Visit, person: PersonKey, change: changes.ToldBefore) 
 async def show_sent(visit: Visit) -> Response:
     found = await _found(visit)
     if found is None:
-        return _absent(visit)
+        raise HTTPException(404)
     _, change = found
     owed = await changes.deliveries_of(visit.parts.database, [change.id])
     written = await changes.is_noticed(visit.parts.database, change.id)
     return visit.page("sent.html", reference=change.reference, number=change.ordinal, count=len(owed), written=written)
 
 
-async def watch(visit: Visit, watchers: asyncio.Semaphore) -> Response:
-    """Stream the timeline as server-sent events: `part` with its HTML whenever it differs, `over` at the end.
-
-    `ended` says that the session has, and the browser leaves the page.
-    """
+async def watch(visit: Visit, watchers: Watchers) -> Response:
+    """Follow the timeline; see `streaming.follow`."""
     found = await _found(visit)
     if found is None:
         return Response(status_code=404)
-    if watchers.locked():
-        return Response(status_code=503, headers={"Retry-After": "30"})
     _, change = found
-    return StreamingResponse(
-        _stream(visit, change, watchers),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
 
+    async def part() -> Part:
+        deliveries = await followed(visit.parts.database, change.id, visit.parts.directory.organisations())
+        return Part(timeline(visit, deliveries), _over(deliveries))
 
-async def _stream(visit: Visit, change: changes.ToldBefore, watchers: asyncio.Semaphore) -> AsyncIterator[str]:
-    loop = asyncio.get_running_loop()
-    until = loop.time() + LONGEST_WATCH
-    before = ""
-    async with watchers:
-        yield "retry: 3000\n\n"
-        while not visit.parts.stop.is_set() and loop.time() < until:
-            if await visit.door.sessions.open(visit.signed_in.name, touch=False) is None:
-                yield "event: ended\ndata:\n\n"  # nothing private stays on a screen after signing out in another tab
-                return
-            try:
-                deliveries = await followed(visit.parts.database, change.id, visit.parts.directory.organisations())
-            except StoreUnavailable:
-                return  # the browser comes back by itself
-            now = timeline(visit, deliveries)
-            if now != before:
-                before = now
-                yield "event: part\n" + "".join(f"data: {line}\n" for line in now.splitlines()) + "\n"
-            if _over(deliveries):
-                yield "event: over\ndata:\n\n"
-                return
-            await _pause(visit.parts.stop, LOOKED_EVERY)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+    return await follow(visit, watchers, part, every=LOOKED_EVERY)
 
 
 def timeline(visit: Visit, deliveries: tuple[DeliveryView, ...]) -> str:
@@ -222,7 +184,3 @@ async def _found(visit: Visit) -> tuple[PersonKey, changes.ToldBefore] | None:
 def _number(request: Request) -> int | None:
     number = int(request.path_params["number"])
     return number if 0 < number < 2**62 else None
-
-
-def _absent(visit: Visit) -> Response:
-    return fault_page(404, visit.language)

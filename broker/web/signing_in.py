@@ -1,5 +1,6 @@
 """Coming in and going out, the same for every trust domain: sign in, step up, sign out, a session that ended."""
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,11 +8,12 @@ from typing import Any, Final
 import structlog
 from starlette.responses import JSONResponse, Response
 
+from broker.identity.refusals import KeysUnavailable
 from broker.identity.sessions import SIGN_IN_LIFE, Session, SessionRules
-from broker.identity.sign_in import Begun, SignedIn, SignInFault, SignInRefused
+from broker.identity.sign_in import Begun, SignedIn, SignInRefused
 from broker.web.parts import Door
 from broker.web.places import own_path
-from broker.web.visit import Access, Page, Visit
+from broker.web.visit import Page, Visit
 
 log = structlog.get_logger()
 
@@ -19,17 +21,17 @@ _SPENT: Final = 200
 """Longest value of the answer's query that is looked at, but for the code."""
 
 
-def pages(domain: Access, prefix: str) -> list[Page]:
+def pages(prefix: str) -> list[Page]:
     """Return the pages of one trust domain."""
     return [
-        Page("GET", f"{prefix}/sign-in", "public", begin),
-        Page("GET", f"{prefix}/signed-in", "public", finish),
-        Page("POST", f"{prefix}/sign-out", domain, sign_out),
-        Page("GET", f"{prefix}/signed-out", "public", signed_out),
-        Page("GET", f"{prefix}/session-ended", "public", ended),
-        Page("GET", f"{prefix}/not-signed-in", "public", not_signed_in),
-        Page("GET", f"{prefix}/session/left", domain, left, quiet=True),
-        Page("POST", f"{prefix}/session/stay", domain, stay),
+        Page("GET", f"{prefix}/sign-in", begin),
+        Page("GET", f"{prefix}/signed-in", finish),
+        Page("POST", f"{prefix}/sign-out", sign_out),
+        Page("GET", f"{prefix}/signed-out", signed_out),
+        Page("GET", f"{prefix}/session-ended", ended),
+        Page("GET", f"{prefix}/not-signed-in", not_signed_in),
+        Page("GET", f"{prefix}/session/left", left, quiet=True),
+        Page("POST", f"{prefix}/session/stay", stay),
     ]
 
 
@@ -68,7 +70,7 @@ async def finish(visit: Visit) -> Response:
         before = _stepped_up_from(visit.session, found)
     except SignInRefused as refused:
         log.info("sign_in.refused", reason=refused.fault.name.lower())
-        if refused.fault is SignInFault.NOT_PROVEN and visit.session is not None:
+        if kept["prove"] and visit.session is not None:  # whatever went wrong, they are still signed in as before
             return visit.to("/identity-not-proven")
         return visit.to(f"{door.prefix}/not-signed-in")
     if before is None and visit.session is not None:
@@ -127,27 +129,30 @@ async def sign_out(visit: Visit) -> Response:
     id_token = visit.signed_in.who.get("id_token")
     await door.sessions.end(visit.signed_in)
     if isinstance(id_token, str):
-        url = await door.provider.sign_out_url(id_token, back)
+        with contextlib.suppress(KeysUnavailable):  # a provider that is away keeps nobody from leaving here
+            url = await door.provider.sign_out_url(id_token, back)
     response = visit.to(url or back)
     forget(response, door)
     return response
 
 
 async def signed_out(visit: Visit) -> Response:
-    return visit.page("signed-out.html")
+    """Say that somebody is signed out, if they are: a link to this page signs nobody out."""
+    return visit.to(visit.door.home) if visit.session is not None else visit.page("signed-out.html")
 
 
 async def ended(visit: Visit) -> Response:
     """Say kindly that a session has ended; nothing of it is kept."""
     going = own_path(visit.request.query_params.get("next"), visit.door.home)
+    if visit.session is not None:  # signed in again meanwhile, in another tab
+        return visit.to(going)
     response = visit.page("session-ended.html", next=going)
-    if visit.session is None:
-        forget(response, visit.door)
+    forget(response, visit.door)
     return response
 
 
 async def not_signed_in(visit: Visit) -> Response:
-    return visit.page("not-signed-in.html")
+    return visit.to(visit.door.home) if visit.session is not None else visit.page("not-signed-in.html")
 
 
 async def left(visit: Visit) -> Response:

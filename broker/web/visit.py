@@ -14,9 +14,6 @@ from broker.language import Language, Words, words_in
 from broker.web.parts import Door, WebParts
 from broker.web.rendering import render
 
-Access = Literal["public", "citizen", "staff"]
-"""Who may ask for a page: anybody, or somebody of that trust domain who is signed in."""
-
 LARGEST_FORM: Final = 32 * 1024
 MOST_FIELDS: Final = 200
 LANGUAGE_COOKIE: Final = "unwaith-language"
@@ -107,12 +104,12 @@ class Visit:
             other_language=words.other,
             switch_url=self._switched(words.other),
             door=self.door,
+            home=self.door.home,
             session=self.session,
             csrf=self.session.csrf if self.session else "",
             seconds_left=self.door.sessions.seconds_left(self.session) if self.session else 0,
             warned_seconds=WARNED_SECONDS,
             can_stay=self.session is not None and self.door.sessions.last_seconds(self.session) > WARNED_SECONDS,
-            staff_page=bool(self.door.prefix),
             error=error,
             errors=[{"text": words(message), "href": f"#{name}"} for name, message in faults.items()],
             sent=sent,
@@ -152,11 +149,10 @@ Handler = Callable[[Visit], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One route: how it is asked for, who may, and what answers."""
+    """One route: how it is asked for, and what answers. Who may ask stands in `identity.page_policy`."""
 
     method: Literal["GET", "POST"]
     path: str
-    access: Access
     handler: Handler
     quiet: bool = False
     """The browser asks it by itself: it keeps no session alive, and sends nobody to sign in."""

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
+import time_machine
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from starlette.applications import Starlette
@@ -406,21 +407,19 @@ async def test_discovery_of_another(hostile: Hostile, http: GuardedClient, chang
 
 
 async def test_a_sign_in_is_taken_once_by_the_browser_that_began_it(database: Database) -> None:
-    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True), now)
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True))
     await sessions.begin_sign_in("state", "browser", {"nonce": "n"})
     assert await sessions.take_sign_in("state", "another browser") is None
     assert await sessions.take_sign_in("another state", "browser") is None
-    staff = Sessions(database, b"s" * 32, staff_rules(secure=True), now)
+    staff = Sessions(database, b"s" * 32, staff_rules(secure=True))
     assert await staff.take_sign_in("state", "browser") is None
     assert await sessions.take_sign_in("state", "browser") == {"nonce": "n"}
     assert await sessions.take_sign_in("state", "browser") is None
 
 
 async def test_a_session_is_sealed_and_ends(database: Database) -> None:
-    moment = now()
-    clock = [moment]
-    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True), lambda: clock[0])
-    staff = Sessions(database, b"t" * 32, staff_rules(secure=True), lambda: clock[0])
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True))
+    staff = Sessions(database, b"t" * 32, staff_rules(secure=True))
     made = await sessions.start({"person": "Siân"}, account=("i", "s"), provider_session="sid")
     assert await staff.open(made.name) is None, "trust domains do not mix"
     found = await sessions.open(made.name)
@@ -430,20 +429,64 @@ async def test_a_session_is_sealed_and_ends(database: Database) -> None:
         row = dict(await connection.fetchrow("SELECT * FROM session"))
     assert made.name.encode() not in b"".join(value for value in row.values() if isinstance(value, bytes))
     assert "Siân".encode() not in row["sealed"]
-    for after, there in ((29, True), (58, True), (87, True), (115, True), (121, False)):
-        clock[0] = moment + timedelta(minutes=after)
-        assert (await sessions.open(made.name) is not None) is there, after
+    for later, there in ((29, True), (29, True), (29, True), (28, True), (6, False)):
+        await pass_time(database, later)
+        assert (await sessions.open(made.name) is not None) is there, later
     again = await sessions.start({}, account=("i", "s"), provider_session=None)
-    clock[0] += timedelta(minutes=29)
+    await pass_time(database, 29)
     assert await sessions.open(again.name, touch=False) is not None
-    clock[0] += timedelta(minutes=2)
+    await pass_time(database, 2)
     assert await sessions.open(again.name) is None, "looking without touching does not prolong it"
     for name in (None, "", "x" * 10_000, "\x00"):
         assert await sessions.open(name) is None
 
 
+async def test_a_sign_in_that_took_too_long_is_none(database: Database) -> None:
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True))
+    await sessions.begin_sign_in("state", "browser", {})
+    await pass_time(database, 21)
+    assert await sessions.take_sign_in("state", "browser") is None
+    await sessions.sweep()
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM sign_in") == 0
+
+
+async def test_whose_clock_is_off_ends_no_session_and_keeps_none(database: Database) -> None:
+    """The store's clock alone tells (decision 9): many processes serve pages."""
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True))
+    made = await sessions.start({}, account=("i", "s"), provider_session=None)
+    with time_machine.travel(now() + timedelta(hours=1)):
+        found = await sessions.open(made.name)
+        assert found is not None
+        assert 1790 < sessions.seconds_left(found) <= 1800
+    await pass_time(database, 31)
+    with time_machine.travel(now() - timedelta(hours=1)):
+        assert await sessions.open(made.name) is None
+
+
+async def test_a_step_up_prolongs_nothing(database: Database) -> None:
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True))
+    first = await sessions.start({}, account=("i", "s"), provider_session=None)
+    first = await sessions.change(first, lambda data: data.update(a=1))
+    await pass_time(database, 20)
+    before = await sessions.open(first.name)
+    assert before is not None
+    second = await sessions.start({}, account=("i", "s"), provider_session=None, replaces=before)
+    assert second.ends_at == before.ends_at
+    assert second.data == {"a": 1}
+    assert await sessions.open(first.name) is None
+
+
+async def pass_time(database: Database, minutes: int) -> None:
+    """Let so many minutes pass for every session and sign-in."""
+    async with database.connection() as connection:
+        passed = timedelta(minutes=minutes)
+        await connection.execute("UPDATE session SET seen_at = seen_at - $1::interval, ends_at = ends_at - $1", passed)
+        await connection.execute("UPDATE sign_in SET until = until - $1::interval", passed)
+
+
 async def test_two_tabs_lose_nothing(database: Database) -> None:
-    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True), now)
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True))
     one = await sessions.start({}, account=("i", "s"), provider_session=None)
     await sessions.change(one, lambda data: data.update(a=1))
     two = await sessions.change(one, lambda data: data.update(b=2))

@@ -9,10 +9,10 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from broker.language import Language, words_in
-from broker.language.catalogue import LANGUAGES, sources
+from broker.language.catalogue import LANGUAGES
 from broker.main.embedded import Sandbox
-from broker.web import following, move, signing_in
-from tests.support.browser import Visitor, visiting
+from tests.support.browser import visiting
+from tests.support.inspector import Inspector
 from tests.support.journey import (
     MOVED,
     begin,
@@ -29,45 +29,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)
 
 STATIC = Path(__file__).parents[2] / "broker" / "web" / "static"
 REFERENCE = re.compile(r"[0-9A-Z]{5}-[0-9A-Z]{5}-[0-9A-Z]")
-
-
-class Inspector:
-    """Looks at every page somebody comes to: axe, language, width, console, picture."""
-
-    def __init__(self, v: Visitor, language: Language, mark: str = "") -> None:
-        self.v = v
-        self.language = language
-        self.mark = mark
-        self.pages: list[str] = []
-        self.foreign = foreign_sentences(language)
-
-    async def __call__(self, name: str) -> None:
-        page = self.v.page
-        self.pages.append(name)
-        await self.v.shot(f"{self.mark}{len(self.pages):02d}-{name}-{self.language}")
-        if self.v.scripts:
-            assert await self.v.faults() == [], f"{name} ({self.language})"
-            wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{name} is {wide} px too wide"
-        assert await page.locator("html").get_attribute("lang") == self.language
-        lines = {line.strip() for line in (await page.locator("body").inner_text()).splitlines()}
-        assert lines & self.foreign == set(), f"{name}: in the other language"
-        assert [said for said in self.v.said if "Content Security Policy" in said or "Refused" in said] == []
-
-
-def foreign_sentences(language: Language) -> set[str]:
-    """Return what the other language's catalogue says and this one's does not, where no value is put in."""
-
-    def plain(one: Language) -> set[str]:
-        return {
-            line.split(" = ", 1)[1].strip()
-            for text in sources(one).values()
-            for line in text.splitlines()
-            if re.match(r"[a-z].* = [^{}]+$", line)
-        }
-
-    other: Language = "en" if language == "cy" else "cy"
-    return plain(other) - plain(language) - {"English", "Cymraeg"}  # what the toggle says, in its own language
 
 
 @pytest.mark.parametrize(("language", "narrow"), [("cy", True), ("en", False)])
@@ -513,27 +474,6 @@ async def test_pages_anybody_may_read(site: Sandbox, browser: Browser, language:
             await seen(place.strip("/").replace("/", "-"))
         answer = await v.go("/staff/sign-in")
         assert answer.ok
-
-
-async def test_nobody_sees_a_private_page_without_signing_in(site: Sandbox, browser: Browser) -> None:
-    async with visiting(site, browser) as v:
-        private = [
-            page
-            for page in [*move.pages(), *following.pages(), *signing_in.pages("citizen", "")]
-            if page.access != "public"
-        ]
-        assert len(private) > 30
-        for page in private:
-            place = page.path.replace("{number:int}", "1")
-            answer = await v.context.request.fetch(v.url + place, method=page.method, max_redirects=0)
-            if page.quiet:
-                assert answer.status == 401, place
-            else:
-                assert answer.headers["location"].startswith("/sign-in?next="), place
-        # a session of staff is none here, and the other way round
-        await v.sign_in("olwen", path="/staff/sign-in")
-        await v.go("/changes")
-        assert "/authorize" in v.page.url
 
 
 async def test_places_to_go_on_to_are_ours(site: Sandbox, browser: Browser) -> None:

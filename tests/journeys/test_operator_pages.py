@@ -1,7 +1,6 @@
 """The operators' pages in a real browser, against a whole sandbox: both languages, with and without JavaScript."""
 
 import asyncio
-import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
-from broker.identity.staff import GROUPS, May, may
+from broker.identity.staff import GROUPS
 from broker.intake import Accepted, Intake, Told, Writer
 from broker.language import Language, words_in
 from broker.language.catalogue import LANGUAGES
@@ -20,11 +19,10 @@ from broker.sandbox.people import SAMPLE_STAFF
 from broker.store import changes, operations, register
 from broker.telemetry.metrics import new_metrics
 from broker.verification import StoredGazetteer
-from broker.web.staff import staff_pages
 from contracts.person import IdentityLevel, NamePart, PersonName
 from contracts.requests import ChangeRequest, PreviewRequest
-from tests.journeys.test_citizen_pages import Inspector
 from tests.support.browser import Visitor, visiting
+from tests.support.inspector import Inspector
 from tests.support.line import now
 
 pytestmark = [
@@ -269,51 +267,10 @@ async def test_who_belongs_to_no_group_is_told_so(site: Sandbox, browser: Browse
         assert await v.faults() == []
 
 
-def paths() -> list[tuple[str, str, May]]:
-    """Every page with something in the place of what it names."""
-    return [
-        (
-            page.method,
-            "/staff" + re.sub(r"\{organisation\}", COUNCIL, re.sub(r"\{(place|replay)\}", "x", page.path)),
-            page.needs,
-        )
-        for page in staff_pages()
-    ]
-
-
 async def asked(v: Visitor, method: str, path: str, csrf: str = "") -> Any:
     if method == "POST":
         return await v.context.request.post(v.url + path, form={"csrf": csrf}, max_redirects=0)
     return await v.context.request.get(v.url + path, max_redirects=0)
-
-
-@pytest.mark.parametrize("person", ["nobody", "citizen"])
-async def test_no_page_is_for_somebody_who_is_not_staff(site: Sandbox, browser: Browser, person: str) -> None:
-    async with visiting(site, browser) as v:
-        if person == "citizen":
-            await v.sign_in("sian")
-        for method, path, _ in paths():
-            answer = await asked(v, method, path)
-            if path.endswith("/live"):
-                assert answer.status == 401, path
-            else:
-                assert (answer.status, answer.headers["location"].split("?")[0]) == (303, "/staff/sign-in"), path
-
-
-@pytest.mark.parametrize("person", [someone.key for someone in SAMPLE_STAFF])
-async def test_each_page_is_for_those_groups_alone_that_may(site: Sandbox, browser: Browser, person: str) -> None:
-    groups = next(someone.groups for someone in SAMPLE_STAFF if someone.key == person)
-    refused = 0
-    async with visiting(site, browser) as v:
-        await staff(v, person)
-        csrf = await v.page.locator("input[name=csrf]").first.get_attribute("value")
-        for method, path, needs in paths():
-            if needs in may(groups) and path.endswith("/live"):
-                continue  # it would not end
-            answer = await asked(v, method, path, csrf or "")
-            assert (answer.status == 403) == (needs not in may(groups)), (person, method, path)
-            refused += answer.status == 403
-    assert (refused == len(paths())) == (not groups)
 
 
 async def test_a_form_without_the_sessions_token_does_nothing(site: Sandbox, browser: Browser) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fluent.syntax import parse
@@ -16,7 +16,7 @@ from broker.identity.refusals import Denial
 from broker.language import Language, clock_time, long_date, moment_in_words, negotiated, words_in
 from broker.language.catalogue import LANGUAGES, sources
 from broker.tracking.replay import Refusal
-from broker.web.staff import overview, reasons, replaying
+from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.changes import CHANGE_TYPES
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
@@ -43,6 +43,7 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "change": CHANGE_TYPES,
     "event": [event for event, _, _ in overview.SERIES],
     "part": ("store", "log"),
+    "alarm": get_args(alarms.Alarm),
     "did": ("organisation-paused", "organisation-resumed", "replay-asked", "delivery-replayed", "change-traced"),
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),

@@ -30,17 +30,17 @@ _POSTAL_CODE: Final = TypeAdapter[str](PostalCode)
 
 def pages() -> list[Page]:
     found = [
-        Page("GET", "/move/previous", "citizen", ask_suggested),
-        Page("POST", "/move/previous", "citizen", take_suggested),
+        Page("GET", "/move/previous", ask_suggested),
+        Page("POST", "/move/previous", take_suggested),
     ]
     for which in _BOTH:
         found += [
-            Page("GET", f"/move/{which}/postcode", "citizen", _for(which, ask_postcode)),
-            Page("POST", f"/move/{which}/postcode", "citizen", _for(which, take_postcode)),
-            Page("GET", f"/move/{which}/choose", "citizen", _for(which, ask_choice)),
-            Page("POST", f"/move/{which}/choose", "citizen", _for(which, take_choice)),
-            Page("GET", f"/move/{which}/type", "citizen", _for(which, ask_typed)),
-            Page("POST", f"/move/{which}/type", "citizen", _for(which, take_typed)),
+            Page("GET", f"/move/{which}/postcode", _for(which, ask_postcode)),
+            Page("POST", f"/move/{which}/postcode", _for(which, take_postcode)),
+            Page("GET", f"/move/{which}/choose", _for(which, ask_choice)),
+            Page("POST", f"/move/{which}/choose", _for(which, take_choice)),
+            Page("GET", f"/move/{which}/type", _for(which, ask_typed)),
+            Page("POST", f"/move/{which}/type", _for(which, take_typed)),
         ]
     return found
 

@@ -17,18 +17,18 @@ BACK: Final = 10
 
 def pages() -> list[Page]:
     return [
-        Page("GET", "/change", "citizen", ask_kind),
-        Page("POST", "/change", "citizen", take_kind),
-        Page("GET", "/change/other", "citizen", other_kind),
-        Page("GET", "/identity", "citizen", ask_identity),
-        Page("GET", "/identity-not-proven", "citizen", not_proven),
-        Page("GET", "/move/date", "citizen", ask_date),
-        Page("POST", "/move/date", "citizen", take_date),
-        Page("GET", "/move/private", "citizen", ask_private),
-        Page("POST", "/move/private", "citizen", take_private),
-        Page("GET", "/move/private/person", "citizen", to_a_person),
-        Page("GET", "/move/contact", "citizen", ask_contact),
-        Page("POST", "/move/contact", "citizen", take_contact),
+        Page("GET", "/change", ask_kind),
+        Page("POST", "/change", take_kind),
+        Page("GET", "/change/other", other_kind),
+        Page("GET", "/identity", ask_identity),
+        Page("GET", "/identity-not-proven", not_proven),
+        Page("GET", "/move/date", ask_date),
+        Page("POST", "/move/date", take_date),
+        Page("GET", "/move/private", ask_private),
+        Page("POST", "/move/private", take_private),
+        Page("GET", "/move/private/person", to_a_person),
+        Page("GET", "/move/contact", ask_contact),
+        Page("POST", "/move/contact", take_contact),
     ]
 
 

@@ -18,12 +18,12 @@ MOST_CHILDREN: Final = 12
 
 def pages() -> list[Page]:
     return [
-        Page("GET", "/move/children", "citizen", ask_whether),
-        Page("POST", "/move/children", "citizen", take_whether),
-        Page("GET", "/move/child", "citizen", ask_child),
-        Page("POST", "/move/child", "citizen", take_child),
-        Page("GET", "/move/children/list", "citizen", show_list),
-        Page("POST", "/move/children/list", "citizen", take_list),
+        Page("GET", "/move/children", ask_whether),
+        Page("POST", "/move/children", take_whether),
+        Page("GET", "/move/child", ask_child),
+        Page("POST", "/move/child", take_child),
+        Page("GET", "/move/children/list", show_list),
+        Page("POST", "/move/children/list", take_list),
     ]
 
 

@@ -28,11 +28,11 @@ log = structlog.get_logger()
 
 def pages() -> list[Page]:
     return [
-        Page("GET", "/move/tell", "citizen", show_recipients),
-        Page("POST", "/move/tell", "citizen", take_recipients),
-        Page("GET", CHECK, "citizen", check),
-        Page("GET", "/move/declaration", "citizen", declaration),
-        Page("POST", "/move/declaration", "citizen", tell),
+        Page("GET", "/move/tell", show_recipients),
+        Page("POST", "/move/tell", take_recipients),
+        Page("GET", CHECK, check),
+        Page("GET", "/move/declaration", declaration),
+        Page("POST", "/move/declaration", tell),
     ]
 
 
@@ -73,6 +73,8 @@ async def show_recipients(visit: Visit) -> Response:
 
 
 async def take_recipients(visit: Visit) -> Response:
+    if stop := stop_before(visit, "tell"):
+        return stop
     form, chosen = await visit.form(), await visit.chosen("tell")
     try:
         preview = await _preview(visit)

@@ -3,21 +3,26 @@
 Nothing personal is read here, let alone opened. Every act is written into the ledger with who did it and why.
 """
 
-from broker.web.staff import acting, acts, overview, replaying, tracing
-from broker.web.staff.allowed import StaffPage, only
+from broker.web.staff import acting, acts, browsing, overview, replaying, tracing
+from broker.web.staff.allowed import allowances, refused
+from broker.web.streaming import Watchers
 from broker.web.visit import Page
 
-__all__ = ["pages", "staff_pages"]
+__all__ = ["allowances", "pages", "refused"]
 
-
-def staff_pages() -> tuple[StaffPage, ...]:
-    """Return every page of the operators' with what somebody must be allowed to see it."""
-    return (*overview.PAGES, *tracing.PAGES, *acting.PAGES, *replaying.PAGES, *acts.PAGES)
+MOST_WATCHERS = 64
+"""Of them all: what each is sent costs a look at every count."""
 
 
 def pages(prefix: str) -> list[Page]:
-    """Return the pages beneath `prefix`, each closed to those who may not."""
-    return [
-        Page(page.method, f"{prefix}{page.path}", "staff", only(page.needs, page.handler), quiet=page.quiet)
-        for page in staff_pages()
-    ]
+    """Return the pages beneath `prefix`."""
+    watchers = Watchers(MOST_WATCHERS)
+    beneath = (
+        *overview.pages(watchers),
+        *browsing.PAGES,
+        *tracing.PAGES,
+        *acting.PAGES,
+        *replaying.pages(watchers),
+        *acts.PAGES,
+    )
+    return [Page(page.method, f"{prefix}{page.path}", page.handler, quiet=page.quiet) for page in beneath]

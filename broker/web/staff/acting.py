@@ -7,12 +7,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from broker import audit
-from broker.identity.staff import May
 from broker.store import operations
 from broker.web.staff import reasons
-from broker.web.staff.allowed import StaffPage, actor, staff_page
+from broker.web.staff.allowed import actor, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name
-from broker.web.visit import Visit
+from broker.web.visit import Page, Visit
 
 log = structlog.get_logger()
 
@@ -76,7 +75,7 @@ def _known(visit: Visit) -> str:
 
 
 PAGES: Final = (
-    StaffPage("GET", "/organisations/{organisation}", May.PAUSE, organisation),
-    StaffPage("POST", "/organisations/{organisation}/pause", May.PAUSE, pause),
-    StaffPage("POST", "/organisations/{organisation}/resume", May.PAUSE, resume),
+    Page("GET", "/organisations/{organisation}", organisation),
+    Page("POST", "/organisations/{organisation}/pause", pause),
+    Page("POST", "/organisations/{organisation}/resume", resume),
 )

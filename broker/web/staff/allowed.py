@@ -1,23 +1,9 @@
-"""Which staff may see which page. Signed in is not yet allowed."""
-
-from dataclasses import dataclass
-from typing import Literal
+"""What the member of staff who is signed in may do, and pages with their menu. Signed in is not yet allowed."""
 
 from starlette.responses import Response
 
 from broker.identity.staff import May, may
-from broker.web.visit import Handler, Visit
-
-
-@dataclass(frozen=True, slots=True)
-class StaffPage:
-    """One page of the operators': its place beneath their prefix, and what its reader must be allowed."""
-
-    method: Literal["GET", "POST"]
-    path: str
-    needs: May
-    handler: Handler
-    quiet: bool = False
+from broker.web.visit import Visit
 
 
 def allowances(visit: Visit) -> frozenset[May]:
@@ -25,15 +11,9 @@ def allowances(visit: Visit) -> frozenset[May]:
     return may(visit.signed_in.who.get("groups") or ())
 
 
-def only(needs: May, handler: Handler) -> Handler:
-    """Return `handler` for those who may, and a page that says so for the others."""
-
-    async def answer(visit: Visit) -> Response:
-        if needs not in allowances(visit):
-            return staff_page(visit, "staff/refused.html", status=403)
-        return await handler(visit)
-
-    return answer
+def refused(visit: Visit) -> Response:
+    """Say that somebody is signed in and may not."""
+    return staff_page(visit, "staff/refused.html", status=403)
 
 
 def actor(visit: Visit) -> str:

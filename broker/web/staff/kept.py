@@ -15,7 +15,7 @@ MOST: Final = 10
 async def put(visit: Visit, kind: str, what: Mapping[str, str]) -> str:
     """Keep something in the session and return the name of its place."""
     name = secrets.token_urlsafe(12)
-    until = (visit.parts.clock() + LIFE).isoformat()
+    until = (visit.signed_in.now + LIFE).isoformat()
 
     def keep(data: dict[str, Any]) -> None:
         places = data.setdefault("places", {})
@@ -30,6 +30,6 @@ async def put(visit: Visit, kind: str, what: Mapping[str, str]) -> str:
 def get(visit: Visit, kind: str, name: str) -> Mapping[str, str] | None:
     """Return what is kept there, None once its time is over."""
     found: Mapping[str, str] | None = visit.data.get("places", {}).get(name)
-    if found is None or found["kind"] != kind or datetime.fromisoformat(found["until"]) <= visit.parts.clock():
+    if found is None or found["kind"] != kind or datetime.fromisoformat(found["until"]) <= visit.signed_in.now:
         return None
     return found

@@ -2,21 +2,23 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from broker.identity.staff import May
-from broker.store import StoreUnavailable, operations
+from broker.store import operations
+from broker.store.browsing import STATEMENTS
 from broker.store.operations import MOST_BETWEEN_TRIES, MOST_IN_FLIGHT, Counted, Overview
 from broker.telemetry.health import readiness
 from broker.web.rendering import render
 from broker.web.staff import charts
-from broker.web.staff.allowed import StaffPage, staff_page
+from broker.web.staff.alarms import Raised, alarms
+from broker.web.staff.allowed import staff_page
+from broker.web.staff.durations import percentile
 from broker.web.staff.wording import coded, exact, organisation_name, span
-from broker.web.visit import Visit
+from broker.web.streaming import Part, Watchers, follow
+from broker.web.visit import Page, Visit
 from contracts.statuses import Status
 
 MINUTES: Final = 15
@@ -24,8 +26,6 @@ MINUTES: Final = 15
 LATELY: Final = 5
 """Minutes summed up in an organisation's row, the present one among them."""
 EVERY_SECONDS: Final = 2.0
-LONGEST_WATCH: Final = 600.0
-"""Seconds; then the browser opens a new stream by itself."""
 FAILED: Final = ("deferred", "undelivered")
 SERIES: Final = (("accepted", "#1d70b8", ""), ("published", "#b35300", "6 3"), ("answered", "#00703c", "2 3"))
 """Event, colour, dashes: told apart without colours too."""
@@ -33,52 +33,6 @@ SERIES: Final = (("accepted", "#1d70b8", ""), ("published", "#b35300", "6 3"), (
 
 async def overview(visit: Visit) -> Response:
     return staff_page(visit, "staff/overview.html", part=await shown(visit), organisations=_named(visit))
-
-
-async def live(visit: Visit) -> Response:
-    """Stream the page's part for as long as the session lasts and its group may look."""
-
-    async def part() -> str:
-        return render("staff/overview-part.html", visit.words, part=await shown(visit))
-
-    return streamed(visit, part)
-
-
-def streamed(visit: Visit, part: Callable[[], Awaitable[str | None]]) -> Response:
-    """Return a stream of a part of a page, sent when it changed; `over` when `part` returns None.
-
-    `ended` says that the session has, and the browser leaves the page. After `LONGEST_WATCH` the browser asks anew.
-    """
-
-    async def events() -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + LONGEST_WATCH
-        stop = visit.parts.stop
-        last = ""
-        while not stop.is_set() and loop.time() < until:
-            try:
-                if await visit.door.sessions.open(visit.signed_in.name, touch=False) is None:
-                    yield b"event: ended\ndata:\n\n"
-                    return
-                html = await part()
-            except StoreUnavailable:
-                html = last  # what is shown stays; the store's health shows once it is back
-            if html is None:
-                yield b"event: over\ndata:\n\n"
-                return
-            if html != last:
-                last = html
-                lines = "".join(f"data: {line}\n" for line in html.splitlines())
-                yield f"event: part\n{lines}\n".encode()
-            else:
-                yield b": still here\n\n"
-            try:
-                async with asyncio.timeout(EVERY_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                pass
-
-    return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 def _named(visit: Visit) -> list[tuple[str, str]]:
@@ -95,11 +49,14 @@ async def shown(visit: Visit) -> dict[str, Any]:
     words = visit.words
     return {
         "at": exact(words, seen.at),
+        "alarms": [_alarm(visit, one) for one in alarms(seen, health)],
         "health": [(words(f"staff-part-{name}"), well) for name, well in health.items()],
         "organisations": [_row(visit, seen, item) for item in seen.organisations],
-        "statuses": [(status.value, words(f"staff-status-{status}")) for status in Status],
+        "statuses": [(status.value, words(f"staff-status-{status}"), status in STATEMENTS) for status in Status],
+        "prefix": visit.door.prefix,
         "counts": [
             {
+                "key": item.organisation,
                 "name": organisation_name(visit, item.organisation),
                 "by_status": item.by_status,
                 "accepted": item.accepted,
@@ -119,9 +76,15 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
     words = visit.words
     since = seen.at.replace(second=0, microsecond=0) - timedelta(minutes=LATELY - 1)
     lately: Counter[str] = Counter()
+    took: Counter[int] = Counter()
     for happened in seen.happened:
-        if happened.organisation == item.organisation and happened.minute >= since:
+        if happened.organisation != item.organisation:
+            continue
+        if happened.event == "took":
+            took[int(happened.code)] += happened.n
+        elif happened.minute >= since:
             lately["failed" if happened.event in FAILED else happened.event] += happened.n
+    half, most = percentile(took, 0.5), percentile(took, 0.95)
     return {
         "name": organisation_name(visit, item.organisation),
         "paused": None if item.paused_at is None else exact(words, item.paused_at),
@@ -132,7 +95,21 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
         "between_tries": _at_least(words, item.between_tries, MOST_BETWEEN_TRIES),
         "next_try": None if item.next_try is None or item.paused_at else _in(visit, seen, item),
         "lately": lately,
+        "half": words("staff-none") if half is None else span(words, _two_figures(half)),
+        "most": words("staff-none") if most is None else span(words, _two_figures(most)),
     }
+
+
+def _two_figures(lasted: timedelta) -> timedelta:
+    """Return a span to as many figures as are known of it."""
+    return timedelta(seconds=float(f"{lasted.total_seconds():.2g}"))
+
+
+def _alarm(visit: Visit, one: Raised) -> str:
+    words = visit.words
+    about = words(f"staff-part-{one.about}") if one.alarm == "away" else organisation_name(visit, one.about)
+    lasted = span(words, _whole_seconds(one.lasted)) if one.lasted else ""
+    return words(f"staff-alarm-{one.alarm}", about=about, n=one.n, span=lasted)
 
 
 def _whole_seconds(lasted: timedelta) -> timedelta:
@@ -197,7 +174,11 @@ def _failures(visit: Visit, seen: Overview) -> dict[str, Any]:
     }
 
 
-PAGES: Final = (
-    StaffPage("GET", "", May.LOOK, overview),
-    StaffPage("GET", "/live", May.LOOK, live, quiet=True),
-)
+def pages(watchers: Watchers) -> list[Page]:
+    async def live(visit: Visit) -> Response:
+        async def part() -> Part:
+            return Part(render("staff/overview-part.html", visit.words, part=await shown(visit)), over=False)
+
+        return await follow(visit, watchers, part, every=EVERY_SECONDS)
+
+    return [Page("GET", "", overview), Page("GET", "/live", live, quiet=True)]

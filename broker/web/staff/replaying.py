@@ -7,20 +7,20 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from broker.identity.staff import May
 from broker.language.dates import WALES
 from broker.store import replays
 from broker.store.replays import Asked, Replay
 from broker.tracking import replay as replaying
 from broker.web.rendering import render
 from broker.web.staff import kept, reasons
-from broker.web.staff.allowed import StaffPage, actor, staff_page
-from broker.web.staff.overview import streamed
+from broker.web.staff.allowed import actor, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name
-from broker.web.visit import Form, Visit
+from broker.web.streaming import Part, Watchers, follow
+from broker.web.visit import Form, Page, Visit
 
 PARTS: Final = (("day", 2), ("month", 2), ("year", 4), ("hour", 2), ("minute", 2))
 """Of a moment as it is typed, with how many digits each may have."""
+EVERY_SECONDS: Final = 2.0
 
 
 async def choose(visit: Visit) -> Response:
@@ -152,21 +152,6 @@ async def progress(visit: Visit) -> Response:
     )
 
 
-async def live(visit: Visit) -> Response:
-    """Stream how far a replay has come; over when it is."""
-    shown_to_the_end = False
-
-    async def part() -> str | None:
-        nonlocal shown_to_the_end
-        found = await _found(visit)
-        if found is None or shown_to_the_end:
-            return None
-        shown_to_the_end = found.ended_at is not None
-        return render("staff/replaying-part.html", visit.words, part=_part(visit, found))
-
-    return streamed(visit, part)
-
-
 async def _found(visit: Visit) -> Replay | None:
     try:
         key = UUID(visit.request.path_params["replay"])
@@ -191,11 +176,22 @@ def _part(visit: Visit, found: Replay) -> dict[str, Any]:
     }
 
 
-PAGES: Final = (
-    StaffPage("GET", "/replay", May.REPLAY, choose),
-    StaffPage("POST", "/replay", May.REPLAY, chosen),
-    StaffPage("GET", "/replay/{place}", May.REPLAY, previewed),
-    StaffPage("POST", "/replay/{place}", May.REPLAY, confirmed),
-    StaffPage("GET", "/replays/{replay}", May.REPLAY, progress),
-    StaffPage("GET", "/replays/{replay}/live", May.REPLAY, live, quiet=True),
-)
+def pages(watchers: Watchers) -> list[Page]:
+    async def live(visit: Visit) -> Response:
+        async def part() -> Part | None:
+            found = await _found(visit)
+            if found is None:
+                return None
+            html = render("staff/replaying-part.html", visit.words, part=_part(visit, found))
+            return Part(html, over=found.ended_at is not None)
+
+        return await follow(visit, watchers, part, every=EVERY_SECONDS)
+
+    return [
+        Page("GET", "/replay", choose),
+        Page("POST", "/replay", chosen),
+        Page("GET", "/replay/{place}", previewed),
+        Page("POST", "/replay/{place}", confirmed),
+        Page("GET", "/replays/{replay}", progress),
+        Page("GET", "/replays/{replay}/live", live, quiet=True),
+    ]

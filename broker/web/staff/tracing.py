@@ -8,15 +8,14 @@ from uuid import UUID
 from starlette.responses import Response
 
 from broker import audit
-from broker.identity.staff import May
 from broker.intake.references import read_reference
-from broker.store import operations
+from broker.store import browsing, operations
 from broker.store.changes import ReceiptRow
 from broker.store.operations import TracedDelivery
 from broker.web.staff import kept, reasons
-from broker.web.staff.allowed import StaffPage, actor, staff_page
+from broker.web.staff.allowed import actor, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name, span
-from broker.web.visit import Visit
+from broker.web.visit import Page, Visit
 from contracts.statuses import Status
 
 
@@ -33,27 +32,50 @@ async def look_up(visit: Visit) -> Response:
         faults.insert(0, ("reference", "staff-fault-reference"))
     if faults or reference is None:
         return await visit.again(faults)
-    now, who = visit.parts.clock(), actor(visit)
 
     def leaf(found: UUID | None) -> bytes:
-        return audit.leaf(
-            "change.traced",
-            now,
-            who,
-            change_id=found,
-            outcome="shown" if found else "absent",
-            detail={"reason": reason, "note": note},
-        )
+        return _leaf(visit, found, reason, note)
 
     found = await operations.look_up(visit.parts.database, reference, leaf)
     if found is None:
         return await visit.again([("reference", "staff-fault-no-such-change")])
-    name = await kept.put(visit, "trace", {"change": str(found)})
+    return await _traced(visit, found)
+
+
+def _leaf(visit: Visit, found: UUID | None, reason: str, note: str) -> bytes:
+    return audit.leaf(
+        "change.traced",
+        visit.parts.clock(),
+        actor(visit),
+        change_id=found,
+        outcome="shown" if found else "absent",
+        detail={"reason": reason, "note": note},
+    )
+
+
+async def _traced(visit: Visit, change: UUID) -> Response:
+    name = await kept.put(visit, "trace", {"change": str(change)})
     return visit.to(f"{visit.door.prefix}/trace/{name}")
 
 
+async def take_why(visit: Visit) -> Response:
+    """Trace a change that was chosen from a list, on record."""
+    place = kept.get(visit, "to-trace", visit.request.path_params["place"])
+    if place is None:
+        return staff_page(visit, "staff/trace-over.html", status=404)
+    reason, note, faults = reasons.read(await visit.form(), reasons.TRACE)
+    if faults:
+        return await visit.again(faults)
+    change = UUID(place["change"])
+    await browsing.record_look(visit.parts.database, _leaf(visit, change, reason, note))
+    return await _traced(visit, change)
+
+
 async def result(visit: Visit) -> Response:
+    """Show a change step by step; for one that was chosen from a list, ask why first."""
     name = visit.request.path_params["place"]
+    if kept.get(visit, "to-trace", name):
+        return staff_page(visit, "staff/trace-why.html", reasons=reasons.TRACE)
     place = kept.get(visit, "trace", name)
     traced = await operations.trace(visit.parts.database, UUID(place["change"])) if place else None
     if traced is None:
@@ -136,8 +158,9 @@ def _said(visit: Visit, receipt: ReceiptRow) -> str:
 
 
 PAGES: Final = (
-    StaffPage("GET", "/trace", May.TRACE, ask),
-    StaffPage("POST", "/trace", May.TRACE, look_up),
-    StaffPage("GET", "/trace/{place}", May.TRACE, result),
-    StaffPage("POST", "/trace/{place}/replay", May.REPLAY, replay_one),
+    Page("GET", "/trace", ask),
+    Page("POST", "/trace", look_up),
+    Page("GET", "/trace/{place}", result),
+    Page("POST", "/trace/{place}", take_why),
+    Page("POST", "/trace/{place}/replay", replay_one),
 )

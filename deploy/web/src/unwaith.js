@@ -4,19 +4,60 @@ import { initAll } from "./govuk-frontend.js";
 document.body.classList.add("js-enabled", "govuk-frontend-supported");
 initAll();
 
-// A part of a page that follows the truth: <div data-live="/changes/…/live"> is replaced whenever the server says so.
-// Each message is the part's new HTML, rendered by the same template as the page. Without EventSource it stays as it is.
+// A part of a page that follows the truth: <div data-live="/changes/…/live"> is kept as the server says it is.
+// Each message is the part's new HTML, rendered by the same template as the page. Where there is no room for another
+// stream, or no EventSource, the part is asked for now and then.
+const POLLED_EVERY = 15000; // milliseconds
+
 for (const part of document.querySelectorAll("[data-live]")) {
+  const leave = () => location.replace(part.dataset.ended ?? "/session-ended");
+  const poll = async () => {
+    try {
+      const answer = await fetch(part.dataset.live, { headers: { Accept: "application/json" }, cache: "no-store" });
+      if (answer.status === 401) return leave();
+      if (answer.ok) {
+        const now = await answer.json();
+        show(part, now.html);
+        if (now.over) return undefined;
+      }
+    } catch {
+      // asked again
+    }
+    return setTimeout(poll, POLLED_EVERY);
+  };
+  if (typeof EventSource === "undefined") {
+    poll();
+    continue;
+  }
   const source = new EventSource(part.dataset.live);
-  source.addEventListener("part", (message) => {
-    if (!part.contains(document.activeElement)) part.innerHTML = message.data; // nobody's place in it is taken away
-  });
+  source.addEventListener("part", (message) => show(part, message.data));
   // The server says "over" when nothing more can happen, "ended" when the session has ended, in whichever tab.
   source.addEventListener("over", () => source.close());
   source.addEventListener("ended", () => {
     source.close();
-    location.replace(part.dataset.ended ?? "/session-ended");
+    leave();
   });
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) poll(); // refused for good; otherwise it comes back by itself
+  });
+}
+
+// Replace only what differs: nobody's place in it is taken away, and a screen reader hears only what is new.
+function show(part, html) {
+  const fresh = document.createElement("div");
+  fresh.innerHTML = html;
+  const [before, now] = [[...part.children], [...fresh.children]];
+  if (before.length !== now.length) {
+    if (!part.contains(document.activeElement)) part.replaceChildren(...now);
+    return;
+  }
+  for (const [place, piece] of now.entries()) {
+    const old = before[place];
+    if (old.isEqualNode(piece) || old.contains(document.activeElement)) continue;
+    const scrolled = old.scrollLeft;
+    old.replaceWith(piece);
+    piece.scrollLeft = scrolled;
+  }
 }
 
 // Refresh and polling links are for pages without JavaScript.

@@ -1,0 +1,125 @@
+"""Who may ask for which page, in one table. The pages do not start with a route that is not in it.
+
+Apart from `policy`: people at pages hold a session, callers of the API a token, and neither opens what is the other's.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from broker.identity.policy import Route, RouteNotDeclared
+from broker.identity.staff import May
+
+STAFF: Final = "/staff"
+"""Before the path of every page of the operators'."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForAnybody:
+    """No session is needed; where there is one, it is the citizens', beneath `STAFF` the staff's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForPeople:
+    """Citizens who are signed in, each for what is their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForStaff:
+    """Staff who are signed in and, where `needs` says so, belong to a group that may."""
+
+    needs: May | None
+
+
+PageRule = ForAnybody | ForPeople | ForStaff
+
+
+def _beneath(prefix: str, signed_in: PageRule) -> dict[Route, PageRule]:
+    """Coming in and going out, the same for both trust domains."""
+    return {
+        ("GET", f"{prefix}/sign-in"): ForAnybody(),
+        ("GET", f"{prefix}/signed-in"): ForAnybody(),
+        ("GET", f"{prefix}/signed-out"): ForAnybody(),
+        ("GET", f"{prefix}/session-ended"): ForAnybody(),
+        ("GET", f"{prefix}/not-signed-in"): ForAnybody(),
+        ("POST", f"{prefix}/sign-out"): signed_in,
+        ("GET", f"{prefix}/session/left"): signed_in,
+        ("POST", f"{prefix}/session/stay"): signed_in,
+    }
+
+
+def _asked(path: str, rule: PageRule) -> dict[Route, PageRule]:
+    """A question: it is shown, and its answer taken."""
+    return {("GET", path): rule, ("POST", path): rule}
+
+
+PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
+    {
+        # About the service, and what pages are made of.
+        ("GET", "/"): ForAnybody(),
+        ("GET", "/cookies"): ForAnybody(),
+        ("GET", "/accessibility"): ForAnybody(),
+        ("GET", "/privacy"): ForAnybody(),
+        ("GET", "/static/{name}"): ForAnybody(),
+        **_beneath("", ForPeople()),
+        # A citizen tells a change. That it needs a proven identity is the journey's to know: it leads there.
+        **_asked("/change", ForPeople()),
+        ("GET", "/change/other"): ForPeople(),
+        ("GET", "/identity"): ForPeople(),
+        ("GET", "/identity-not-proven"): ForPeople(),
+        **_asked("/move/new/postcode", ForPeople()),
+        **_asked("/move/new/choose", ForPeople()),
+        **_asked("/move/new/type", ForPeople()),
+        **_asked("/move/previous", ForPeople()),
+        **_asked("/move/previous/postcode", ForPeople()),
+        **_asked("/move/previous/choose", ForPeople()),
+        **_asked("/move/previous/type", ForPeople()),
+        **_asked("/move/date", ForPeople()),
+        **_asked("/move/children", ForPeople()),
+        **_asked("/move/child", ForPeople()),
+        **_asked("/move/children/list", ForPeople()),
+        **_asked("/move/private", ForPeople()),
+        ("GET", "/move/private/person"): ForPeople(),
+        **_asked("/move/contact", ForPeople()),
+        **_asked("/move/tell", ForPeople()),
+        ("GET", "/move/check"): ForPeople(),
+        **_asked("/move/declaration", ForPeople()),
+        # What became of their own changes.
+        ("GET", "/changes"): ForPeople(),
+        ("GET", "/changes/{number:int}"): ForPeople(),
+        ("GET", "/changes/{number:int}/sent"): ForPeople(),
+        ("GET", "/changes/{number:int}/live"): ForPeople(),
+        # Operators.
+        **_beneath(STAFF, ForStaff(needs=None)),
+        ("GET", STAFF): ForStaff(May.LOOK),
+        ("GET", f"{STAFF}/live"): ForStaff(May.LOOK),
+        ("GET", f"{STAFF}/organisations/{{organisation}}/deliveries/{{status}}"): ForStaff(May.LOOK),
+        ("POST", f"{STAFF}/organisations/{{organisation}}/deliveries/{{status}}"): ForStaff(May.TRACE),
+        **_asked(f"{STAFF}/trace", ForStaff(May.TRACE)),
+        **_asked(f"{STAFF}/trace/{{place}}", ForStaff(May.TRACE)),
+        ("POST", f"{STAFF}/trace/{{place}}/replay"): ForStaff(May.REPLAY),
+        ("GET", f"{STAFF}/organisations/{{organisation}}"): ForStaff(May.PAUSE),
+        ("POST", f"{STAFF}/organisations/{{organisation}}/pause"): ForStaff(May.PAUSE),
+        ("POST", f"{STAFF}/organisations/{{organisation}}/resume"): ForStaff(May.PAUSE),
+        **_asked(f"{STAFF}/replay", ForStaff(May.REPLAY)),
+        **_asked(f"{STAFF}/replay/{{place}}", ForStaff(May.REPLAY)),
+        ("GET", f"{STAFF}/replays/{{replay}}"): ForStaff(May.REPLAY),
+        ("GET", f"{STAFF}/replays/{{replay}}/live"): ForStaff(May.REPLAY),
+        ("GET", f"{STAFF}/acts"): ForStaff(May.READ_ACTS),
+    }
+)
+
+
+def page_rule(method: str, path: str) -> PageRule:
+    """Return the rule of a page. Raises RouteNotDeclared."""
+    rule = PAGES.get((method, path))
+    if rule is None:
+        raise RouteNotDeclared(f"{method} {path} is not declared in broker/identity/page_policy.py")
+    return rule
+
+
+def check_pages_declared(served: Iterable[Route]) -> None:
+    """Raise RouteNotDeclared for the first route served that is not declared; HEAD is GET's."""
+    for method, path in served:
+        page_rule("GET" if method == "HEAD" else method, path)

@@ -1,0 +1,273 @@
+"""Every page there is, without a browser: who gets it, what it says in which language, and where it leads."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from broker.identity.page_policy import PAGES, STAFF, ForAnybody, ForPeople, ForStaff, check_pages_declared
+from broker.identity.policy import RouteNotDeclared
+from broker.identity.staff import May, may
+from broker.language import Language, words_in
+from broker.language.catalogue import LANGUAGES
+from broker.main.embedded import Sandbox
+from broker.notify.contact import Contact
+from broker.notify.notifier import confirmation
+from broker.sandbox.people import SAMPLE_STAFF
+from broker.web import timeline_words
+from broker.web.fault_pages import fault_page
+from contracts.requests import DeliveryView, TimelineEntry
+from contracts.statuses import Status
+from contracts.text import Bilingual
+from tests.support.guest import Answer, Guest, a_guest
+from tests.support.said import foreign_in
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+COUNCIL: Final = "cardiff-council"
+MOVED: Final = date.today() - timedelta(days=3)  # noqa: DTZ011  the day before a test runs is never in the future
+CANNOT_BE_ASKED: Final = {"/sign-in", "/signed-in", "/static/{name}", f"{STAFF}/sign-in", f"{STAFF}/signed-in"}
+"""They lead to a provider or back from it, or are no pages."""
+
+
+def address_of(path: str, place: str = "x") -> str:
+    """Return a page's address with something in the place of each thing it names."""
+    named = {"number:int": "1", "organisation": COUNCIL, "status": "undelivered", "name": "none"}
+    return re.sub(r"\{([a-z:]+)\}", lambda found: named.get(found[1], place), path)
+
+
+async def move(guest: Guest, person: str = "sian") -> None:
+    """Answer everything there is about a move, from sign-in to the page where answers are checked."""
+    await guest.sign_in(person)
+    await guest.fill("/change", kind="address")
+    await guest.sign_in(person, prove=True)
+    await guest.fill("/move/new/postcode", postcode="SA99 9AA")
+    uprn = await first_uprn(guest, "/move/new/choose")
+    await guest.fill("/move/new/choose", uprn=uprn)
+    await guest.fill("/move/previous", suggested="yes")
+    await guest.fill("/move/date", **parts("date", MOVED))
+    await guest.fill("/move/child", given="Eirlys", family="Pen-y-dŵr", **parts("born", date(2015, 5, 4)))
+    await guest.fill("/move/children/list", more="no")
+    await guest.fill("/move/private", private="no")
+    await guest.fill("/move/contact", language="cy", by="none")
+    await guest.fill("/move/tell", tell="transport-for-wales")
+
+
+async def first_uprn(guest: Guest, path: str) -> str:
+    found = re.findall(r'name="uprn"[^>]*value="(\d+)"', (await guest.get(path)).html)
+    return str(found[1])
+
+
+def parts(name: str, day: date) -> dict[str, str]:
+    return {f"{name}-day": str(day.day), f"{name}-month": str(day.month), f"{name}-year": str(day.year)}
+
+
+# Who
+
+
+async def test_a_page_that_is_not_declared_cannot_be_served() -> None:
+    check_pages_declared([("GET", "/changes"), ("HEAD", "/changes"), ("POST", "/move/date")])
+    for route in (("GET", "/secrets"), ("POST", "/changes"), ("GET", "/changes/{number}"), ("DELETE", "/change")):
+        with pytest.raises(RouteNotDeclared, match=route[0]):
+            check_pages_declared([("GET", "/"), route])
+
+
+async def test_the_trust_domains_do_not_mix_in_the_table() -> None:
+    for (_, path), rule in PAGES.items():
+        beneath = f"{path}/".startswith(f"{STAFF}/")
+        assert not (isinstance(rule, ForPeople) and beneath), path
+        assert not (isinstance(rule, ForStaff) and not beneath), path
+
+
+async def test_only_these_pages_are_for_anybody() -> None:
+    """A change here is a change of who may see what: it must be meant."""
+    assert {path for (_, path), rule in PAGES.items() if isinstance(rule, ForAnybody)} == {
+        "/", "/cookies", "/accessibility", "/privacy", "/static/{name}",
+        *(
+            f"{prefix}/{name}"
+            for prefix in ("", STAFF)
+            for name in ("sign-in", "signed-in", "signed-out", "session-ended", "not-signed-in")
+        ),
+    }  # fmt: skip
+    assert {method for (method, _), rule in PAGES.items() if isinstance(rule, ForAnybody)} == {"GET"}
+
+
+async def test_each_page_is_for_whom_the_policy_says(site: Sandbox) -> None:
+    """Every page as every kind of caller: nobody, a citizen, each kind of staff, and bearers of the API's tokens."""
+    url = site.addresses.public_url
+    async with a_guest(url) as nobody, a_guest(url) as citizen:
+        await citizen.sign_in("dafydd")
+        await walked(nobody, None, frozenset())
+        await walked(citizen, "citizen", frozenset())
+        for headers in ({"authorization": "Bearer x"}, {"authorization": "Basic eDp4"}):
+            answer = await nobody.get("/changes", headers)
+            assert answer.location.startswith("/sign-in"), "a token opens no page"
+    for member in SAMPLE_STAFF:
+        async with a_guest(url) as staff:
+            await staff.sign_in(member.key, prefix=STAFF)
+            await walked(staff, "staff", may(member.groups))
+
+
+async def walked(guest: Guest, kind: str | None, allowed: frozenset[May]) -> None:
+    """Ask for every page, and compare who was let in with what the policy says."""
+    csrf = await token(guest, STAFF if kind == "staff" else "/changes") if kind else "x"
+    for (method, path), rule in PAGES.items():
+        if path in CANNOT_BE_ASKED or path.endswith(("/sign-out", "/session/stay")):
+            continue
+        form = {"csrf": csrf} if method == "POST" else None
+        answer = await guest.ask(method, address_of(path), form)
+        match rule:
+            case ForAnybody():
+                here = kind == ("staff" if path.startswith(STAFF) else "citizen")
+                assert answer.status == 200 or (here and answer.status == 303), (kind, path)
+            case ForStaff(needs) if kind == "staff":
+                assert (answer.status == 403) == (needs is not None and needs not in allowed), (allowed, method, path)
+            case ForPeople() if kind == "citizen":
+                assert answer.status in {200, 303, 404}, (kind, path)
+                assert "/sign-in" not in answer.location, (kind, path)
+            case _ if path.endswith(("/live", "/session/left")):
+                assert answer.status == 401, (kind, path)
+            case _:
+                door = STAFF if isinstance(rule, ForStaff) else ""
+                assert answer.location.startswith(f"{door}/sign-in?next="), (kind, method, path)
+
+
+async def token(guest: Guest, path: str) -> str:
+    return (await guest.get(path)).page.forms[0].fields["csrf"]
+
+
+# What they say
+
+
+def judged(answer: Answer, language: Language, path: str) -> None:
+    """Find fault with a page: language, title, headings, links, what a strict policy forbids."""
+    assert answer.headers["content-language"] == language, path
+    assert foreign_in(answer.html, language) == [], path
+    page = answer.page
+    assert page.headings == 1, path
+    assert page.title.endswith(words_in(language)("service-name")), path
+    elements = page.attributes
+    assert [found for tag, found in elements if tag == "script" and "src" not in found] == [], path
+    assert [name for _, found in elements for name in found if name == "style" or name.startswith("on")] == [], path
+    ids = [found["id"] for _, found in elements if "id" in found]
+    assert len(ids) == len(set(ids)), path
+    for tag, found in elements:
+        for name in ("for", "aria-describedby", "aria-labelledby"):
+            assert set(found.get(name, "").split()) <= page.ids, (path, tag, found)
+    for link in page.links:
+        assert link.startswith(("/", "#", "https://")), (path, link)
+        assert not link.startswith("#") or link[1:] in page.ids, (path, link)
+        assert not link.startswith("//"), (path, link)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_is_in_its_language_and_leads_somewhere(site: Sandbox, language: Language) -> None:
+    """All of the citizens' pages and the operators', as they are and with nothing filled in; no link is dead."""
+    person = {"cy": "gwenno", "en": "robin"}[language]
+    titles: dict[str, str] = {}
+    links: set[str] = set()
+    async with a_guest(site.addresses.public_url, language) as guest, a_guest(site.addresses.public_url, language) as s:
+        for path in ("/", "/cookies", "/accessibility", "/privacy", "/not-signed-in", "/signed-out", "/session-ended"):
+            links |= await looked_at(guest, language, path, titles)
+        await move(guest, person)
+        for (method, path), rule in PAGES.items():
+            if isinstance(rule, ForPeople) and method == "GET" and not path.endswith(("/live", "/session/left")):
+                links |= await looked_at(guest, language, address_of(path), titles)
+        for path in asked_pages(ForPeople):
+            await sent_empty(guest, language, path)
+        sent = await guest.fill("/move/declaration")
+        assert sent.location == "/changes/1/sent"
+        for path in ("/changes", "/changes/1", "/changes/1/sent"):
+            links |= await looked_at(guest, language, path, titles)
+        nowhere = await guest.get("/nowhere")
+        assert nowhere.status == 404
+        judged(nowhere, language, "/nowhere")
+        await s.sign_in("rhys", prefix=STAFF)
+        for (method, path), rule in PAGES.items():
+            if isinstance(rule, ForStaff) and method == "GET" and not path.endswith(("/live", "/session/left")):
+                links |= await looked_at(s, language, address_of(path), titles)
+        for path in asked_pages(ForStaff):
+            await sent_empty(s, language, path)
+        for link in sorted(link for link in links if link.startswith("/")):
+            who = s if link.startswith(STAFF) else guest
+            assert (await who.go(link)).status == 200, link
+    assert len(titles) >= 38, "all that can be shown with every answer given"
+    shared = {title: [one for one in titles if titles[one] == title] for title in titles.values()}
+    assert [paths for paths in shared.values() if len(paths) > 1 and not one_thing(paths)] == []
+
+
+def asked_pages(kind: type) -> list[str]:
+    """Return the questions of one kind of person: pages whose form is sent to themselves."""
+    return [path for (method, path), rule in PAGES.items() if isinstance(rule, kind) and method == "POST"
+            and ("GET", path) in PAGES and "{" not in path and path not in {"/move/tell", "/move/declaration"}]  # fmt: skip
+
+
+def one_thing(paths: list[str]) -> bool:
+    """Return whether these pages may share a title: places whose time is over, whatever they were."""
+    return all("/x" in path for path in paths)
+
+
+async def looked_at(guest: Guest, language: Language, path: str, titles: dict[str, str]) -> set[str]:
+    """Look at one page, if it is shown now, and return where it leads."""
+    answer = await guest.get(path)
+    if answer.status == 303:
+        return set()
+    assert answer.status in {200, 403, 404}, path
+    judged(answer, language, path)
+    titles[path] = answer.page.title
+    return {link for link in answer.page.links if answer.status == 200}
+
+
+async def sent_empty(guest: Guest, language: Language, path: str) -> None:
+    """Send a question's form with nothing in it: what is wrong is said, in the language, and leads to its field."""
+    shown = await guest.get(path)
+    if shown.status != 200:
+        return
+    form = shown.page.forms[-1]
+    answer = await guest.ask("POST", form.action, {"csrf": form.fields["csrf"]})
+    assert "again=1" in answer.location, path
+    again = await guest.get(answer.location)
+    judged(again, language, path)
+    assert again.page.title.startswith(f"{words_in(language)('error-prefix')}: "), path
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_faults_letters_and_every_status_speak_the_language(language: Language) -> None:
+    for code in (400, 403, 404, 405, 500, 503):
+        judged(answered(fault_page(code, language)), language, str(code))
+    letter = confirmation("id", Contact(email="sian@example.com", language=language), "7K3M9-QX2TB-D")
+    assert foreign_in(f"<html lang={language}><p>{letter.subject}</p><p>{letter.body}</p>", language) == []
+    words = words_in(language)
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    kinds: tuple[Any, ...] = ("accepted", "published", "answered", "deferred", "withheld", "undelivered", "conflict")
+    for status in Status:
+        entries = [
+            TimelineEntry(at=at, what=what, status=status, next_try=after) for what in kinds for after in (None, at)
+        ]
+        view = DeliveryView(
+            organisation=COUNCIL,
+            name=Bilingual(cy="Cyngor", en="Council"),
+            status=status,
+            not_before=at if status is Status.WAITING else None,
+            reference=None,
+            timeline=tuple(entries),
+        )
+        said = [timeline_words.status_words(status, words), timeline_words.advice_of(view, words) or ""]
+        said += [" ".join(timeline_words.entry_words(entry, words)) for entry in entries]
+        html = f"<html lang={language}>" + "".join(f"<p>{one}</p>" for one in said)
+        assert foreign_in(html, language) == [], status
+
+
+def answered(response: Any) -> Answer:
+    headers: Mapping[str, str] = response.headers
+    return Answer(response.status_code, dict(headers), response.body.decode())
+
+
+async def test_a_sentence_of_the_other_language_is_found() -> None:
+    """The finder finds: a whole sentence, a few words with a value in them, a name only a screen reader says."""
+    for said in ("<p>Page not found</p>", "<p>sent with 3 others</p>", '<a aria-label="the other">x</a>'):
+        assert foreign_in(f"<html lang=cy>{said}", "cy") != []
+        assert foreign_in(f"<html lang=cy><div lang=en>{said}</div>", "cy") == []
+    assert foreign_in("<html lang=en><p>Mae problem</p>", "en") != []
