@@ -20,7 +20,7 @@ from broker.intake import Fresh
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
-from broker.tracking.timeline import view
+from broker.tracking.timeline import view, withdrawn_too
 from broker.vault import PersonKey
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
@@ -118,7 +118,8 @@ async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -
     receipts: dict[UUID, list[changes.ReceiptRow]] = defaultdict(list)
     for receipt in await changes.receipts_of(parts.database, [row.id for row in deliveries]):
         receipts[receipt.delivery_id].append(receipt)
-    return _view(parts, found, opened(person, found.id, found.type, found.sealed), deliveries, receipts)
+    seen = _view(parts, found, opened(person, found.id, found.type, found.sealed), deliveries, receipts)
+    return await withdrawn_too(parts.database, found.id, seen, parts.directory.organisations())
 
 
 def just_told(parts: ApiParts, fresh: Fresh) -> ChangeView:
