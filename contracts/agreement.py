@@ -46,6 +46,8 @@ class Agreement(Strict):
     identity_level: IdentityLevel = IdentityLevel.P2
     required: bool = False
     """True where the law requires the telling; the person sees it marked and cannot leave it out."""
+    latest_only: bool = False
+    """True where only the newest change matters: an older one that is still to be sent is `superseded`."""
     retention_days: Annotated[int, Field(ge=1)]
     valid_from: date
     valid_until: date | None = None

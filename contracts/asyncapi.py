@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import CHANGE_TYPES, withdrawal
 from contracts.records import DELIVERY_HEADERS, KIND_HEADER, QUARANTINED, RECEIPT
 from contracts.topics import DELIVERIES, RECEIPTS, Topic
 
@@ -14,7 +14,8 @@ def asyncapi() -> dict[str, Any]:
     """Return the whole document. Payload schemas are referred to by path, beside it in `schemas/`."""
     messages = {
         "deliveries": {
-            f"{kind.name}Changed": _delivery(kind.event_type, kind.dataschema) for kind in CHANGE_TYPES.values()
+            **{f"{kind.name}Changed": _delivery(kind.event_type, kind.dataschema) for kind in CHANGE_TYPES.values()},
+            "changeWithdrawn": _delivery(withdrawal.KIND.event_type, withdrawal.KIND.dataschema),
         },
         "receipts": {
             "receipt": _of_receipts(RECEIPT, "receipt.v1"),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from contracts.agreement import Agreement
 from contracts.asyncapi import asyncapi
-from contracts.changes import CHANGE_TYPES, ChangeKind
+from contracts.changes import CHANGE_TYPES, EVENTS, ChangeKind, withdrawal
 from contracts.compatibility import inlined
 from contracts.events import SEQUENCE_DIGITS
 from contracts.examples import examples
@@ -37,7 +37,7 @@ DOCUMENTS: Final[dict[str, type[Strict]]] = {
 """Documents that are published as their models are."""
 
 SENT: Final = frozenset(
-    {"event.v1", "problem.v1", *(kind.dataschema.removeprefix(NAMESPACE) for kind in CHANGE_TYPES.values())}
+    {"event.v1", "problem.v1", *(kind.dataschema.removeprefix(NAMESPACE) for kind in EVENTS.values())}
 )
 """Schemas of what others only read from us: these may not become wider under the same name either."""
 
@@ -56,12 +56,22 @@ def schemas() -> dict[str, dict[str, Any]]:
     found["event.v1"] = _envelope()
     for kind in CHANGE_TYPES.values():
         found[kind.dataschema.removeprefix(NAMESPACE)] = _event_data(kind)
+    found[withdrawal.KIND.dataschema.removeprefix(NAMESPACE)] = _withdrawn_data()
     return {name: {"$schema": DIALECT, "$id": NAMESPACE + name, **schema} for name, schema in sorted(found.items())}
 
 
 def _document(model: type[Strict]) -> dict[str, Any]:
     document: dict[str, Any] = _untitled(inlined(model.model_json_schema()))
     return document
+
+
+_ROLES: Final[dict[str, Any]] = {
+    "description": "What the change is to this organisation.",
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "enum": ["leaving", "arriving", "national"]},
+}
+_EVENT_ID: Final = {"type": "string", "format": "uuid", "description": "The `id` of an event you were sent before."}
 
 
 def _event_data(kind: ChangeKind) -> dict[str, Any]:
@@ -79,12 +89,34 @@ def _event_data(kind: ChangeKind) -> dict[str, Any]:
         "properties": {
             "person": _minimised(_document(Person)),
             "change": _minimised(_document(kind.model)),
-            "roles": {
-                "description": "What the change is to this organisation.",
-                "type": "array",
-                "minItems": 1,
-                "items": {"type": "string", "enum": ["leaving", "arriving", "national"]},
+            "roles": _ROLES,
+            "corrects": {
+                "description": "The event this one replaces. Where you have not had that one, there is nothing to replace.",
+                "type": "object",
+                "required": ["id"],
+                "properties": {"id": _EVENT_ID},
             },
+        },
+    }
+
+
+def _withdrawn_data() -> dict[str, Any]:
+    """Return the schema of the data by which a change is taken back. It says nothing the organisation does not have."""
+    return {
+        "title": withdrawal.KIND.event_type,
+        "description": "The person has taken back what an earlier event told you: what you did because of it is to be "
+        "undone, or looked at by somebody. Members not known must be ignored.",
+        "type": "object",
+        "required": ["roles", "withdraws"],
+        "properties": {
+            "person": _minimised(_document(Person)),
+            "withdraws": {
+                "description": "The event that is taken back.",
+                "type": "object",
+                "required": ["id", "type"],
+                "properties": {"id": _EVENT_ID, "type": {"type": "string", "description": "Its `type`."}},
+            },
+            "roles": _ROLES,
         },
     }
 
@@ -109,7 +141,7 @@ def _minimised(schema: dict[str, Any], *, whole: bool = False) -> dict[str, Any]
 
 def _envelope() -> dict[str, Any]:
     """Return the schema of the structured-mode event around the data (`contracts.events.structured`)."""
-    types = [kind.event_type for kind in CHANGE_TYPES.values()]
+    types = [kind.event_type for kind in EVENTS.values()]
     properties: dict[str, dict[str, Any]] = {
         "specversion": {"const": "1.0"},
         "id": {

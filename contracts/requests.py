@@ -10,6 +10,11 @@ from contracts.person import Identifier
 from contracts.statuses import Status
 from contracts.text import Bilingual, Code, Line, Strict
 
+Reference = Annotated[
+    str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]$")
+]
+"""Of a change, as we write it: ten characters and a check character."""
+
 PreviewDigest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16000}$")]
 """Opaque: what was shown to the person, to be sent back with the change."""
 
@@ -23,6 +28,8 @@ class PreviewRequest(Strict):
     """The language the person wants to be written to in; stored, and sent on where agreed."""
     identifiers: Annotated[tuple[Identifier, ...], Field(max_length=5)] = ()
     """Numbers the person knows for themselves; marked as said by them."""
+    corrects: Reference | None = None
+    """The person's own change that this one replaces: what of it is not sent is not sent any more."""
 
 
 class ChangeRequest(PreviewRequest):
@@ -79,6 +86,8 @@ class DeliveryView(Strict):
     status: Status
     not_before: AwareDatetime | None = None
     """Set while it waits for its day."""
+    stopping: bool | None = None
+    """True while it is to be stopped and may be on its way all the same; what the organisation answers counts."""
     reference: str | None = None
     timeline: tuple[TimelineEntry, ...]
 
@@ -94,6 +103,16 @@ class ChangeSummary(Strict):
     """Status by organisation."""
 
 
+class Withdrawn(Strict):
+    """That a change was cancelled, or replaced by another."""
+
+    at: AwareDatetime
+    corrected_by: str | None = None
+    """The reference of the change that replaces it; absent where it was cancelled."""
+    taken_back: tuple[DeliveryView, ...] = ()
+    """How far each organisation that had been told has come with taking it back."""
+
+
 class ChangeView(Strict):
     """One of a person's changes, whole."""
 
@@ -102,6 +121,9 @@ class ChangeView(Strict):
     accepted_at: AwareDatetime
     change: dict[str, Any]
     deliveries: tuple[DeliveryView, ...]
+    corrects: str | None = None
+    """The reference of the change that this one replaces."""
+    withdrawn: Withdrawn | None = None
 
 
 class ChangeList(Strict):

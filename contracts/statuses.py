@@ -111,6 +111,7 @@ class Reason(StrEnum):
     # the gate withheld it
     ERASED = "erased"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
     REVOKED = "revoked"
     ALREADY_RECEIVED = "already_received"
     STALE_EPOCH = "stale_epoch"
@@ -121,6 +122,7 @@ class Reason(StrEnum):
     STOPPING = "stopping"
     HORIZON_PASSED = "horizon_passed"
     UNKNOWN_LIMIT = "unknown_limit"
+    GIVEN_UP = "given_up"
     UNDECODABLE = "undecodable"
     UNKNOWN_KEY = "unknown_key"
     UNKNOWN_DELIVERY = "unknown_delivery"

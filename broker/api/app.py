@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from broker.api import catching_up, following, organisations, problems, telling
+from broker.api import cancelling, catching_up, following, organisations, problems, telling
 from broker.api.admission import Admission
 from broker.api.guarding import LastResort, guarded_route
 from broker.api.openapi import describe
@@ -44,6 +44,7 @@ def create_inner(parts: ApiParts) -> FastAPI:
     router.route_class = guarded_route(parts.citizens, parts.organisations)
     telling.routes(router, parts)
     following.routes(router, parts)
+    cancelling.routes(router, parts)
     organisations.routes(router, parts)
     catching_up.routes(router, parts)
 

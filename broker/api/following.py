@@ -20,7 +20,7 @@ from broker.intake import Fresh
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
-from broker.tracking.timeline import followed
+from broker.tracking.timeline import followed, withdrawn_too
 from broker.vault import PersonKey
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
@@ -115,14 +115,15 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
 
 async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -> ChangeView:
     """Return a change as its person sees it, opened with their own key."""
-    deliveries = await followed(parts.database, found.id, parts.directory.organisations())
-    return ChangeView(
+    organisations = parts.directory.organisations()
+    seen = ChangeView(
         reference=found.reference,
         type=found.type,
         accepted_at=found.accepted_at,
         change=orjson.loads(opened(person, found.id, found.type, found.sealed)),
-        deliveries=deliveries,
+        deliveries=await followed(parts.database, found.id, organisations),
     )
+    return await withdrawn_too(parts.database, found.id, seen, organisations)
 
 
 def just_told(parts: ApiParts, fresh: Fresh) -> bytes:

@@ -16,6 +16,7 @@ from broker.api.problems import NotReadable
 from broker.identity.citizens import Citizen
 from broker.identity.refusals import Absent, Denial, Forbidden
 from broker.store import changes
+from broker.tracking.withdrawing import carry_out
 from contracts.examples import MOVE
 from contracts.problems import FieldProblem
 from contracts.requests import (
@@ -87,6 +88,8 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         key = _key(request)
         asked = await read_model(request, ChangeRequest)
         accepted = await parts.intake.accept(_told(citizen(request)), key, asked)
+        if accepted.corrects is not None:
+            await carry_out(parts.database, parts.vault, accepted.corrects, parts.clock)
         if accepted.fresh is not None:
             answer = just_told(parts, accepted.fresh)
         else:

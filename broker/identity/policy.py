@@ -49,6 +49,8 @@ POLICY: Final[Mapping[Route, Rule]] = MappingProxyType(
         ("POST", "/v1/changes/preview"): ForCitizens("changes:write"),
         ("POST", "/v1/changes"): ForCitizens("changes:write"),
         ("POST", "/v1/addresses/search"): ForCitizens("changes:write"),
+        # Taking it back may undo what protects somebody: never by less than who could have told it.
+        ("POST", "/v1/changes/{reference}/cancellation"): ForCitizens("changes:write", IdentityLevel.P2),
         ("GET", "/v1/changes"): ForCitizens("changes:read"),
         ("GET", "/v1/changes/{reference}"): ForCitizens("changes:read"),
         # An organisation answers later, and asks what became of a sequence, or of everything it was sent.

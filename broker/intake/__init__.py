@@ -13,6 +13,7 @@ from broker.intake.refusals import (
     Refusal,
     TooBusy,
 )
+from broker.intake.withdrawing import cancel
 from broker.intake.writer import Writer
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "Told",
     "TooBusy",
     "Writer",
+    "cancel",
 ]

@@ -1,10 +1,9 @@
 """The way in: from a person's words to a change that is stored with everything it owes."""
 
 import base64
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from typing import Any, Final
@@ -12,7 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from broker import audit, failpoints, sealing
-from broker.intake import previews
+from broker.intake import previews, withdrawing
 from broker.intake.references import new_reference
 from broker.intake.refusals import KeyReused, LevelTooLow, NobodyToTell, NotAcceptable, PreviewChanged, Refusal
 from broker.intake.writer import Writer
@@ -20,6 +19,8 @@ from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, recipients, standing
 from broker.store import Database, changes
+from broker.store.ids import new_id
+from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
 from broker.verification import Gazetteer, check_address_change
@@ -53,7 +54,9 @@ class Accepted:
     reference: str
     person: PersonKey
     fresh: "Fresh | None" = None
-    """What was stored just now; None where an earlier request had stored it."""
+    """What was stored just now; None where an earlier request had stored it, or where it replaces another."""
+    corrects: UUID | None = None
+    """The change it replaces, where that was stored just now: what of it is not sent is to be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class _Decided:
     agreements: Sequence[Agreement]
     """Those it was decided on."""
     unknown_areas: list[Place]
+    corrected: Correctable | None
+    """The change it is to replace."""
 
 
 class Intake:
@@ -124,9 +129,16 @@ class Intake:
         told = await self._sealed(person, key_digest, fingerprint, request, content, owed, contact)
         failpoints.reach("intake.decided")
         started = time.perf_counter()
-        stored = await self._writer.write(told)
+        if decided.corrected is None:
+            stored = await self._writer.write(told)
+        else:
+            at = await withdrawing.replace_by(self._database, person, told, decided.corrected, told.accepted_at)
+            stored = replace(told, accepted_at=at) if at else None
         self._metrics.accept_seconds.observe(time.perf_counter() - started)
         failpoints.reach("intake.stored")
+        if stored is not None and decided.corrected is not None:
+            self._metrics.changes_accepted.labels(request.type).inc()
+            return Accepted(stored.id, stored.reference, person, corrects=decided.corrected.change_id)
         if stored is not None:
             self._metrics.changes_accepted.labels(request.type).inc()
             return Accepted(stored.id, stored.reference, person, Fresh(stored, content))
@@ -160,8 +172,12 @@ class Intake:
         found = recipients(told, who.level, areas, self._standing(agreements, kind.name, today))
         if not found:
             raise NobodyToTell
+        corrected = None
+        if request.corrects is not None:
+            corrected = await withdrawing.correctable(self._database, person, request.corrects, kind.name)
+            found = withdrawing.naming(found, corrected)
         frozen = previews.freeze(await self._vault.digester("previews"), person.person_id, found)
-        return _Decided(frozen, agreements, [place for place, code in areas.items() if code is None])
+        return _Decided(frozen, agreements, [place for place, code in areas.items() if code is None], corrected)
 
     def _shown(self, decided: _Decided) -> Preview:
         return previews.preview_of(
@@ -314,15 +330,3 @@ def _pseudonym(digest: sealing.Digester, *parts: bytes) -> str:
 def _start_of(day: date) -> datetime:
     """Return the first moment of a day in Wales."""
     return datetime.combine(day, time_of_day.min, WALES).astimezone(UTC)
-
-
-def new_id(now: datetime) -> UUID:
-    """Return a UUIDv7 (RFC 9562, section 5.7) whose time is cut to the second (section 6.1 allows it).
-
-    Its order helps the store; anything finer than a second would help two recipients to join their records.
-    """
-    milliseconds = int(now.timestamp()) * 1000
-    value = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return UUID(int=value)

@@ -13,7 +13,7 @@ from broker import audit, failpoints
 from broker.eventlog import EventLog, LogUnavailable, Record
 from broker.store import Database, StoreUnavailable, lanes
 from broker.telemetry.metrics import Metrics
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import EVENTS
 from contracts.organisation import Organisation
 from contracts.receipts import Receipt, ReceiptKind
 from contracts.records import SealedDelivery, write_receipt
@@ -176,7 +176,7 @@ class Relay:
 
 def sealed_delivery(item: lanes.Claimed) -> SealedDelivery:
     """Return the record's delivery: everything in clear is the recipient's own, nothing joins it to another's."""
-    kind = CHANGE_TYPES[item.type]
+    kind = EVENTS[item.type]
     return SealedDelivery(
         id=item.delivery_id,
         epoch=item.epoch,

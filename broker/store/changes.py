@@ -1,13 +1,13 @@
 """Changes as they are accepted, many in one statement, and as a person reads them back."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from broker import failpoints
-from broker.store.database import Database
+from broker.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +124,12 @@ CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
 """
 
 
-async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, datetime]:
+async def accept(
+    database: Database, batch: Sequence[Told], *, also: Callable[[Connection], Awaitable[None]] | None = None
+) -> dict[UUID, datetime]:
     """Store a batch in one transaction and return when each change that was new was accepted, by the store's clock.
 
-    An id missing from the answer is a repeat of a key already known. Raises PersonErased (nothing stored) and
+    `also` is done in the same transaction, if any of them was new. An id missing from the answer is a repeat of a key already known. Raises PersonErased (nothing stored) and
     StoreUnavailable (unknown whether stored: the key tells, on asking again).
     """
     owed = [(told.id, item) for told in batch for item in told.owed]
@@ -161,6 +163,8 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, dateti
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:
             raise PersonErased(erased)
+        if also is not None and rows:
+            await also(connection)
         failpoints.reach("intake.written")
     return {row["change_id"]: row["accepted_at"] for row in rows}
 
@@ -237,7 +241,7 @@ async def of_person(database: Database, person_id: int, *, before: int | None, l
     """Return a person's changes, newest first, below the ordinal `before`. Raises StoreUnavailable."""
     async with database.connection() as connection:
         rows = await connection.fetch(
-            f"{_CHANGE} WHERE person_id = $1 AND ($2::bigint IS NULL OR ordinal < $2) ORDER BY ordinal DESC LIMIT $3",
+            f"{_CHANGE} WHERE person_id = $1 AND type <> 'withdrawal' AND ($2::bigint IS NULL OR ordinal < $2) ORDER BY ordinal DESC LIMIT $3",
             person_id,
             before,
             limit,
@@ -248,7 +252,9 @@ async def of_person(database: Database, person_id: int, *, before: int | None, l
 async def one_of_person(database: Database, person_id: int, reference: str) -> ToldBefore | None:
     """Return a person's change by its reference; another person's is None, as if it did not exist."""
     async with database.connection() as connection:
-        row = await connection.fetchrow(f"{_CHANGE} WHERE reference = $2 AND person_id = $1", person_id, reference)
+        row = await connection.fetchrow(
+            f"{_CHANGE} WHERE reference = $2 AND person_id = $1 AND type <> 'withdrawal'", person_id, reference
+        )
     return ToldBefore(**row) if row else None
 
 
@@ -380,7 +386,8 @@ async def books(database: Database) -> Books:
         )
         rows = await connection.fetch("SELECT organisation, status, count(*) FROM delivery GROUP BY 1, 2 ORDER BY 1, 2")
         without = await connection.fetchval(
-            "SELECT count(*) FROM change c WHERE NOT EXISTS (SELECT FROM delivery d WHERE d.change_id = c.id)"
+            "SELECT count(*) FROM change c WHERE c.type <> 'withdrawal'"
+            " AND NOT EXISTS (SELECT FROM delivery d WHERE d.change_id = c.id)"
         )
         astray = await connection.fetchval(
             """

@@ -197,6 +197,12 @@ class AtTheGate:
     """The store's own clock, which all workers share: a worker's may be wrong."""
     kek_generation: int | None
     wrapped: bytes | None = field(repr=False)
+    withdrawn: bool = False
+    """Its person took the change back."""
+    corrected: bool = False
+    """And replaced it by another."""
+    overtaken: bool = False
+    """Only the newest matters to this organisation, and a newer one is due."""
 
 
 GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
@@ -215,13 +221,21 @@ SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.at
        o.paused_at IS NOT NULL AND NOT o.draining AS paused,
        a.revoked_at IS NOT NULL
            OR coalesce((a.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false) AS revoked,
-       p.erased_at IS NOT NULL AS erased, now() AS now, k.kek_generation,
-       k.wrapped
+       p.erased_at IS NOT NULL AS erased, w.change_id IS NOT NULL AS withdrawn, w.corrected_by IS NOT NULL AS corrected,
+       CASE WHEN (a.definition->>'latestOnly')::boolean THEN EXISTS (
+           SELECT FROM change this, delivery later JOIN change that ON that.id = later.change_id
+           WHERE this.id = d.change_id AND later.person_id = d.person_id AND later.organisation = d.organisation
+             AND later.agreement = d.agreement AND later.sequence IS NULL AND later.status IN ('waiting', 'queued')
+             AND later.due <= now() AND that.type = this.type AND that.type <> 'withdrawal'
+             AND NOT EXISTS (SELECT FROM withdrawal lw WHERE lw.change_id = later.change_id)
+       ) ELSE false END AS overtaken,
+       now() AS now, k.kek_generation, k.wrapped
 FROM delivery d
 JOIN lane l USING (person_id, organisation)
 JOIN organisation o ON o.id = d.organisation
 JOIN agreement a ON a.id = d.agreement AND a.version = d.agreement_version
 JOIN person p ON p.id = d.person_id
+LEFT JOIN withdrawal w ON w.change_id = d.change_id
 LEFT JOIN person_key k ON k.person_id = d.person_id
 WHERE d.id = ANY($1)
 """

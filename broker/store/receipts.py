@@ -38,6 +38,9 @@ class Touched:
     occupies: bool
     in_flight: bool
     lane_due: datetime | None
+    granted_until: datetime | None
+    withdrawn: bool
+    """Its change was withdrawn, or replaces one that was: what moves here is to be looked at there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +104,8 @@ SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.st
            SELECT sum(coalesce(p.ended_at, now()) - greatest(p.began_at, begun.at)) FROM pause p
            WHERE p.organisation = d.organisation AND coalesce(p.ended_at, now()) > begun.at), interval '0') AS since,
        d.due AS first_due, d.published_at, d.answered_at, d.reason, d.reference,
-       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due
+       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due, l.granted_until,
+       EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id OR w.corrected_by = d.change_id) AS withdrawn
 FROM delivery d JOIN lane l USING (person_id, organisation)
 CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun
 WHERE d.id = ANY($1)
@@ -116,6 +120,16 @@ WITH settled AS (
 UPDATE delivery d SET status = s.status, attempts = s.attempts, unknowns = s.unknowns, published_at = s.published_at,
                       answered_at = s.answered_at, reason = s.reason, reference = s.reference
 FROM settled s WHERE d.id = s.id
+"""
+
+_LOOK_AGAIN: Final = """
+WITH looked_at AS MATERIALIZED (
+    SELECT w.change_id FROM withdrawal w
+    WHERE w.change_id IN (SELECT change_id FROM delivery WHERE id = ANY($1))
+       OR w.corrected_by IN (SELECT change_id FROM delivery WHERE id = ANY($1))
+    ORDER BY w.change_id FOR UPDATE
+)
+UPDATE withdrawal w SET look_at = now() FROM looked_at WHERE w.change_id = looked_at.change_id
 """
 
 _LANES: Final = """
@@ -183,6 +197,8 @@ class Folding:
                 [s.reason for s in settled],
                 [s.reference for s in settled],
             )
+        if looked_at := [s.id for s in settled if self.touched[s.id].withdrawn]:
+            await self._connection.execute(_LOOK_AGAIN, looked_at)
         moved = [s for s in settled if s.occupied]
         if moved:
             await self._connection.execute(
@@ -246,13 +262,13 @@ async def folding(
     async with database.transaction() as connection:
         # Two statements: one that waited for a lock would go on to read the deliveries as they were before the wait.
         await connection.execute(LOCK_LANES, list(delivery_ids))
-        rows = await connection.fetch(_TOUCHED, list(delivery_ids))
-        now, known = await connection.fetchrow(
-            "SELECT now(), array(SELECT id FROM receipt WHERE id = ANY($1))", list(receipt_ids)
-        )
-        yield Folding(
-            connection,
-            now,
-            frozenset(known),
-            {row["id"]: Touched(**row) for row in rows},
-        )
+        yield await unfolded(connection, receipt_ids, delivery_ids)
+
+
+async def unfolded(connection: Connection, receipt_ids: Sequence[UUID], delivery_ids: Sequence[UUID]) -> Folding:
+    """Return a batch to be folded within a transaction that has locked the lanes it touches."""
+    rows = await connection.fetch(_TOUCHED, list(delivery_ids))
+    now, known = await connection.fetchrow(
+        "SELECT now(), array(SELECT id FROM receipt WHERE id = ANY($1))", list(receipt_ids)
+    )
+    return Folding(connection, now, frozenset(known), {row["id"]: Touched(**row) for row in rows})

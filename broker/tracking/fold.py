@@ -13,8 +13,13 @@ from contracts.organisation import DeliveryPolicy
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Outcome, Reason, Status
 
-CANCELLING = frozenset({Reason.ERASED, Reason.CANCELLED, Reason.REVOKED})
-"""Reasons of the gate that end a delivery."""
+WITHHELD_FOR_GOOD = {
+    Reason.ERASED: Status.CANCELLED,
+    Reason.CANCELLED: Status.CANCELLED,
+    Reason.REVOKED: Status.CANCELLED,
+    Reason.SUPERSEDED: Status.SUPERSEDED,
+}
+"""Reasons of the gate that end a delivery, with the status each ends it in."""
 
 ASK_AGAIN = frozenset({Reason.PAUSED, Reason.GRANTED_ELSEWHERE})
 """Reasons of the gate that pass."""
@@ -51,6 +56,8 @@ class Standing:
     due: datetime | None = None
     """When the relay is to publish it again; None while it is in flight or ended."""
     in_flight: bool = False
+    granted: bool = False
+    """Somebody had leave to send it, and nobody has said yet how that ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,7 @@ def _answered(standing: Standing, receipt: Receipt, status: Status) -> Folded:
 
 def _nothing_new(stands: Status, said: Status) -> bool:
     """Return whether an answer that raises nothing also contradicts nothing."""
-    ours = stands in (Status.CANCELLED, Status.UNDELIVERED) and RANK[said] == RANK[stands]
+    ours = stands in (Status.CANCELLED, Status.SUPERSEDED, Status.UNDELIVERED) and RANK[said] == RANK[stands]
     return said is stands or ours or said in (Status.RECEIVED, Status.ALREADY_CURRENT)
 
 
@@ -166,12 +173,32 @@ def _deferred(
 def _withheld(standing: Standing, receipt: Receipt, now: datetime) -> Folded:
     if not _ours_and_open(standing, receipt):
         return Folded(standing, Effect.NOTED)
-    if receipt.reason in CANCELLING:
-        return _ended(standing, receipt, Status.CANCELLED, receipt.reason)
+    if receipt.reason in WITHHELD_FOR_GOOD:
+        return _ended(_perhaps_sent(standing), receipt, WITHHELD_FOR_GOOD[receipt.reason], receipt.reason)
     if receipt.reason in ASK_AGAIN and standing.in_flight:
         due = max(now, receipt.not_before) if receipt.not_before else now
         return Folded(replace(standing, due=due, in_flight=False), Effect.SCHEDULED)
     return Folded(standing, Effect.NOTED)
+
+
+def _perhaps_sent(standing: Standing) -> Standing:
+    """Count an attempt that was granted and of which nothing was heard as one that may have arrived."""
+    if not standing.granted:
+        return standing
+    return replace(standing, attempts=standing.attempts + 1, unknowns=standing.unknowns + 1)
+
+
+def stopped(standing: Standing, receipt: Receipt) -> Folded | None:
+    """Return what ending a delivery by an act, not by its way, makes of it; None if it cannot be ended here and now.
+
+    Only while it is not under way: what is in the log, or with an organisation, ends by its receipt. One without a
+    sequence does not hold its lane and can always be ended.
+    """
+    if RANK[standing.status] >= OCCUPIES_LANE_BELOW or standing.in_flight or receipt.reason is None:
+        return None
+    status = WITHHELD_FOR_GOOD.get(receipt.reason, Status.UNDELIVERED)
+    ended = replace(_perhaps_sent(standing), status=status, reason=receipt.reason, answered_at=receipt.at)
+    return Folded(_leave_lane(ended), Effect.RAISED)
 
 
 def _ended(standing: Standing, receipt: Receipt, status: Status, reason: Reason | None) -> Folded:

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 from uuid import UUID
 
-from broker.store import Database, changes
+from broker.store import Database, changes, withdrawals
 from broker.store.changes import DeliveryRow, ReceiptRow
 from contracts.organisation import Organisation
 from contracts.receipts import ReceiptKind
-from contracts.requests import DeliveryView, TimelineEntry
-from contracts.statuses import Status
+from contracts.requests import ChangeView, DeliveryView, TimelineEntry, Withdrawn
+from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Status
 from contracts.text import Bilingual
 
 _WHAT: dict[str, Literal["answered", "deferred", "withheld", "undelivered"]] = {
@@ -52,6 +52,22 @@ def view(
         reference=delivery.reference,
         timeline=tuple(entries),
     )
+
+
+async def withdrawn_too(
+    database: Database, change_id: UUID, seen: ChangeView, organisations: Mapping[str, Organisation]
+) -> ChangeView:
+    """Return a change's view with what it replaces, and what became of taking it back. Raises StoreUnavailable."""
+    withdrawn, corrects = await withdrawals.of_change(database, change_id)
+    if withdrawn is None:
+        return seen if corrects is None else seen.model_copy(update={"corrects": corrects})
+    back = await followed(database, withdrawn.taken_back_by, organisations)
+    stopping = tuple(
+        item.model_copy(update={"stopping": True}) if RANK[item.status] < OCCUPIES_LANE_BELOW else item
+        for item in seen.deliveries
+    )
+    told = Withdrawn(at=withdrawn.asked_at, corrected_by=withdrawn.corrected_by, taken_back=back)
+    return seen.model_copy(update={"corrects": corrects, "withdrawn": told, "deliveries": stopping})
 
 
 def _entry(receipt: ReceiptRow) -> TimelineEntry:

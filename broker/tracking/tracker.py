@@ -13,9 +13,10 @@ import structlog
 from broker import audit, failpoints
 from broker.eventlog import Consumer, EventLog, LogUnavailable, Offset, Partition, Received
 from broker.store import Database, StoreUnavailable
-from broker.store.receipts import Entry, Folding, SetAside, Settled, Touched, folding
+from broker.store.receipts import Entry, Folding, SetAside, Touched, folding
 from broker.telemetry.metrics import Metrics
-from broker.tracking.fold import Effect, Folded, Standing, fold, given_up_for
+from broker.tracking.entries import entry_of, settled, standing_of
+from broker.tracking.fold import Effect, Folded, fold, given_up_for
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
 from contracts.records import Undecodable, read_receipt
@@ -121,7 +122,7 @@ class Tracker:
 
     async def _fold(self, transaction: Folding, receipts: Sequence[Receipt]) -> list[tuple[str, timedelta]]:
         """Fold receipts of known deliveries; return how long each first answer took, with whose it was."""
-        standings = {key: _standing(touched) for key, touched in transaction.touched.items()}
+        standings = {key: standing_of(touched) for key, touched in transaction.touched.items()}
         entries: list[Entry] = []
         pauses: dict[str, Reason] = {}
         answered: list[tuple[str, timedelta]] = []
@@ -135,7 +136,7 @@ class Tracker:
             standings[touched.id] = folded.standing
             if receipt.kind is ReceiptKind.ANSWERED and RANK[before.status] < TAKEN_IN <= RANK[folded.standing.status]:
                 answered.append((touched.organisation, max(timedelta(), transaction.now - touched.first_due)))
-            entries.append(_entry(receipt, folded, touched))
+            entries.append(entry_of(receipt, folded, touched))
             self._metrics.receipts_folded.labels(str(receipt.kind)).inc()
             if folded.pause is not None:
                 pauses[touched.organisation] = folded.pause
@@ -144,7 +145,7 @@ class Tracker:
         ended = {entry.delivery_id for entry in entries if entry.kind == ReceiptKind.DEFERRED}
         await transaction.write(
             [
-                _settled(transaction.touched[key], standings[key], attempt_ended=key in ended)
+                settled(transaction.touched[key], standings[key], attempt_ended=key in ended)
                 for key in standings
                 if key in moved
             ],
@@ -241,69 +242,3 @@ def _end(read: Quarantined, touched: Mapping[UUID, Touched]) -> Receipt | None:
     """
     found = touched.get(read.delivery_id) if read.delivery_id else None
     return given_up_for(read, found.epoch) if found and found.occupies and found.in_flight else None
-
-
-def _standing(touched: Touched) -> Standing:
-    return Standing(
-        status=Status(touched.status),
-        epoch=touched.epoch,
-        attempts=touched.attempts,
-        unknowns=touched.unknowns,
-        since=touched.since,
-        published_at=touched.published_at,
-        answered_at=touched.answered_at,
-        reason=Reason(touched.reason) if touched.reason else None,
-        reference=touched.reference,
-        occupies=touched.occupies,
-        due=touched.lane_due if touched.occupies else None,
-        in_flight=touched.occupies and touched.in_flight,
-    )
-
-
-def _settled(touched: Touched, standing: Standing, *, attempt_ended: bool) -> Settled:
-    return Settled(
-        id=touched.id,
-        person_id=touched.person_id,
-        organisation=touched.organisation,
-        status=standing.status.value,
-        attempts=standing.attempts,
-        unknowns=standing.unknowns,
-        published_at=standing.published_at,
-        answered_at=standing.answered_at,
-        reason=standing.reason.value if standing.reason else None,
-        reference=standing.reference,
-        occupied=touched.occupies,
-        occupies=standing.occupies,
-        in_flight=standing.in_flight,
-        due=standing.due,
-        attempt_ended=attempt_ended,
-    )
-
-
-def _entry(receipt: Receipt, folded: Folded, touched: Touched) -> Entry:
-    said = receipt.outcome or receipt.failure or receipt.reason
-    return Entry(
-        id=receipt.id,
-        delivery_id=receipt.delivery_id,
-        epoch=receipt.epoch,
-        attempt=receipt.attempt,
-        kind=receipt.kind.value,
-        outcome=receipt.outcome.value if receipt.outcome else None,
-        failure=receipt.failure.value if receipt.failure else None,
-        reason=receipt.reason.value if receipt.reason else None,
-        reference=receipt.reference,
-        at=receipt.at,
-        effect=folded.effect.value,
-        status=folded.standing.status.value,
-        next_due=folded.next_due,
-        leaf=audit.leaf(
-            f"delivery.{receipt.kind.value}",
-            receipt.at,
-            "delivery",
-            organisation=touched.organisation,
-            agreement=f"{touched.agreement}/{touched.agreement_version}",
-            delivery_id=receipt.delivery_id,
-            outcome=said.value if said else None,
-            detail={"epoch": receipt.epoch, "attempt": receipt.attempt, "effect": folded.effect.value},
-        ),
-    )

@@ -32,9 +32,14 @@ def decide(row: lanes.AtTheGate, epoch: int, now: datetime) -> Withheld | None:
         return Withheld(Reason.GRANTED_ELSEWHERE, row.granted_until)
     if not row.in_flight:
         return Withheld(Reason.NOT_DUE)  # a copy read again: its attempt is over, and the next is the relay's to begin
-    if row.paused:
-        return Withheld(Reason.PAUSED)
-    return None
+    return _taken_back(row) or (Withheld(Reason.PAUSED) if row.paused else None)
+
+
+def _taken_back(row: lanes.AtTheGate) -> Withheld | None:
+    """Return why the person, or a newer change of theirs, keeps a delivery from being sent."""
+    if row.withdrawn and not row.corrected:
+        return Withheld(Reason.CANCELLED)
+    return Withheld(Reason.SUPERSEDED) if row.withdrawn or row.overtaken else None
 
 
 class StoreGate:

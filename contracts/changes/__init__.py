@@ -6,10 +6,13 @@ No wording and no routing may enter: labels live in `broker.language`, who is to
 
 from typing import Final
 
-from contracts.changes import address
-from contracts.changes.kind import ChangeKind
+from contracts.changes import address, withdrawal
+from contracts.changes.kind import ChangeKind, EventKind
 
 CHANGE_TYPES: Final[dict[str, ChangeKind]] = {kind.name: kind for kind in (address.KIND,)}
 """Every change type by its name on the wire."""
 
-__all__ = ["CHANGE_TYPES", "ChangeKind"]
+EVENTS: Final[dict[str, EventKind]] = {**CHANGE_TYPES, withdrawal.KIND.name: withdrawal.KIND}
+"""Everything organisations are sent: the changes people tell, and that one of them is taken back."""
+
+__all__ = ["CHANGE_TYPES", "EVENTS", "ChangeKind", "EventKind"]

@@ -14,13 +14,24 @@ Place = Literal["old", "new"]
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeKind:
-    """One change type: its schema, the event it becomes, and what verification needs."""
+class EventKind:
+    """What organisations are sent: its name here and on the wire."""
 
     name: str
-    """On our API: `address`."""
+    """On our API, and in the store: `address`."""
     event_type: str
     """CloudEvents `type`: `wales.unwaith.address-changed.v1`."""
+
+    @property
+    def dataschema(self) -> str:
+        """URI of the published JSON Schema (CloudEvents `dataschema`)."""
+        return f"urn:wales:unwaith:schema:{self.event_type.removeprefix('wales.unwaith.')}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeKind(EventKind):
+    """One change type: its schema, the event it becomes, and what verification needs."""
+
     model: type[Strict]
     identity_level: IdentityLevel
     """The least level at which it may be told."""
@@ -28,8 +39,3 @@ class ChangeKind:
     """The addresses an agreement's area is held against."""
     effective: Callable[[Any], date]
     """The day from which it is true; it is not sent before."""
-
-    @property
-    def dataschema(self) -> str:
-        """URI of the published JSON Schema (CloudEvents `dataschema`)."""
-        return f"urn:wales:unwaith:schema:{self.event_type.removeprefix('wales.unwaith.')}"

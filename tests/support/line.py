@@ -1,6 +1,7 @@
 """The whole line in one process, on a real PostgreSQL and a given log, with organisations that answer as told."""
 
 import asyncio
+import contextlib
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ from broker.eventlog import EventLog
 from broker.intake import Accepted, Intake, Told, Writer
 from broker.register import Directory
 from broker.relay import Relay, RelaySettings
-from broker.store import Database, changes, register
+from broker.store import Database, StoreUnavailable, changes, register
 from broker.telemetry.metrics import new_metrics
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import RootKeyFile, StoreGate, Vault
@@ -230,7 +231,14 @@ class Line:
 
     async def close(self) -> None:
         self._stop.set()
+        await self.wake()
         await asyncio.gather(*self._tasks)
+
+    async def wake(self) -> None:
+        """Have everybody look around now, who would look within a second anyway."""
+        with contextlib.suppress(StoreUnavailable):
+            async with self.database.connection() as connection:
+                await connection.execute("SELECT pg_notify('unwaith_due', ''), pg_notify('unwaith_configuration', '')")
 
 
 @asynccontextmanager
@@ -264,6 +272,7 @@ async def a_line(database: Database, eventlog: EventLog, root: RootKeyFile) -> A
     finally:
         await line.close()
         stop.set()
+        await line.wake()
         await asyncio.gather(*background)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.tracking.fold import ASK_AGAIN, CANCELLING, Effect, Standing, fold, given_up_for
+from broker.tracking.fold import ASK_AGAIN, WITHHELD_FOR_GOOD, Effect, Standing, fold, given_up_for
 from contracts.organisation import DeliveryPolicy
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Outcome, Reason, Status
@@ -142,10 +142,10 @@ def test_a_receipt_shows_that_the_log_had_it_even_if_the_relay_died_before_sayin
         assert RANK[folded.standing.status] >= RANK[Status.PUBLISHED]
 
 
-@pytest.mark.parametrize("reason", sorted(CANCELLING))
+@pytest.mark.parametrize("reason", sorted(WITHHELD_FOR_GOOD))
 def test_withheld_for_good_cancels_and_frees_the_lane(reason: Reason) -> None:
     folded = fold(OPEN, withheld(reason), POLICY, NOW, 0.5)
-    assert folded.standing.status is Status.CANCELLED
+    assert folded.standing.status is (Status.SUPERSEDED if reason is Reason.SUPERSEDED else Status.CANCELLED)
     assert folded.standing.reason is reason
     assert not folded.standing.occupies
 
@@ -201,7 +201,7 @@ def test_giving_up_is_aloud_and_frees_the_lane() -> None:
 receipts = st.one_of(
     st.builds(answered, st.sampled_from(Outcome), epoch=st.integers(0, 2), attempt=st.integers(0, 8)),
     st.builds(deferred, st.sampled_from(FailureKind), epoch=st.integers(0, 2), attempt=st.integers(0, 8)),
-    st.builds(withheld, st.sampled_from([*CANCELLING, *ASK_AGAIN, Reason.STALE_EPOCH, Reason.ALREADY_RECEIVED])),
+    st.builds(withheld, st.sampled_from([*WITHHELD_FOR_GOOD, *ASK_AGAIN, Reason.STALE_EPOCH, Reason.ALREADY_RECEIVED])),
 )
 
 

@@ -2,7 +2,7 @@
 
 from broker.store.migrations.sql import run_beside
 
-revision = "0006"
+revision = "0005"
 down_revision = "0004"
 
 

@@ -2,8 +2,8 @@
 
 from broker.store.migrations.sql import run_beside
 
-revision = "0008"
-down_revision = "0006"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:

@@ -1,0 +1,454 @@
+"""Cancelling and correcting, at every moment of a delivery's way: what is stopped, and who is told that it is taken back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+
+from broker import intake
+from broker.eventlog import Record
+from broker.eventlog.postgres import PostgresLog
+from broker.intake import Accepted, NotAcceptable
+from broker.store import Database, changes, register, withdrawals
+from broker.tracking import withdrawing
+from broker.tracking.withdrawing import carry_out
+from broker.vault import RootKeyFile, StoreGate
+from contracts.delivery import Delivery, Unavailable, Unknown
+from contracts.grants import Withheld
+from contracts.organisation import DeliveryPolicy
+from contracts.receipts import Receipt, ReceiptKind
+from contracts.records import write_receipt
+from contracts.requests import ChangeRequest, PreviewRequest
+from contracts.statuses import Outcome, Reason
+from contracts.topics import RECEIPTS
+from tests.support.line import AGREEMENTS, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
+
+WITHDRAWN = "wales.unwaith.change-withdrawn.v1"
+
+
+@pytest.fixture
+async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
+    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def attended(line: Line) -> AsyncIterator[Line]:
+    """A line with the whole of tracking."""
+    stop = asyncio.Event()
+    attending = asyncio.create_task(withdrawing.attend(line.database, line.vault, now, stop))
+    yield line
+    stop.set()
+    await attending
+
+
+async def cancel(line: Line, accepted: Accepted) -> bool:
+    """Cancel as the API does."""
+    found = await changes.one_of_person(line.database, accepted.person.person_id, accepted.reference)
+    assert found is not None
+    done = await intake.cancel(line.database, accepted.person, found, now())
+    await carry_out(line.database, line.vault, accepted.change_id, now)
+    return done
+
+
+def correcting(accepted: Accepted, request: PreviewRequest) -> PreviewRequest:
+    return request.model_copy(update={"corrects": accepted.reference})
+
+
+async def correct(
+    line: Line, accepted: Accepted, request: PreviewRequest, *, key: str = "again", **more: Any
+) -> Accepted:
+    who = somebody()
+    asked = correcting(accepted, request)
+    shown = await line.intake.preview(who, asked)
+    whole = ChangeRequest(type=asked.type, change=asked.change, preview=shown.digest, corrects=asked.corrects, **more)
+    done = await line.intake.accept(who, key, whole)
+    if done.corrects is not None:
+        await carry_out(line.database, line.vault, done.corrects, now)
+    return done
+
+
+async def taken_back(line: Line, accepted: Accepted) -> dict[str, str]:
+    """Return the statuses of what takes a change back."""
+    withdrawn, _ = await withdrawals.of_change(line.database, accepted.change_id)
+    assert withdrawn is not None
+    return {
+        row.organisation: row.status for row in await changes.deliveries_of(line.database, [withdrawn.taken_back_by])
+    }
+
+
+async def until_taken_back(line: Line, accepted: Accepted, wanted: dict[str, str]) -> None:
+    async with asyncio.timeout(30):
+        while (found := await taken_back(line, accepted)) != wanted:
+            await asyncio.sleep(0.02)
+    assert found == wanted
+
+
+def all_of(line: Line, status: str) -> dict[str, str]:
+    return named(line, cardiff_council=status, swansea_council=status, transport_for_wales=status)
+
+
+async def ids_of(line: Line, accepted: Accepted) -> dict[str, UUID]:
+    return {row.organisation: row.id for row in await changes.deliveries_of(line.database, [accepted.change_id])}
+
+
+async def balanced(line: Line) -> bool:
+    return (await changes.books(line.database)).faults() == []
+
+
+# Before it is sent
+
+
+async def test_what_is_not_sent_is_stopped_at_once_and_nobody_is_told_anything(attended: Line) -> None:
+    line = attended
+    accepted = await line.tell(somebody(), a_move())
+    assert await cancel(line, accepted)
+    assert await line.statuses(accepted) == all_of(line, "cancelled")
+    assert await taken_back(line, accepted) == {}
+    assert not await cancel(line, accepted), "once is enough"
+    line.start()
+    following = await line.tell(somebody(), a_move(8))
+    await line.until(following, applied(line))
+    assert {item.sequence for item in line.systems.arrived} == {1}, "what was never sent took no place in the order"
+    assert {item.id for item in line.systems.arrived} == set((await ids_of(line, following)).values())
+    assert await balanced(line)
+
+
+async def test_a_future_one_is_stopped_before_its_day(attended: Line) -> None:
+    line = attended
+    line.start()
+    accepted = await line.tell(somebody(), a_move(on=(now() + timedelta(days=9)).date()))
+    assert await line.statuses(accepted) == all_of(line, "waiting")
+    await cancel(line, accepted)
+    assert await line.statuses(accepted) == all_of(line, "cancelled")
+    following = await line.tell(somebody(), a_move(8))
+    await line.until(following, applied(line))
+    assert await balanced(line)
+
+
+async def test_what_is_in_the_log_is_stopped_at_the_gate(attended: Line) -> None:
+    line = attended
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    await cancel(line, accepted)
+    assert await line.statuses(accepted) == all_of(line, "published"), "it may be on its way: it shows as stopping"
+    ids = await ids_of(line, accepted)
+    gate = StoreGate(line.database, line.vault)
+    assert (
+        await gate.grant([(key, 0) for key in ids.values()], timedelta(seconds=1)) == [Withheld(Reason.CANCELLED)] * 3
+    )
+    line.start()
+    await line.until(accepted, all_of(line, "cancelled"))
+    assert line.systems.arrived == []
+    following = await line.tell(somebody(), a_move(8))
+    await line.until(following, applied(line))
+    assert await taken_back(line, accepted) == {}
+    assert await balanced(line)
+
+
+async def test_what_waits_for_another_try_is_stopped_without_one(attended: Line) -> None:
+    line = attended
+    swansea = f"swansea-council-{line.prefix}"
+    slow = DeliveryPolicy(first_delay_seconds=500.0)
+    await register.put_organisation(line.database, organisation(swansea, slow))
+    await line.directory.refresh()
+
+    async def busy(_delivery: Delivery, _seen: int) -> Receipt:
+        raise Unavailable(Reason.TOO_MANY_REQUESTS)
+
+    line.systems.behaviour[swansea] = busy
+    line.start()
+    accepted = await line.tell(somebody(), a_move())
+    waits = named(line, cardiff_council="applied", swansea_council="published", transport_for_wales="applied")
+    await line.until(accepted, waits)
+    async with asyncio.timeout(20), line.database.connection() as connection:
+        while await connection.fetchval("SELECT in_flight FROM lane WHERE organisation = $1", swansea):
+            await asyncio.sleep(0.02)
+    await cancel(line, accepted)
+    assert (await line.statuses(accepted))[swansea] == "cancelled", "refused is not received"
+    back = named(line, cardiff_council="applied", transport_for_wales="applied")
+    await until_taken_back(line, accepted, back)
+    assert await balanced(line)
+
+
+# After it is sent
+
+
+async def test_who_was_sent_it_is_told_that_it_is_taken_back_and_nothing_new(attended: Line) -> None:
+    line = attended
+    line.start()
+    accepted = await line.tell(somebody(), a_move())
+    await line.until(accepted, applied(line))
+    told = {item.organisation: item for item in line.systems.arrived}
+    await cancel(line, accepted)
+    await until_taken_back(line, accepted, applied(line))
+    assert await line.statuses(accepted) == applied(line), "what the organisations said stays said"
+    back = [item for item in line.systems.arrived if item.type == WITHDRAWN]
+    assert {item.organisation for item in back} == set(told)
+    for item in back:
+        first, data = orjson.loads(told[item.organisation].data), orjson.loads(item.data)
+        assert data.pop("withdraws") == {"id": str(told[item.organisation].id), "type": told[item.organisation].type}
+        assert data == {"person": first["person"], "roles": first["roles"]}, "no address goes out again"
+        assert (item.subject, item.sequence, item.origin) == (
+            told[item.organisation].subject,
+            2,
+            told[item.organisation].origin,
+        )
+    assert await balanced(line)
+
+
+async def test_the_organisations_fact_wins_over_a_cancellation_and_is_taken_back(attended: Line) -> None:
+    """It was in the log when it was cancelled; the gate withheld it; and the organisation has it all the same."""
+    line = attended
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    await cancel(line, accepted)
+    line.start()
+    await line.until(accepted, all_of(line, "cancelled"))
+    swansea = f"swansea-council-{line.prefix}"
+    late = Receipt(
+        id=uuid4(),
+        delivery_id=(await ids_of(line, accepted))[swansea],
+        epoch=0,
+        attempt=1,
+        kind=ReceiptKind.ANSWERED,
+        outcome=Outcome.APPLIED,
+        at=now(),
+    )
+    await line.eventlog.append([Record(RECEIPTS.name, *write_receipt(late))])
+    await until_taken_back(line, accepted, named(line, swansea_council="applied"))
+    assert (await line.statuses(accepted))[swansea] == "applied"
+    assert await balanced(line)
+
+
+async def test_a_cancellation_while_it_is_being_sent_waits_for_the_answer(attended: Line) -> None:
+    line = attended
+    swansea = f"swansea-council-{line.prefix}"
+    sending, answer = asyncio.Event(), asyncio.Event()
+
+    async def slowly(delivery: Delivery, seen: int) -> Receipt:
+        if delivery.type != WITHDRAWN:
+            sending.set()
+            await asyncio.wait_for(answer.wait(), 30)
+        return await applies(delivery, seen)
+
+    line.systems.behaviour[swansea] = slowly
+    patient = DeliveryPolicy(deadline_seconds=60.0)
+    await register.put_organisation(line.database, organisation(swansea, patient))
+    await line.directory.refresh()
+    line.start()
+    accepted = await line.tell(somebody(), a_move())
+    await asyncio.wait_for(sending.wait(), 30)
+    await cancel(line, accepted)
+    assert (await line.statuses(accepted))[swansea] == "published"
+    answer.set()
+    await until_taken_back(line, accepted, applied(line))
+    assert await balanced(line)
+
+
+async def test_what_may_have_arrived_is_stopped_and_taken_back(attended: Line) -> None:
+    line = attended
+    swansea = f"swansea-council-{line.prefix}"
+    slow = DeliveryPolicy(first_delay_seconds=500.0)
+    await register.put_organisation(line.database, organisation(swansea, slow))
+    await line.directory.refresh()
+
+    async def lost(delivery: Delivery, seen: int) -> Receipt:
+        if delivery.type != WITHDRAWN:
+            raise Unknown(Reason.CONNECTION_LOST)
+        return await applies(delivery, seen)
+
+    line.systems.behaviour[swansea] = lost
+    line.start()
+    accepted = await line.tell(somebody(), a_move())
+    async with asyncio.timeout(20), line.database.connection() as connection:
+        while not await connection.fetchval("SELECT unknowns FROM delivery WHERE organisation = $1", swansea):
+            await asyncio.sleep(0.02)
+    await cancel(line, accepted)
+    assert (await line.statuses(accepted))[swansea] == "cancelled"
+    await until_taken_back(line, accepted, applied(line))
+    assert await balanced(line)
+
+
+async def test_an_attempt_nobody_spoke_of_is_taken_back(attended: Line) -> None:
+    """A worker had leave to send and died; the copy read again is withheld: whether it arrived nobody can know."""
+    line = attended
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    swansea = f"swansea-council-{line.prefix}"
+    gate = StoreGate(line.database, line.vault)
+    await gate.grant([((await ids_of(line, accepted))[swansea], 0)], timedelta(seconds=-2))  # over at once
+    await cancel(line, accepted)
+    line.start()
+    await line.until(accepted, all_of(line, "cancelled"))
+    await until_taken_back(line, accepted, named(line, swansea_council="applied"))
+    assert [item.type for item in line.systems.arrived] == [WITHDRAWN]
+    assert await balanced(line)
+
+
+async def test_cancelled_at_any_moment_whoever_applied_it_is_told_and_nobody_else(attended: Line) -> None:
+    line = attended
+    line.start(line.relay(), line.relay(), line.pool(), line.tracker(), line.tracker())
+    told = []
+    for number in range(24):
+        accepted = await line.tell(somebody(number, f"Tŷ{number}"), a_move())
+        told.append(accepted)
+        await asyncio.sleep(0.004 * (number % 6))
+        await cancel(line, accepted)
+    async with asyncio.timeout(60):
+        while True:
+            async with line.database.connection() as connection:
+                if not await connection.fetchval(
+                    "SELECT count(*) FROM delivery WHERE status IN ('waiting', 'queued', 'published')"
+                ) and not await connection.fetchval("SELECT count(*) FROM withdrawal WHERE look_at IS NOT NULL"):
+                    break
+            await asyncio.sleep(0.05)
+    has = {item.id for item in line.systems.arrived if item.type != WITHDRAWN}
+    back = [UUID(orjson.loads(item.data)["withdraws"]["id"]) for item in line.systems.arrived if item.type == WITHDRAWN]
+    assert sorted(back) == sorted(has), "each once, and exactly those"
+    for accepted in told:
+        ids = await ids_of(line, accepted)
+        assert {key: status == "applied" for key, status in (await line.statuses(accepted)).items()} == {
+            key: delivery_id in has for key, delivery_id in ids.items()
+        }
+    assert await balanced(line)
+
+
+# Correcting
+
+
+async def test_a_correction_replaces_what_is_not_sent(attended: Line) -> None:
+    line = attended
+    first = await line.tell(somebody(), a_move(7))
+    second = await correct(line, first, a_move(9))
+    assert await line.statuses(first) == all_of(line, "superseded")
+    line.start()
+    await line.until(second, applied(line))
+    assert len(line.systems.arrived) == 3
+    assert all(b'"9"' in item.data for item in line.systems.of(f"swansea-council-{line.prefix}"))
+    assert await taken_back(line, first) == {}
+    assert await balanced(line)
+
+
+async def test_a_correction_names_what_it_corrects_to_each_in_their_own_words(attended: Line) -> None:
+    line = attended
+    line.start()
+    first = await line.tell(somebody(), a_move(7))
+    await line.until(first, applied(line))
+    ids = await ids_of(line, first)
+    shown = await line.intake.preview(somebody(), correcting(first, a_move(9)))
+    assert {item.organisation: item.data["corrects"]["id"] for item in shown.recipients} == {
+        key: str(value) for key, value in ids.items()
+    }
+    second = await correct(line, first, a_move(9), leave_out=(f"transport-for-wales-{line.prefix}",))
+    await line.until(second, named(line, cardiff_council="applied", swansea_council="applied"))
+    await until_taken_back(line, first, named(line, transport_for_wales="applied"))
+    for name in ("cardiff-council", "swansea-council"):
+        _, later = line.systems.of(f"{name}-{line.prefix}")
+        assert orjson.loads(later.data)["corrects"] == {"id": str(ids[f"{name}-{line.prefix}"])}
+        assert later.type != WITHDRAWN
+    assert await balanced(line)
+
+    again = await line.intake.accept(
+        somebody(),
+        "again",
+        ChangeRequest(
+            type="address",
+            change=a_move(9).change,
+            preview=(await line.intake.preview(somebody(), a_move(9))).digest,
+            corrects=first.reference,
+            leave_out=(f"transport-for-wales-{line.prefix}",),
+        ).model_copy(update={"preview": shown.digest}),
+    )
+    assert again.change_id == second.change_id, "asked again with the same key, it is the same change"
+
+
+async def test_cancelling_a_correction_that_was_not_sent_takes_back_what_it_replaced(attended: Line) -> None:
+    line = attended
+    line.start()
+    first = await line.tell(somebody(), a_move(7))
+    await line.until(first, applied(line))
+    await line.close()
+    second = await correct(line, first, a_move(9))
+    assert await taken_back(line, first) == {}, "the correction tells them"
+    await cancel(line, second)
+    assert await line.statuses(second) == all_of(line, "cancelled")
+    async with asyncio.timeout(20):
+        while len(await taken_back(line, first)) < 3:
+            await asyncio.sleep(0.02)
+    assert await taken_back(line, second) == {}
+    assert await balanced(line)
+
+
+async def test_nothing_is_corrected_twice_nor_somebody_elses_nor_a_taking_back(line: Line) -> None:
+    first = await line.tell(somebody(), a_move(7))
+    foreign = await line.tell(somebody(2, "Arall"), a_move(7))
+    second = await correct(line, first, a_move(9))
+    withdrawn, _ = await withdrawals.of_change(line.database, first.change_id)
+    assert withdrawn is not None
+    async with line.database.connection() as connection:
+        own = await connection.fetchval("SELECT reference FROM change WHERE id = $1", withdrawn.taken_back_by)
+    for reference, code in (
+        (first.reference, "withdrawn"),  # and so no circle can close: what is corrected corrects nothing any more
+        (foreign.reference, "not_yours"),
+        (own, "not_yours"),
+        ("00000-00000-0", "not_yours"),
+    ):
+        with pytest.raises(NotAcceptable) as refused:
+            await line.intake.preview(somebody(), a_move(11).model_copy(update={"corrects": reference}))
+        assert [(fault.pointer, fault.code) for fault in refused.value.errors] == [("/corrects", code)]
+    assert await changes.one_of_person(line.database, first.person.person_id, own) is None
+    third = await correct(line, second, a_move(11), key="third")
+    assert (await withdrawals.of_change(line.database, second.change_id))[0] is not None
+    assert (await withdrawals.of_change(line.database, third.change_id)) == (None, second.reference)
+
+
+async def test_of_two_corrections_at_once_one_is_taken(line: Line) -> None:
+    first = await line.tell(somebody(), a_move(7))
+    asked = [correcting(first, a_move(house)) for house in (8, 9, 10, 11)]
+    shown = [await line.intake.preview(somebody(), item) for item in asked]
+
+    async def tell(place: int) -> Accepted:
+        whole = ChangeRequest(
+            type="address", change=asked[place].change, preview=shown[place].digest, corrects=first.reference
+        )
+        return await line.intake.accept(somebody(), f"key-{place}", whole)
+
+    done = await asyncio.gather(*(tell(place) for place in range(4)), return_exceptions=True)
+    assert sum(isinstance(item, Accepted) for item in done) == 1
+    assert sum(isinstance(item, NotAcceptable) for item in done) == 3
+    async with line.database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM change WHERE type = 'address'") == 2
+
+
+# Only the newest
+
+
+async def test_to_who_wants_only_the_newest_an_older_one_is_superseded(attended: Line) -> None:
+    line = attended
+    swansea = f"swansea-council-{line.prefix}"
+    newest = next(item for item in AGREEMENTS if item.organisation == "swansea-council")
+    await register.put_agreement(
+        line.database,
+        replace_agreement(newest, organisation=swansea, id=f"{newest.id}-{line.prefix}", version=2, latest_only=True),
+    )
+    await line.directory.refresh()
+    told = [await line.tell(somebody(), a_move(house)) for house in (1, 2, 3)]
+    future = await line.tell(somebody(), a_move(4, on=(now() + timedelta(days=9)).date()))
+    line.start()
+    older = named(line, cardiff_council="applied", swansea_council="superseded", transport_for_wales="applied")
+    for accepted in told[:2]:
+        await line.until(accepted, older)
+    await line.until(told[2], applied(line))
+    assert [item.sequence for item in line.systems.of(swansea)] == [3], "a future one overtakes nobody before its day"
+    assert await line.statuses(future) == all_of(line, "waiting")
+    assert await balanced(line)
+
+
+def replace_agreement(agreement: Any, **updates: Any) -> Any:
+    return agreement.model_copy(update=updates)
