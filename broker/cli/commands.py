@@ -164,9 +164,10 @@ def replay(
     organisation: str,
     since: Annotated[datetime | None, typer.Option(help="Given up from then, UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Given up before then, UTC; now if left out.")] = None,
-    delivery: Annotated[str | None, typer.Option(help="This delivery alone, by its id.")] = None,
+    delivery: Annotated[list[str] | None, typer.Option(help="This one, by its id; as often as you like.")] = None,
     reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator",
     note: Annotated[str, typer.Option(help="The code of a ticket, such as INC-1234.")] = "",
+    per_minute: Annotated[int | None, typer.Option(min=1, help="At most so many each minute.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Send undelivered deliveries again: the same id, content and sequence. Shows first what would be sent."""
@@ -175,11 +176,52 @@ def replay(
 
     try:
         check_why(reason, note)
-        asked = what(organisation, delivery, since, until)
+        asked = what(organisation, delivery or (), since, until)
     except ValueError as wrong:
         _say(str(wrong))
         raise typer.Exit(REFUSED) from None
-    _finish(lambda _stop: replay_them(asked, reason=reason, note=note, sure=yes))
+    _finish(lambda _stop: replay_them(asked, reason=reason, note=note, sure=yes, per_minute=per_minute))
+
+
+@app.command(name="replays")
+def list_replays() -> None:
+    """Show the last replays and how far each has come."""
+    from broker.cli.replaying import show
+
+    _finish(lambda _stop: show())
+
+
+Why = Annotated[str, typer.Option(help="Why; a short code.")]
+Note = Annotated[str, typer.Option(help="The code of a ticket, such as INC-1234.")]
+
+
+@app.command()
+def cancel_replay(replay: str, reason: Why = "operator", note: Note = "") -> None:
+    """End a replay where it is. What it has sent again stays sent."""
+    from broker.cli.replaying import as_id, cancel, check_why
+
+    try:
+        check_why(reason, note)
+        key = as_id(replay)
+    except ValueError as wrong:
+        _say(str(wrong))
+        raise typer.Exit(REFUSED) from None
+    _finish(lambda _stop: cancel(key, reason=reason, note=note))
+
+
+@app.command()
+def give_up(delivery: str, reason: Why = "operator", note: Note = "") -> None:
+    """Make a delivery undelivered, with an alarm, so that what waits behind it can go. It can be replayed."""
+    from broker.cli.replaying import as_id, check_why
+    from broker.cli.replaying import give_up as give_it_up
+
+    try:
+        check_why(reason, note)
+        key = as_id(delivery)
+    except ValueError as wrong:
+        _say(str(wrong))
+        raise typer.Exit(REFUSED) from None
+    _finish(lambda _stop: give_it_up(key, reason=reason, note=note))
 
 
 @app.command()

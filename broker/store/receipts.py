@@ -163,7 +163,7 @@ WITH entry AS (
     SELECT id, delivery_id, epoch, attempt, kind, outcome, failure, reason, reference, at, effect, status, next_due
     FROM entry
 )
-INSERT INTO audit_leaf (leaf) SELECT leaf FROM entry
+INSERT INTO audit_leaf (leaf, by_operator) SELECT leaf, $15 FROM entry
 """
 
 
@@ -181,7 +181,7 @@ class Folding:
         self.touched = touched
         """Deliveries by id; one that is absent is not known to the store."""
 
-    async def write(self, settled: Sequence[Settled], entries: Sequence[Entry]) -> None:
+    async def write(self, settled: Sequence[Settled], entries: Sequence[Entry], *, by_operator: bool = False) -> None:
         """Write down what was decided; the relay is woken for lanes that became free or due."""
         if settled:
             await self._connection.execute(
@@ -227,6 +227,7 @@ class Folding:
                 [e.status for e in entries],
                 [e.next_due for e in entries],
                 [e.leaf for e in entries],
+                by_operator,
             )
 
     async def quarantine(self, records: Sequence[SetAside]) -> None:

@@ -23,17 +23,20 @@ class Candidate:
     epoch: int
     sequence: int | None
     overtaken: bool
-    """A higher sequence of its lane was published, or is about to be."""
+    """A later one of its lane was published, or is about to be."""
     revoked: bool
     erased: bool
+    withdrawn: bool
+    """Its change was cancelled or corrected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What to replay: one delivery, or those of an organisation that became undelivered in [since, upto)."""
+    """What to replay: one delivery, some, or those of an organisation that became undelivered in [since, upto)."""
 
     organisation: str
     delivery_id: UUID | None = None
+    delivery_ids: tuple[UUID, ...] = ()
     since: datetime | None = None
     upto: datetime | None = None
 
@@ -52,21 +55,20 @@ class Replay:
     replayed: int
     refused: dict[str, int]
     ended_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a replay."""
-
-    replay: Replay
-    candidates: tuple[Candidate, ...]
+    per_minute: int | None = None
+    """At most so many deliveries are replayed each minute; None for as fast as it goes."""
+    cancelled_at: datetime | None = None
+    """An operator ended it there."""
 
 
 _DECIDED_ON: Final = """
 SELECT d.id AS delivery_id, d.person_id, d.organisation, d.status, d.epoch, d.sequence,
        EXISTS (SELECT FROM delivery later WHERE later.person_id = d.person_id AND later.organisation = d.organisation
-               AND later.sequence > d.sequence AND (later.published_at IS NOT NULL OR later.id = l.occupant)) AS overtaken,
-       a.revoked_at IS NOT NULL AS revoked, p.erased_at IS NOT NULL AS erased
+               AND CASE WHEN d.sequence IS NULL THEN later.ordinal > d.ordinal AND later.sequence IS NOT NULL
+                        ELSE later.sequence > d.sequence AND (later.published_at IS NOT NULL OR later.id = l.occupant)
+                   END) AS overtaken,
+       a.revoked_at IS NOT NULL AS revoked, p.erased_at IS NOT NULL AS erased,
+       EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id) AS withdrawn
 FROM delivery d
 JOIN lane l USING (person_id, organisation)
 JOIN agreement a ON a.id = d.agreement AND a.version = d.agreement_version
@@ -78,8 +80,8 @@ SELECT r.at, r.id, r.delivery_id FROM receipt r JOIN delivery d ON d.id = r.deli
 WHERE r.status = 'undelivered' AND r.effect = 'raised' AND d.organisation = $1 AND r.at >= $2 AND r.at < $3
 """
 
-_PREVIEW_ONE: Final = f"""
-SELECT candidate.*, d.answered_at AS at FROM ({_DECIDED_ON} WHERE d.id = $1 AND d.organisation = $2) candidate
+_PREVIEW_NAMED: Final = f"""
+SELECT candidate.*, d.answered_at AS at FROM ({_DECIDED_ON} WHERE d.id = ANY($1) AND d.organisation = $2) candidate
 JOIN delivery d ON d.id = candidate.delivery_id
 """  # noqa: S608  constants of ours
 _PREVIEW_RANGE: Final = f"""
@@ -94,12 +96,9 @@ async def preview(database: Database, asked: Asked, limit: int) -> list[tuple[da
     Deliveries that have moved on since are among them: they will be left alone. Raises StoreUnavailable.
     """
     async with database.connection() as connection:
-        if asked.delivery_id is not None:
-            rows = await connection.fetch(
-                _PREVIEW_ONE,
-                asked.delivery_id,
-                asked.organisation,
-            )
+        if asked.since is None:
+            named = [asked.delivery_id] if asked.delivery_id is not None else list(asked.delivery_ids)
+            rows = await connection.fetch(_PREVIEW_NAMED, named, asked.organisation)
         else:
             rows = await connection.fetch(
                 _PREVIEW_RANGE,
@@ -116,8 +115,9 @@ async def ask(database: Database, replay: Replay, leaf: bytes) -> None:
     async with database.transaction() as connection:
         await connection.execute(
             """
-            INSERT INTO replay (id, organisation, delivery_id, since, upto, reason, note, actor, asked_at, expected)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            INSERT INTO replay (id, organisation, delivery_id, since, upto, reason, note, actor, asked_at, expected,
+                                delivery_ids, per_minute)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             """,
             replay.id,
             replay.asked.organisation,
@@ -129,6 +129,8 @@ async def ask(database: Database, replay: Replay, leaf: bytes) -> None:
             replay.actor,
             replay.asked_at,
             replay.expected,
+            sorted(replay.asked.delivery_ids) or None,
+            replay.per_minute,
         )
         await record_act(connection, [leaf])
 
@@ -147,13 +149,16 @@ async def step(
     """
     async with database.transaction() as connection:
         row = await connection.fetchrow(
-            "SELECT * FROM replay WHERE ended_at IS NULL ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+            "SELECT * FROM replay WHERE ended_at IS NULL AND (next_at IS NULL OR next_at <= now())"
+            " ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED"
         )
         if row is None:
             return None
         replay = _replay(row)
+        if replay.per_minute is not None:
+            limit = min(limit, max(1, replay.per_minute // 60))  # steps of a second, or of one delivery
         page = await _page(connection, row, limit)
-        candidates = await _locked(connection, [item["delivery_id"] for item in page])
+        candidates = await _locked(connection, replay.asked.organisation, [item["delivery_id"] for item in page])
         refused = dict(replay.refused)
         chosen = []
         for candidate in candidates:
@@ -167,10 +172,12 @@ async def step(
             await record_act(connection, [leaf(replay, candidate) for candidate in chosen])
             await connection.execute("SELECT pg_notify('unwaith_due', '')")
         over = replay.asked.delivery_id is not None or len(page) < limit
+        waits = 60 * len(chosen) / replay.per_minute if replay.per_minute else 0.0
         await connection.execute(
             """
             UPDATE replay SET replayed = replayed + $2, refused = $3::jsonb, after_at = coalesce($4, after_at),
-                              after_id = coalesce($5, after_id), ended_at = CASE WHEN $6 THEN now() END
+                              after_id = coalesce($5, after_id), ended_at = CASE WHEN $6 THEN now() END,
+                              next_at = now() + $7 * interval '1 second'
             WHERE id = $1
             """,
             replay.id,
@@ -179,6 +186,7 @@ async def step(
             page[-1]["at"] if page else None,
             page[-1]["id"] if page else None,
             over,
+            waits,
         )
     return replay.id
 
@@ -187,6 +195,9 @@ async def _page(connection: Connection, row: Any, limit: int) -> list[Mapping[st
     """Return the next (at, id, delivery_id) of a replay."""
     if row["delivery_id"] is not None:
         return [{"at": None, "id": None, "delivery_id": row["delivery_id"]}]
+    if row["delivery_ids"] is not None:
+        left = [item for item in row["delivery_ids"] if row["after_id"] is None or item > row["after_id"]]
+        return [{"at": None, "id": item, "delivery_id": item} for item in left[:limit]]
     found: list[Mapping[str, Any]] = await connection.fetch(
         f"{_WITHIN} AND ($4::timestamptz IS NULL OR (r.at, r.id) > ($4, $5)) ORDER BY r.at, r.id LIMIT $6",
         row["organisation"],
@@ -199,7 +210,7 @@ async def _page(connection: Connection, row: Any, limit: int) -> list[Mapping[st
     return found
 
 
-async def _locked(connection: Connection, delivery_ids: Sequence[UUID]) -> list[Candidate]:
+async def _locked(connection: Connection, organisation: str, delivery_ids: Sequence[UUID]) -> list[Candidate]:
     await connection.execute(
         """
         SELECT FROM lane JOIN delivery d USING (person_id, organisation) WHERE d.id = ANY($1)
@@ -207,7 +218,9 @@ async def _locked(connection: Connection, delivery_ids: Sequence[UUID]) -> list[
         """,
         list(delivery_ids),
     )
-    rows = await connection.fetch(f"{_DECIDED_ON} WHERE d.id = ANY($1)", list(delivery_ids))
+    rows = await connection.fetch(
+        f"{_DECIDED_ON} WHERE d.id = ANY($1) AND d.organisation = $2", list(delivery_ids), organisation
+    )
     return [Candidate(**row) for row in rows]
 
 
@@ -216,11 +229,16 @@ async def _reopen(connection: Connection, chosen: Sequence[Candidate]) -> None:
     await connection.execute(
         """
         WITH chosen AS (
-            SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS c(delivery_id, person_id, organisation)
+            SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::boolean[])
+                AS c(delivery_id, person_id, organisation, numbered)
         ), lanes AS (
             UPDATE lane SET occupant = c.delivery_id, in_flight = false, claim = claim + 1, due = now(),
                             granted_until = NULL
-            FROM chosen c WHERE lane.person_id = c.person_id AND lane.organisation = c.organisation
+            FROM chosen c WHERE lane.person_id = c.person_id AND lane.organisation = c.organisation AND c.numbered
+        ), waiting AS (
+            UPDATE lane SET due = least(lane.due, now())
+            FROM chosen c WHERE lane.person_id = c.person_id AND lane.organisation = c.organisation AND NOT c.numbered
+              AND lane.occupant IS NULL
         )
         UPDATE delivery d SET status = 'queued', epoch = epoch + 1, attempts = 0, unknowns = 0, reason = NULL,
                               answered_at = NULL, replayed_at = now()
@@ -229,7 +247,27 @@ async def _reopen(connection: Connection, chosen: Sequence[Candidate]) -> None:
         [item.delivery_id for item in chosen],
         [item.person_id for item in chosen],
         [item.organisation for item in chosen],
+        [item.sequence is not None for item in chosen],
     )
+
+
+async def cancel(database: Database, replay_id: UUID, leaf: bytes) -> bool:
+    """End a replay where it is, with `leaf`; False if it has ended. What was replayed stays so. Raises StoreUnavailable."""
+    async with database.transaction() as connection:
+        done = await connection.execute(
+            "UPDATE replay SET ended_at = now(), cancelled_at = now() WHERE id = $1 AND ended_at IS NULL", replay_id
+        )
+        changed = bool(done == "UPDATE 1")
+        if changed:
+            await record_act(connection, [leaf])
+    return changed
+
+
+async def latest(database: Database, limit: int) -> list[Replay]:
+    """Return the last replays that were asked for, the newest first. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT * FROM replay ORDER BY asked_at DESC LIMIT $1", limit)
+    return [_replay(row) for row in rows]
 
 
 async def find(database: Database, replay_id: UUID) -> Replay | None:
@@ -243,7 +281,11 @@ def _replay(row: Any) -> Replay:
     return Replay(
         id=row["id"],
         asked=Asked(
-            organisation=row["organisation"], delivery_id=row["delivery_id"], since=row["since"], upto=row["upto"]
+            organisation=row["organisation"],
+            delivery_id=row["delivery_id"],
+            delivery_ids=tuple(row["delivery_ids"] or ()),
+            since=row["since"],
+            upto=row["upto"],
         ),
         reason=row["reason"],
         note=row["note"],
@@ -253,4 +295,6 @@ def _replay(row: Any) -> Replay:
         replayed=row["replayed"],
         refused=orjson.loads(row["refused"]),
         ended_at=row["ended_at"],
+        per_minute=row["per_minute"],
+        cancelled_at=row["cancelled_at"],
     )

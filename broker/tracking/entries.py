@@ -47,8 +47,13 @@ def settled(touched: Touched, standing: Standing, *, attempt_ended: bool) -> Set
     )
 
 
-def entry_of(receipt: Receipt, folded: Folded, touched: Touched, *, actor: str = "delivery", **why: str) -> Entry:
-    """Return a receipt as it is written down, with its leaf; `why` goes into the leaf."""
+def entry_of(
+    receipt: Receipt, folded: Folded, touched: Touched, *, actor: str = "delivery", action: str = "", **why: str
+) -> Entry:
+    """Return a receipt as it is written down, with its leaf.
+
+    `action` is what the ledger calls it, where that is not what the receipt is; `why` stands beside it there.
+    """
     said = receipt.outcome or receipt.failure or receipt.reason
     return Entry(
         id=receipt.id,
@@ -65,7 +70,7 @@ def entry_of(receipt: Receipt, folded: Folded, touched: Touched, *, actor: str =
         status=folded.standing.status.value,
         next_due=folded.next_due,
         leaf=audit.leaf(
-            f"delivery.{receipt.kind.value}",
+            action or f"delivery.{receipt.kind.value}",
             receipt.at,
             actor,
             organisation=touched.organisation,

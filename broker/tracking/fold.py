@@ -189,12 +189,11 @@ def _perhaps_sent(standing: Standing) -> Standing:
 
 
 def stopped(standing: Standing, receipt: Receipt) -> Folded | None:
-    """Return what ending a delivery by an act, not by its way, makes of it; None if it cannot be ended here and now.
+    """Return what ending a delivery by an act, not by its way, makes of it; None if it has ended or was answered.
 
-    Only while it is not under way: what is in the log, or with an organisation, ends by its receipt. One without a
-    sequence does not hold its lane and can always be ended.
+    One without a sequence, which does not hold its lane, ends too. A copy in the log is withheld by the gate from then.
     """
-    if RANK[standing.status] >= OCCUPIES_LANE_BELOW or standing.in_flight or receipt.reason is None:
+    if RANK[standing.status] >= OCCUPIES_LANE_BELOW or receipt.reason is None:
         return None
     status = WITHHELD_FOR_GOOD.get(receipt.reason, Status.UNDELIVERED)
     ended = replace(_perhaps_sent(standing), status=status, reason=receipt.reason, answered_at=receipt.at)

@@ -39,6 +39,8 @@ class Refusal(StrEnum):
     OVERTAKEN = "overtaken"
     """A later change of the same person was published to the organisation: this one would undo it."""
     REVOKED = "revoked"
+    WITHDRAWN = "withdrawn"
+    """Its person cancelled or corrected the change."""
     ERASED = "erased"
 
 
@@ -46,8 +48,10 @@ def decide(candidate: Candidate) -> Refusal | None:
     """Return why a candidate is refused, None if it may be replayed. The order is that of what weighs most."""
     if candidate.erased:
         return Refusal.ERASED
-    if candidate.status != Status.UNDELIVERED or candidate.sequence is None:
+    if candidate.status != Status.UNDELIVERED:
         return Refusal.MOVED_ON
+    if candidate.withdrawn:
+        return Refusal.WITHDRAWN
     if candidate.revoked:
         return Refusal.REVOKED
     if candidate.overtaken:
@@ -99,9 +103,19 @@ async def preview(database: Database, asked: Asked) -> Preview:
 
 
 async def ask(
-    database: Database, asked: Asked, *, reason: str, note: str, actor: str, expected: int, now: datetime
+    database: Database,
+    asked: Asked,
+    *,
+    reason: str,
+    note: str,
+    actor: str,
+    expected: int,
+    now: datetime,
+    per_minute: int | None = None,
 ) -> UUID:
     """Ask for a replay, recorded with who asked and why; return its id. A tracker carries it out.
+
+    At most `per_minute` deliveries are sent again each minute, where that is given.
 
     Raises StoreUnavailable.
     """
@@ -116,6 +130,7 @@ async def ask(
         replayed=0,
         refused={},
         ended_at=None,
+        per_minute=per_minute,
     )
     span = {} if asked.since is None or asked.upto is None else {
         "since": asked.since.isoformat(), "upto": asked.upto.isoformat(),
@@ -131,6 +146,12 @@ async def ask(
     await replays.ask(database, replay, leaf)
     log.info("replay.asked", organisation=asked.organisation, reason=reason, count=expected)
     return replay.id
+
+
+async def cancel(database: Database, replay_id: UUID, *, reason: str, note: str, actor: str, now: datetime) -> bool:
+    """End a replay where it is; False if it has ended, or there is none. Raises StoreUnavailable."""
+    leaf = audit.leaf("replay.cancelled", now, actor, detail={"reason": reason, "note": note, "replay": str(replay_id)})
+    return await replays.cancel(database, replay_id, leaf)
 
 
 async def carry_on(database: Database, now: datetime, limit: int = STEP) -> UUID | None:

@@ -367,7 +367,7 @@ async def test_the_command_line_shows_confirms_and_replays(
         accepted, named(line, cardiff_council="undelivered", swansea_council="applied", transport_for_wales="applied")
     )
     del line.systems.behaviour[away]
-    asked = what(away, None, now() - timedelta(hours=1), None)
+    asked = what(away, (), now() - timedelta(hours=1), None)
     assert await replay_from_shell(asked, reason="repaired", note="INC-1", sure=False) == 1, "nobody confirmed"
     assert await line.statuses(accepted) != applied(line)
     assert await replay_from_shell(asked, reason="repaired", note="INC-1", sure=True) == 0
@@ -386,7 +386,11 @@ def test_no_name_gets_into_the_ledger_from_the_command_line(reason: str, note: s
 
 
 def test_what_to_replay_is_one_delivery_or_a_range() -> None:
-    for wrong in ((None, None, None), (str(uuid4()), now(), None), (None, now(), now() - timedelta(hours=1))):
+    for wrong in (((), None, None), ([str(uuid4())], now(), None), ((), now(), now() - timedelta(hours=1))):
         with pytest.raises(ValueError, match="--"):
             what(COUNCIL, *wrong)
-    assert what(COUNCIL, None, now().replace(tzinfo=None) - timedelta(hours=1), None).upto is not None
+    ids = sorted((uuid4(), uuid4()))
+    assert what(COUNCIL, [str(ids[1]), str(ids[0]), str(ids[1])], None, None).delivery_ids == tuple(ids)
+    with pytest.raises(ValueError, match="UUID"):
+        what(COUNCIL, ["Siân"], None, None)
+    assert what(COUNCIL, (), now().replace(tzinfo=None) - timedelta(hours=1), None).upto is not None

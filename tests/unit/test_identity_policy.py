@@ -45,6 +45,7 @@ def test_who_may_call_what_is_exactly_this() -> None:
     assert {f"{method} {path}": rule for (method, path), rule in POLICY.items()} == {
         "POST /v1/changes/preview": ForCitizens("changes:write"),
         "POST /v1/changes": ForCitizens("changes:write"),
+        "POST /v1/changes/{reference}/cancellation": ForCitizens("changes:write", IdentityLevel.P2),
         "GET /v1/changes": ForCitizens("changes:read"),
         "GET /v1/changes/{reference}": ForCitizens("changes:read"),
         "POST /v1/addresses/search": ForCitizens("changes:write"),
@@ -71,9 +72,10 @@ OTHER_KIND: Final[Mapping[type, Caller]] = {
 def test_each_protected_route_refuses_the_wrong_kind_the_wrong_scope_and_nobody(
     route: tuple[str, str], rule: ForCitizens | ForOrganisations
 ) -> None:
-    right: Caller = citizen(rule.scope) if isinstance(rule, ForCitizens) else organisation(rule.scope)
+    level = rule.level if isinstance(rule, ForCitizens) else IdentityLevel.P0
+    right: Caller = citizen(rule.scope, level=level) if isinstance(rule, ForCitizens) else organisation(rule.scope)
     others = EVERY_SCOPE - {rule.scope}
-    unscoped: Caller = citizen(*others) if isinstance(rule, ForCitizens) else organisation(*others)
+    unscoped: Caller = citizen(*others, level=level) if isinstance(rule, ForCitizens) else organisation(*others)
     assert allowed(rule, right)
     require(rule, right)
     for caller, denial in ((OTHER_KIND[type(rule)], Denial.CALLER), (unscoped, Denial.SCOPE)):

@@ -17,7 +17,7 @@ from broker.language import Language, clock_time, long_date, moment_in_words, ne
 from broker.language.catalogue import LANGUAGES, sources
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import EVENTS
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
 
@@ -40,11 +40,14 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "reason": {*Reason, *reasons.PAUSE, *reasons.RESUME, *reasons.REPLAY, *reasons.TRACE, "operator"},
     "refusal": Refusal,
     "receipt": ReceiptKind,
-    "change": CHANGE_TYPES,
+    "change": EVENTS,
     "event": [event for event, _, _ in overview.SERIES],
     "part": ("store", "log"),
     "alarm": get_args(alarms.Alarm),
-    "did": ("organisation-paused", "organisation-resumed", "replay-asked", "delivery-replayed", "change-traced"),
+    "did": (
+        *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
+        *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined"),
+    ),
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }

@@ -54,6 +54,7 @@ def test_operations_have_names_that_generated_clients_can_keep() -> None:
         "tell_change": "/v1/changes",
         "list_changes": "/v1/changes",
         "follow_change": "/v1/changes/{reference}",
+        "cancel_change": "/v1/changes/{reference}/cancellation",
         "issue_token": "/oauth/token",
         "read_keys": "/.well-known/jwks.json",
         "read_metadata": "/.well-known/oauth-authorization-server",

@@ -20,6 +20,7 @@ def candidate(
     overtaken: bool = False,
     revoked: bool = False,
     erased: bool = False,
+    withdrawn: bool = False,
 ) -> Candidate:
     return Candidate(
         delivery_id=uuid4(),
@@ -31,11 +32,13 @@ def candidate(
         overtaken=overtaken,
         revoked=revoked,
         erased=erased,
+        withdrawn=withdrawn,
     )
 
 
 def test_what_is_undelivered_and_the_last_of_its_lane_may_be_replayed() -> None:
     assert decide(candidate()) is None
+    assert decide(candidate(sequence=None)) is None, "an operator gave it up before it was ever due"
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.UNDELIVERED}))
@@ -46,7 +49,8 @@ def test_nothing_else_may(status: Status) -> None:
 @pytest.mark.parametrize(
     ("found", "refusal"),
     [
-        (candidate(sequence=None), Refusal.MOVED_ON),
+        (candidate(withdrawn=True, revoked=True), Refusal.WITHDRAWN),
+        (candidate(Status.APPLIED, withdrawn=True), Refusal.MOVED_ON),
         (candidate(overtaken=True), Refusal.OVERTAKEN),
         (candidate(revoked=True), Refusal.REVOKED),
         (candidate(overtaken=True, revoked=True), Refusal.REVOKED),

@@ -125,6 +125,7 @@ staff-traced-title = Un newid, gam wrth gam
 staff-reference = Cyfeirnod
 staff-kind = Math
 staff-change-address = Newid cyfeiriad
+staff-change-withdrawal = Tynnu newid yn ôl
 staff-accepted-at = Derbyniwyd
 staff-masked = Mae pwy a’i dywedodd a’r hyn a ddywedwyd wedi’u cuddio: maent wedi’u hamgryptio o dan allwedd y person ei hun, ac ni chawsant eu hagor ar gyfer y dudalen hon.
 staff-status = Statws
@@ -178,6 +179,7 @@ staff-refused-deliveries = Heb eu hailanfon
 staff-refusal-moved_on = Nid yw’n aros heb ei ddanfon mwyach
 staff-refusal-overtaken = Cyhoeddwyd newid diweddarach gan yr un person: byddai hwn yn ei ddadwneud
 staff-refusal-revoked = Diddymwyd ei gytundeb
+staff-refusal-withdrawn = Cafodd ei newid ei ganslo neu ei gywiro
 staff-refusal-erased = Dilëwyd y person
 staff-now-they-are = Ble mae’r danfoniadau hynny nawr
 staff-too-many = Mwy na { $most } o ddanfoniadau: dewiswch amser byrrach.
@@ -210,6 +212,10 @@ staff-did-organisation-resumed = Ailgychwynnodd sefydliad
 staff-did-replay-asked = Gofynnodd am ailanfon
 staff-did-delivery-replayed = Ailanfonodd ddanfoniad
 staff-did-change-traced = Chwiliodd am newid
+staff-did-organisation-draining = Gwagiodd lif sefydliad
+staff-did-delivery-given_up = Rhoddodd y gorau i ddanfoniad
+staff-did-replay-cancelled = Daeth ag ailanfon i ben
+staff-did-quarantine-examined = Edrychodd ar gofnod a roddwyd o’r neilltu
 
 # Cyfnodau
 staff-span-millisecond = { $n } ms

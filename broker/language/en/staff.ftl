@@ -125,6 +125,7 @@ staff-traced-title = One change, step by step
 staff-reference = Reference
 staff-kind = Kind
 staff-change-address = Change of address
+staff-change-withdrawal = Taking a change back
 staff-accepted-at = Accepted
 staff-masked = Who told it and what was told are hidden: they are encrypted under the person’s own key, and were not opened for this page.
 staff-status = Status
@@ -178,6 +179,7 @@ staff-refused-deliveries = Not replayed
 staff-refusal-moved_on = No longer undelivered
 staff-refusal-overtaken = A later change of the same person was published: this one would undo it
 staff-refusal-revoked = Its agreement was revoked
+staff-refusal-withdrawn = Its change was cancelled or corrected
 staff-refusal-erased = The person was erased
 staff-now-they-are = Where those deliveries stand now
 staff-too-many = More than { $most } deliveries: choose a shorter time.
@@ -210,6 +212,10 @@ staff-did-organisation-resumed = Resumed an organisation
 staff-did-replay-asked = Asked for a replay
 staff-did-delivery-replayed = Replayed a delivery
 staff-did-change-traced = Looked up a change
+staff-did-organisation-draining = Drained an organisation
+staff-did-delivery-given_up = Gave up a delivery
+staff-did-replay-cancelled = Ended a replay
+staff-did-quarantine-examined = Looked at a record set aside
 
 # Spans of time
 staff-span-millisecond = { $n } ms

@@ -74,3 +74,15 @@ CREATE TRIGGER client_changed AFTER UPDATE ON client
 
 -- For an organisation's walk through all it was ever sent. A delivery enters it with its sequence, and never moves.
 CREATE INDEX delivery_sent ON delivery (organisation, id) WHERE sequence IS NOT NULL;
+
+-- Replays ------------------------------------------------------------------------------------------------------------
+
+ALTER TABLE replay
+    ADD COLUMN delivery_ids uuid[],      -- or these
+    ADD COLUMN per_minute   integer CHECK (per_minute > 0),   -- null: as fast as it goes
+    ADD COLUMN next_at      timestamptz, -- with a rate: no step before then
+    ADD COLUMN cancelled_at timestamptz, -- ended by an operator before its end; what was replayed until then stays so
+    DROP CONSTRAINT replay_check,
+    ADD CONSTRAINT replay_asks_one_thing CHECK (
+        num_nonnulls(delivery_id, delivery_ids, since) = 1 AND (since IS NULL) = (upto IS NULL)
+    );

@@ -1,0 +1,232 @@
+"""Giving up by hand, and replays of a set, at a rate, ended before their end, or carried on after a crash."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from broker import intake
+from broker.cli import replaying as commands
+from broker.eventlog.postgres import PostgresLog
+from broker.intake import Accepted
+from broker.store import Database, changes, operations, replays
+from broker.store.replays import Asked
+from broker.tracking import replay as replaying
+from broker.tracking.giving_up import GivenUp, give_up
+from broker.tracking.replay import Refusal
+from broker.vault import RootKeyFile, StoreGate
+from contracts.grants import Grant, Withheld
+from contracts.statuses import Reason
+from tests.support.line import Line, a_line, a_move, applied, named, now, somebody
+
+
+@pytest.fixture
+async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
+    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
+        yield opened
+
+
+def at_cardiff(line: Line) -> str:
+    return f"cardiff-council-{line.prefix}"
+
+
+async def cardiffs(line: Line, accepted: Accepted) -> UUID:
+    rows = await changes.deliveries_of(line.database, [accepted.change_id])
+    return next(row.id for row in rows if row.organisation == at_cardiff(line))
+
+
+async def given_up(line: Line, delivery_id: UUID) -> GivenUp:
+    return await give_up(
+        line.database, delivery_id, reason="organisation_asked", note="INC-1", actor="staff:test", now=now()
+    )
+
+
+async def some_given_up(line: Line, count: int) -> list[UUID]:
+    """Tell as different people, and give up what Cardiff is owed before anything is sent."""
+    ids = []
+    for number in range(count):
+        accepted = await line.tell(somebody(number, f"Tŷ{number}"), a_move())
+        ids.append(await cardiffs(line, accepted))
+        assert await given_up(line, ids[-1]) is GivenUp.DONE
+    return ids
+
+
+async def ask(line: Line, asked: Asked, per_minute: int | None = None) -> UUID:
+    return await replaying.ask(
+        line.database,
+        asked,
+        reason="repaired",
+        note="INC-1",
+        actor="staff:test",
+        expected=0,
+        now=now(),
+        per_minute=per_minute,
+    )
+
+
+async def found(line: Line, key: UUID) -> replays.Replay:
+    replay = await replays.find(line.database, key)
+    assert replay is not None
+    return replay
+
+
+# Giving up
+
+
+async def test_what_is_given_up_is_said_aloud_and_its_lane_goes_on(line: Line) -> None:
+    first = await line.tell(somebody(), a_move(1))
+    await line.relay().step()
+    second = await line.tell(somebody(), a_move(2))
+    cardiff = await cardiffs(line, first)
+    with capture_logs() as logged:
+        assert await given_up(line, cardiff) is GivenUp.DONE
+    assert [item["reason"] for item in logged if item["event"] == "delivery.undelivered"] == ["given_up"]
+    assert await given_up(line, cardiff) is GivenUp.NOT_OPEN, "once"
+    assert await given_up(line, uuid4()) is GivenUp.NOT_OPEN
+    [act] = await operations.acts(line.database, 10)
+    assert (act["action"], act["actor"], act["delivery"]) == ("delivery.given_up", "staff:test", str(cardiff))
+    assert (act["detail"]["reason"], act["detail"]["note"]) == ("organisation_asked", "INC-1")
+    [receipt] = await changes.receipts_of(line.database, [cardiff])
+    assert (receipt.status, receipt.reason, receipt.effect) == ("undelivered", "given_up", "raised")
+    line.start()
+    await line.until(second, applied(line))
+    await line.until(
+        first, named(line, cardiff_council="undelivered", swansea_council="applied", transport_for_wales="applied")
+    )
+    assert [item.sequence for item in line.systems.of(at_cardiff(line))] == [2], "the copy in the log was withheld"
+    assert (await changes.books(line.database)).faults() == []
+
+
+async def test_what_is_being_sent_this_moment_is_not_given_up(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    cardiff = await cardiffs(line, accepted)
+    gate = StoreGate(line.database, line.vault)
+    assert isinstance((await gate.grant([(cardiff, 0)], timedelta(seconds=30)))[0], Grant)
+    assert await given_up(line, cardiff) is GivenUp.BEING_SENT
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE lane SET granted_until = now()")
+    assert await given_up(line, cardiff) is GivenUp.DONE
+    assert await gate.grant([(cardiff, 0)], timedelta(seconds=1)) == [Withheld(Reason.ALREADY_RECEIVED)]
+    async with line.database.connection() as connection:
+        assert await connection.fetchval("SELECT unknowns FROM delivery WHERE id = $1", cardiff) == 1, "it may have it"
+
+
+async def test_what_was_never_due_is_replayed_in_its_place_unless_it_was_overtaken(line: Line) -> None:
+    first = await line.tell(somebody(), a_move(1))
+    second = await line.tell(somebody(), a_move(2))
+    early, late = await cardiffs(line, first), await cardiffs(line, second)
+    assert await given_up(line, early) is GivenUp.DONE
+    assert await given_up(line, late) is GivenUp.DONE
+    both = Asked(organisation=at_cardiff(line), delivery_ids=(early, late))
+    assert (await replaying.preview(line.database, both)).replayed == 2
+    await ask(line, Asked(organisation=at_cardiff(line), delivery_ids=(late,)))
+    while await replaying.carry_on(line.database, now()):
+        pass
+    line.start()
+    await line.until(second, applied(line))
+    shown = await replaying.preview(line.database, both)
+    assert shown.refused == {Refusal.OVERTAKEN: 1, Refusal.MOVED_ON: 1}
+    assert [item.sequence for item in line.systems.of(at_cardiff(line))] == [1]
+    assert (await changes.books(line.database)).faults() == []
+
+
+# Replays
+
+
+async def test_a_set_is_replayed_to_one_organisation_alone(line: Line) -> None:
+    ids = await some_given_up(line, 5)
+    elsewhere = Asked(organisation=f"swansea-council-{line.prefix}", delivery_ids=tuple(sorted(ids)))
+    assert (await replaying.preview(line.database, elsewhere)).statuses == {}
+    key = await ask(line, elsewhere)
+    while await replaying.carry_on(line.database, now()):
+        pass
+    assert (await found(line, key)).replayed == 0, "another's deliveries are not looked at"
+
+    chosen = Asked(organisation=at_cardiff(line), delivery_ids=tuple(sorted(ids[:4])))
+    key = await ask(line, chosen)
+    assert await replaying.carry_on(line.database, now(), limit=3) == key
+    assert (await found(line, key)).replayed == 3, "a crash here loses nothing: whoever comes goes on after these"
+    while await replaying.carry_on(line.database, now(), limit=3):
+        pass
+    done = await found(line, key)
+    assert (done.replayed, done.refused, done.ended_at is None) == (4, {}, False)
+    line.start()
+    async with asyncio.timeout(30):
+        while len(line.systems.of(at_cardiff(line))) < 4:
+            await asyncio.sleep(0.02)
+    assert {item.id for item in line.systems.of(at_cardiff(line))} == set(ids[:4])
+
+
+async def test_a_rate_is_kept_and_other_replays_do_not_wait_for_it(line: Line) -> None:
+    ids = await some_given_up(line, 4)
+    slow = await ask(line, Asked(organisation=at_cardiff(line), delivery_ids=tuple(sorted(ids[:3]))), per_minute=1)
+    assert await replaying.carry_on(line.database, now()) == slow
+    quick = await ask(line, Asked(organisation=at_cardiff(line), delivery_ids=(ids[3],)))
+    while await replaying.carry_on(line.database, now()):
+        pass
+    assert (await found(line, slow)).replayed == 1, "the next is due in a minute"
+    assert (await found(line, quick)).replayed == 1
+    async with line.database.connection() as connection:
+        wait = await connection.fetchval("SELECT next_at - now() FROM replay WHERE id = $1", slow)
+        assert timedelta(seconds=30) < wait <= timedelta(minutes=1)
+        await connection.execute("UPDATE replay SET next_at = now()")
+    assert await replaying.carry_on(line.database, now()) == slow
+    assert (await found(line, slow)).replayed == 2
+
+
+async def test_a_replay_is_cancelled_where_it_is(line: Line) -> None:
+    ids = await some_given_up(line, 3)
+    everything = Asked(organisation=at_cardiff(line), since=now() - timedelta(hours=1), upto=now() + timedelta(hours=1))
+    key = await ask(line, everything)
+    assert await replaying.carry_on(line.database, now(), limit=1) == key
+    assert await replaying.cancel(line.database, key, reason="incident", note="INC-2", actor="staff:test", now=now())
+    assert not await replaying.cancel(line.database, key, reason="incident", note="", actor="staff:test", now=now())
+    assert await replaying.carry_on(line.database, now()) is None
+    done = await found(line, key)
+    assert (done.replayed, done.cancelled_at is None) == (1, False)
+    statuses = [row.status for row in await every(line, ids)]
+    assert sorted(statuses) == ["queued", "undelivered", "undelivered"]
+    assert (await operations.acts(line.database, 1))[0]["action"] == "replay.cancelled"
+    assert [item.id for item in await replays.latest(line.database, 5)] == [key]
+
+
+async def every(line: Line, ids: list[UUID]) -> list[changes.DeliveryRow]:
+    async with line.database.connection() as connection:
+        rows = await connection.fetch("SELECT DISTINCT change_id FROM delivery WHERE id = ANY($1)", ids)
+    told = await changes.deliveries_of(line.database, [row["change_id"] for row in rows])
+    return [row for row in told if row.id in ids]
+
+
+async def test_what_was_cancelled_is_not_replayed(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    cardiff = await cardiffs(line, accepted)
+    assert await given_up(line, cardiff) is GivenUp.DONE
+    told = await changes.one_of_person(line.database, accepted.person.person_id, accepted.reference)
+    assert told is not None
+    assert await intake.cancel(line.database, accepted.person, told, now())
+    shown = await replaying.preview(line.database, Asked(organisation=at_cardiff(line), delivery_id=cardiff))
+    assert shown.refused == {Refusal.WITHDRAWN: 1}
+
+
+async def test_from_the_command_line(
+    line: Line, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("ENVIRONMENT", "test"), ("DATABASE_DSN", dsn), ("LOG", "postgres")):
+        monkeypatch.setenv(f"UNWAITH_{name}", value)
+    accepted = await line.tell(somebody(), a_move())
+    cardiff = await cardiffs(line, accepted)
+    assert await commands.give_up(cardiff, reason="operator", note="INC-3") == 0
+    assert await commands.give_up(cardiff, reason="operator", note="INC-3") == 1
+    assert "Nothing changed" in capsys.readouterr().err
+    asked = commands.what(at_cardiff(line), [str(cardiff)], None, None)
+    assert await commands.replay(asked, reason="repaired", note="INC-3", sure=True, per_minute=600) == 0
+    assert await commands.show() == 0
+    assert "finished" in capsys.readouterr().out
+    assert await commands.cancel(uuid4(), reason="operator", note="") == 1
+    line.start()
+    await line.until(accepted, applied(line))
