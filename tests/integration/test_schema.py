@@ -132,6 +132,10 @@ async def test_a_citizens_way_is_as_described(api: Api, monkeypatch: pytest.Monk
     same = await api.client.get(path, headers=caller | {"if-none-match": seen.headers["etag"]})
     as_described("/v1/changes/{reference}", same, 304)
     as_described("/v1/changes/{reference}", await api.client.get(path, headers=api.citizen(52)), 404)
+    cancellation = "/v1/changes/{reference}/cancellation"
+    as_described(cancellation, await api.client.post(f"{path}/cancellation", headers=caller), 202)
+    as_described(cancellation, await api.client.post(f"{path}/cancellation", headers=api.citizen(52)), 404)
+    as_described("/v1/changes/{reference}", await api.client.get(path, headers=caller), 200)
 
 
 async def test_an_organisations_way_is_as_described(api: Api) -> None:
