@@ -7,12 +7,16 @@ from starlette.responses import Response
 from broker.web.visit import LANGUAGE_COOKIE, Page, Visit
 
 ELSEWHERE: Final = (
-    ("start-vote", "https://www.gov.uk/cofrestru-i-bleidleisio", "https://www.gov.uk/register-to-vote"),
-    ("start-driving", "https://www.gov.uk/newid-cyfeiriad-trwydded-yrru", "https://www.gov.uk/change-address-driving-licence"),
-    ("start-tax", "https://www.gov.uk/tell-hmrc-change-of-details.cy", "https://www.gov.uk/tell-hmrc-change-of-details"),
-    ("start-post", "https://www.royalmail.com/personal/receiving-mail/redirection", "https://www.royalmail.com/personal/receiving-mail/redirection"),
-)  # fmt: skip
-"""Whom nobody else may tell: they offer no way in for others, so people are shown theirs."""
+    ("start-vote", "https://www.gov.uk/register-to-vote", "https://www.gov.uk/cofrestru-i-bleidleisio"),
+    ("start-driving", "https://www.gov.uk/change-address-driving-licence", None),
+    ("start-tax", "https://www.gov.uk/tell-hmrc-change-of-details", None),
+    ("start-post", "https://www.royalmail.com/personal/receiving-mail/redirection", None),
+)
+"""Whom nobody else may tell: they offer no way in for others, so people are shown theirs. English, Welsh.
+
+Addresses as those services and public bodies publish them. Where we found no Welsh one published there is none: the
+Welsh page then says that its link leads to English.
+"""
 
 ACCESSIBILITY: Final = (
     ("p", "accessibility-aim"),
@@ -50,7 +54,9 @@ def pages() -> list[Page]:
 
 
 async def start(visit: Visit) -> Response:
-    return visit.page("start.html", elsewhere=ELSEWHERE)
+    welsh = visit.language == "cy"
+    elsewhere = [(name, cy if welsh and cy else en, welsh and cy is None) for name, en, cy in ELSEWHERE]
+    return visit.page("start.html", elsewhere=elsewhere)
 
 
 async def cookies(visit: Visit) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from broker.identity.page_policy import ForAnybody, ForStaff, check_pages_declared, page_rule
+from broker.identity.page_policy import STAFF, ForAnybody, ForStaff, check_pages_declared, page_rule
 from broker.identity.refusals import KeysUnavailable
 from broker.identity.sign_in import ProviderAway
 from broker.language import Language, as_language, negotiated
@@ -122,8 +122,14 @@ def _faults() -> dict[Any, Callable[[Request, Exception], Coroutine[Any, Any, Re
             code = fault.status_code if isinstance(fault, HTTPException) else status
             language = language_of(request)
             other = "en" if language == "cy" else "cy"
-            again = f"{quote(request.url.path)}?lang={other}" if request.method == "GET" else None
-            return fault_page(code, language, switch_url=again)
+            path = quote(request.scope["path"])
+            # two slashes would name another host: whoever mistypes here must not be led there
+            again = f"/{path.lstrip('/')}?lang={other}" if request.method == "GET" else None
+            home = STAFF if f"{path}/".startswith(f"{STAFF}/") else "/"
+            response = fault_page(code, language, switch_url=again, home=home)
+            if isinstance(fault, HTTPException):
+                response.headers.update(fault.headers or {})
+            return response
 
         return handle
 

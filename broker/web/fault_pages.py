@@ -17,11 +17,16 @@ _MESSAGES: Final = {
 }
 
 
-def fault_page(status: int, language: Language, *, switch_url: str | None = None) -> Response:
-    """Return the page for a status, in one language, with a link to the other where the address can be asked again."""
+def fault_page(status: int, language: Language, *, switch_url: str | None = None, home: str = "/") -> Response:
+    """Return the page for a status, in one language, with a link to the other where the address can be asked again.
+
+    `home` is where its reader starts anew.
+    """
     words = words_in(language)
     title, body = _MESSAGES.get(status, _MESSAGES[500])
-    html = render("fault.html", words, title=title, body=body, other_language=words.other, switch_url=switch_url)
+    html = render(
+        "fault.html", words, title=title, body=body, other_language=words.other, switch_url=switch_url, home=home
+    )
     headers = {"Content-Language": language, "Vary": "Accept-Language, Cookie"}
     if status == 503:  # noqa: PLR2004  as HTTP has it
         headers["Retry-After"] = "5"

@@ -46,12 +46,17 @@ def pages() -> list[Page]:
 
 
 async def list_changes(visit: Visit) -> Response:
+    """Show a page of somebody's changes, the newest first; `before` in the query is the number to go on from."""
     person = await _person(visit)
+    asked = visit.request.query_params.get("before", "")
+    before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 18 else None  # noqa: PLR2004  a bigint
     found = (
         []
         if person is None
-        else await changes.of_person(visit.parts.database, person.person_id, before=None, limit=SHOWN)
+        else await changes.of_person(visit.parts.database, person.person_id, before=before, limit=SHOWN + 1)
     )
+    older = f"/changes?before={found[SHOWN - 1].ordinal}" if len(found) > SHOWN else None
+    found = found[:SHOWN]
     rows = await changes.deliveries_of(visit.parts.database, [item.id for item in found])
     ended = {status.value for status in ENDED}
     listed = [
@@ -65,7 +70,7 @@ async def list_changes(visit: Visit) -> Response:
         for item in found
         for owed in [[row for row in rows if row.change_id == item.id]]
     ]
-    return visit.page("changes.html", changes=listed)
+    return visit.page("changes.html", changes=listed, older=older, newest="/changes" if before else None)
 
 
 async def show_change(visit: Visit) -> Response:

@@ -68,7 +68,7 @@ async def follow(
     """
     if "text/event-stream" not in visit.request.headers.get("accept", ""):
         now = await part()
-        return JSONResponse({"part": now.html, "over": now.over}) if now else Response(status_code=404)
+        return JSONResponse({"html": now.html, "over": now.over}) if now else Response(status_code=404)
     session = visit.signed_in.digest
     if not watchers.enter(session):
         return Response(status_code=503, headers={"Retry-After": str(RETRY_AFTER)})

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import pytest
 
+from broker.identity.discovery import Discovery, Endpoints
 from broker.identity.page_policy import PAGES, STAFF, ForAnybody, ForPeople, ForStaff, check_pages_declared
 from broker.identity.policy import RouteNotDeclared
+from broker.identity.refusals import KeysUnavailable
 from broker.identity.staff import May, may
 from broker.language import Language, words_in
 from broker.language.catalogue import LANGUAGES
@@ -16,7 +18,7 @@ from broker.main.embedded import Sandbox
 from broker.notify.contact import Contact
 from broker.notify.notifier import confirmation
 from broker.sandbox.people import SAMPLE_STAFF
-from broker.web import timeline_words
+from broker.web import following, timeline_words
 from broker.web.fault_pages import fault_page
 from contracts.requests import DeliveryView, TimelineEntry
 from contracts.statuses import Status
@@ -138,6 +140,72 @@ async def token(guest: Guest, path: str) -> str:
     return (await guest.get(path)).page.forms[0].fields["csrf"]
 
 
+async def test_no_page_is_sent_to_by_a_link_alone(site: Sandbox) -> None:
+    """What a link may claim is not so: signed out, session ended, not signed in."""
+    async with a_guest(site.addresses.public_url) as guest:
+        await guest.sign_in("dafydd")
+        for path, there in (
+            ("/signed-out", "/"),
+            ("/not-signed-in", "/"),
+            ("/session-ended?next=/changes", "/changes"),
+        ):
+            answer = await guest.get(path)
+            assert (answer.status, answer.location) == (303, there), path
+            assert "clear-site-data" not in answer.headers
+        assert (await guest.get("/changes")).status == 200, "still signed in"
+
+
+async def test_an_answer_out_of_turn_leads_back_to_what_comes_first(site: Sandbox) -> None:
+    """Forms sent by somebody who has answered nothing yet: no fault, and nothing is skipped."""
+    async with a_guest(site.addresses.public_url) as guest:
+        await guest.sign_in("sian")
+        csrf = await token(guest, "/changes")
+        for path in ("/move/tell", "/move/declaration", "/move/children/list", "/move/new/choose", "/move/date"):
+            answer = await guest.ask("POST", path, {"csrf": csrf, "remove": "9", "uprn": "1"})
+            assert answer.status == 303, path
+        assert (await guest.get("/move/check")).location == "/change"
+
+
+async def test_a_child_sent_twice_is_one(site: Sandbox) -> None:
+    async with a_guest(site.addresses.public_url) as guest:
+        await move(guest)
+        for _ in range(2):
+            await guest.fill("/move/child", given="Eirlys", family="Pen-y-dŵr", **parts("born", date(2015, 5, 4)))
+        assert (await guest.get("/move/children/list")).html.count("Eirlys") == 2, "in the list, and on its button"
+
+
+async def test_a_provider_that_is_away_keeps_nobody_from_signing_out(
+    site: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_self: Discovery) -> Endpoints:
+        raise KeysUnavailable
+
+    async with a_guest(site.addresses.public_url) as guest:
+        await guest.sign_in("dafydd")
+        csrf = await token(guest, "/changes")
+        monkeypatch.setattr(Discovery, "endpoints", away)
+        answer = await guest.ask("POST", "/sign-out", {"csrf": csrf})
+        assert answer.location == f"{site.addresses.public_url}/signed-out"
+        assert "storage" in answer.headers["clear-site-data"]
+        assert (await guest.get("/changes")).location.startswith("/sign-in")
+
+
+async def test_changes_beyond_a_page_can_be_reached(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "SHOWN", 1)
+    async with a_guest(site.addresses.public_url) as guest:
+        for _ in range(2):
+            await move(guest, "llyr")
+            await guest.fill("/move/declaration")
+        first = await guest.get("/changes")
+        [older] = [link for link in first.page.links if "before" in link]
+        assert ("/changes/2" in first.page.links, "/changes/1" in first.page.links) == (True, False)
+        second = await guest.get(older)
+        assert ("/changes/2" in second.page.links, "/changes/1" in second.page.links) == (False, True)
+        assert "/changes" in second.page.links
+        for before in ("x", "-1", "9" * 40, "²"):
+            assert (await guest.get(f"/changes?before={before}")).status == 200
+
+
 # What they say
 
 
@@ -156,7 +224,8 @@ def judged(answer: Answer, language: Language, path: str) -> None:
     for tag, found in elements:
         for name in ("for", "aria-describedby", "aria-labelledby"):
             assert set(found.get(name, "").split()) <= page.ids, (path, tag, found)
-    for link in page.links:
+    links = [*page.links, *(found["href"] for tag, found in elements if tag == "link")]
+    for link in links:
         assert link.startswith(("/", "#", "https://")), (path, link)
         assert not link.startswith("#") or link[1:] in page.ids, (path, link)
         assert not link.startswith("//"), (path, link)
@@ -181,9 +250,6 @@ async def test_every_page_is_in_its_language_and_leads_somewhere(site: Sandbox, 
         assert sent.location == "/changes/1/sent"
         for path in ("/changes", "/changes/1", "/changes/1/sent"):
             links |= await looked_at(guest, language, path, titles)
-        nowhere = await guest.get("/nowhere")
-        assert nowhere.status == 404
-        judged(nowhere, language, "/nowhere")
         await s.sign_in("rhys", prefix=STAFF)
         for (method, path), rule in PAGES.items():
             if isinstance(rule, ForStaff) and method == "GET" and not path.endswith(("/live", "/session/left")):
@@ -196,6 +262,19 @@ async def test_every_page_is_in_its_language_and_leads_somewhere(site: Sandbox, 
     assert len(titles) >= 38, "all that can be shown with every answer given"
     shared = {title: [one for one in titles if titles[one] == title] for title in titles.values()}
     assert [paths for paths in shared.values() if len(paths) > 1 and not one_thing(paths)] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_page_that_is_none_says_so_and_leads_to_none_of_a_strangers(site: Sandbox, language: Language) -> None:
+    async with a_guest(site.addresses.public_url, language) as guest:
+        await guest.sign_in("dafydd")
+        for path in ("/nowhere", "//evil.example/x", "/%5cevil.example", "/staff/nowhere", "/changes/999", "/a%22b<"):
+            answer = await guest.get(f"{guest.url}{path}")
+            assert answer.status == 404, path
+            judged(answer, language, path)
+            assert ("/staff" in answer.page.links) == path.startswith("/staff"), "where to start anew"
+        wrong = await guest.ask("POST", "/changes", {"csrf": "x"})
+        assert (wrong.status, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
 
 
 def asked_pages(kind: type) -> list[str]:

@@ -2,14 +2,15 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
+from broker import audit
 from broker.identity.staff import GROUPS
 from broker.intake import Accepted, Intake, Told, Writer
 from broker.language import Language, words_in
@@ -28,10 +29,11 @@ from tests.support.line import now
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(240),
-    pytest.mark.xdist_group("operators"),  # the auditor reads what the tests before did
+    pytest.mark.xdist_group("operators"),  # they pause and break what the others look at
 ]
 
 COUNCIL = "cardiff-council"
+DONE = ("organisation.paused", "organisation.resumed", "replay.asked", "delivery.replayed", "change.traced")
 FAMILY = "Cyfrin-Dychmygol"
 MAIN = "main form button.govuk-button:not(.govuk-button--secondary)"
 
@@ -225,15 +227,77 @@ async def test_a_manager_looks_traces_replays_and_pauses(  # noqa: PLR0915  one 
         assert books.faults() == []
 
 
-async def test_the_overview_follows_the_line_by_itself(site: Sandbox, browser: Browser) -> None:
+@pytest.mark.parametrize(("language", "narrow"), [("cy", True), ("en", False)])
+async def test_what_was_given_up_is_found_from_the_line(
+    site: Sandbox, browser: Browser, language: Language, narrow: bool
+) -> None:
+    words = words_in(language)
+    async with given_up(site, COUNCIL):
+        lost = await told(site, f"browsed-{language}")
+        await until(site, lost, COUNCIL, "undelivered")
+    async with visiting(site, browser, language=language, narrow=narrow) as v:
+        seen = Inspector(v, language, "browsing-")
+        await staff(v, "olwen")
+        await expect(v.page.locator("main .govuk-notification-banner")).to_contain_text(words("staff-alarms"))
+        await v.page.locator(f"main a[href='/staff/organisations/{COUNCIL}/deliveries/undelivered']").click()
+        await seen("stuck")
+        await expect(v.page.locator("main tbody tr").first).to_contain_text(words("staff-reason-server_error"))
+        await v.page.locator("main tbody tr button").first.click()
+        await seen("trace-why")
+        await go_on(v)
+        await seen("trace-why-wrong")
+        assert await v.page.locator(".govuk-error-summary__list a").count() == 2
+        await say_why(v, "incident")
+        await go_on(v)
+        await seen("traced-from-list")
+        assert lost.reference in await v.page.inner_text("main")
+        assert lost.reference not in v.page.url
+        act, *_ = await operations.acts(site.rooms.database, 1)
+        assert (act["action"], act["change"]) == ("change.traced", str(lost.change_id))
+        for place in ("applied", "x"):
+            assert (await v.go(f"/staff/organisations/{COUNCIL}/deliveries/{place}")).status == 404
+        assert (await v.go(f"/staff/organisations/{COUNCIL}/deliveries/rejected?before=x")).status == 404
+        await v.go(f"/staff/organisations/{COUNCIL}/deliveries/rejected")
+        await seen("stuck-none")
+
+
+async def test_a_page_without_room_for_its_stream_asks_now_and_then(site: Sandbox, browser: Browser) -> None:
     async with visiting(site, browser) as v:
+
+        async def no_room(route: Route) -> None:
+            if "event-stream" in route.request.headers["accept"]:
+                await route.fulfill(status=503, headers={"retry-after": "30"})
+            else:
+                await route.continue_()
+
+        await v.page.clock.install()
+        await v.page.route("**/staff/live", no_room)
         await staff(v, "olwen")
         row = v.page.locator("main table").nth(1).locator("tr", has=v.page.locator("th:text-is('Accepted')"))
         before = int(await row.locator("td").first.inner_text())
+        await told(site, "polled")
+        async with asyncio.timeout(20):
+            while int(await row.locator("td").first.inner_text()) != before + 1:
+                await v.page.clock.fast_forward("00:16")
+                await asyncio.sleep(0.1)
+        async with site.rooms.database.connection() as connection:
+            await connection.execute("DELETE FROM unwaith.session WHERE domain = 'staff'")
+        await v.page.clock.fast_forward("00:16")
+        await v.page.wait_for_url("**/staff/session-ended")
+
+
+async def test_the_overview_follows_the_line_by_itself(site: Sandbox, browser: Browser) -> None:
+    async with visiting(site, browser, narrow=True) as v:
+        await staff(v, "olwen")
+        row = v.page.locator("main table").nth(1).locator("tr", has=v.page.locator("th:text-is('Accepted')"))
+        before = int(await row.locator("td").first.inner_text())
+        table = v.page.locator("main .unwaith-wide").nth(1)
+        await table.evaluate("table => { table.scrollLeft = 40; }")
         await told(site, "followed")
         await expect(row.locator("td").first).to_have_text(str(before + 1), timeout=15_000)
+        assert await table.evaluate("table => table.scrollLeft") == 40, "what somebody scrolled to stays where it is"
         await expect(v.page.locator("main [data-without-script]")).to_be_hidden()
-        assert await v.page.locator("main a[href*=organisations]").count() == 0, "support does not pause"
+        assert await v.page.locator("main a[href$=council]").count() == 0, "support does not pause"
         tab = await v.context.new_page()
         await tab.goto(v.url + "/staff/trace")
         await tab.locator("form[action='/staff/sign-out'] button").click()
@@ -242,20 +306,18 @@ async def test_the_overview_follows_the_line_by_itself(site: Sandbox, browser: B
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_an_auditor_reads_what_operators_did(site: Sandbox, browser: Browser, language: Language) -> None:
+    async with site.rooms.database.connection() as connection:
+        why: dict[str, str | int | Sequence[str]] = {"reason": "incident", "note": "INC-1234"}
+        leaves = [audit.leaf(did, now(), "staff:somebody", organisation=COUNCIL, detail=why) for did in DONE]
+        await operations.record_act(connection, leaves)
     async with visiting(site, browser, language=language, narrow=language == "en") as v:
         seen = Inspector(v, language, "auditor-")
         await staff(v, "emrys")
         await v.go("/staff/acts")
         await seen("acts")
         text = await v.page.inner_text("main table")
-        for did in (
-            "organisation-paused",
-            "organisation-resumed",
-            "replay-asked",
-            "delivery-replayed",
-            "change-traced",
-        ):
-            assert words_in(language)(f"staff-did-{did}") in text
+        for did in DONE:
+            assert words_in(language)(f"staff-did-{did.replace('.', '-')}") in text
         assert "INC-1234" in text
 
 

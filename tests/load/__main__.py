@@ -23,7 +23,7 @@ from broker.store.embedded import EmbeddedPostgres
 from broker.telemetry.logs import configure_logs
 from deploy.kafka.jars import PartMissing
 from deploy.kafka.kafka import Broker
-from tests.load import floors, history, machine, measures, plans, report
+from tests.load import floors, history, machine, measures, pages, plans, report
 from tests.load.exchange import AUDIENCE, ROLES, Exchange, Orderly, Receiver, Role, an_exchange, free_port, places
 from tests.load.figures import Figure, percentile, steady_rate
 
@@ -78,6 +78,7 @@ async def main(given: argparse.Namespace) -> int:
         await on(run.postgres.dsn_of("floor"), lambda c: c.execute(floors.TABLES))
         for kind in kinds:
             await measure(run, kind, kind)
+        run.add(await pages.measured(run.postgres.dsn, run.home, run.receiver, seconds=lengths.steady))
         await convey_floor(run)
         profiles = {} if given.quick else await profiled(run, kinds[0])
         found_plans, stored = {}, ""
@@ -85,6 +86,11 @@ async def main(given: argparse.Namespace) -> int:
             stored = await on(run.postgres.dsn, fill)
             for kind in kinds:
                 await measure(run, kind, f"{kind}.full")
+            run.add(
+                await pages.measured(
+                    run.postgres.dsn, run.home, run.receiver, seconds=lengths.steady, name="pages.full"
+                )
+            )
         found_plans = await on(run.postgres.dsn, plans.plans)
     sys.stdout.write(report.moved(run.figures, before) + "\n")
     if not given.quick:

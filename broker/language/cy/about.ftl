@@ -16,6 +16,7 @@ start-vote = Cofrestru i bleidleisio yn eich cyfeiriad newydd
 start-driving = Newid y cyfeiriad ar eich trwydded yrru
 start-tax = Rhoi gwybod i Gyllid a Thollau EF
 start-post = Trefnu i’r Post Brenhinol ailgyfeirio eich post
+start-in-english = (yn Saesneg)
 
 cookies-title = Cwcis
 cookies-lead = Ffeiliau bach a gedwir gan eich porwr yw cwcis. Dim ond y rhai na all y gwasanaeth weithio hebddynt yr ydym yn eu defnyddio.

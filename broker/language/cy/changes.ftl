@@ -31,6 +31,9 @@ changes-done = { $n ->
     [many] Mae { $done } o { $n } sefydliad wedi gorffen
    *[other] Mae { $done } o { $n } sefydliad wedi gorffen
 }
+changes-pages = Tudalennau
+changes-newest = Diweddaraf
+changes-older = Hŷn
 change-title = Eich newid cyfeiriad
 timeline-title = Yr hyn y mae pob sefydliad wedi’i wneud
 details-summary = { $name }: yr hyn a ddywedir, a pham

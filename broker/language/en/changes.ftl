@@ -23,6 +23,9 @@ changes-done = { $n ->
     [one] { $done } of 1 organisation has finished
    *[other] { $done } of { $n } organisations have finished
 }
+changes-pages = Pages
+changes-newest = Newest
+changes-older = Older
 change-title = Your change of address
 timeline-title = What each organisation has done
 details-summary = { $name }: what it is told, and why

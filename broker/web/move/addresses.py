@@ -176,6 +176,7 @@ async def ask_typed(visit: Visit, which: Which) -> Response:
         "move/type.html",
         back=f"/move/{which}/postcode{kept_query(visit)}",
         title=_TITLES[which, "type"],
+        which=which,
         typed=typed,
         query=kept_query(visit),
     )

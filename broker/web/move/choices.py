@@ -1,7 +1,7 @@
 """The short questions: what changed, who you are, when, is the new address private, how to write to you."""
 
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -97,8 +97,17 @@ async def take_private(visit: Visit) -> Response:
     private = (await visit.form()).get("private")
     if private not in {"yes", "no"}:
         return await visit.again([("private", "private-missing")])
-    await keep_answers(visit, lambda answers: answers.update(private=private))
-    return visit.to("/move/private/person") if private == "yes" else onward(visit, "private")
+    if private == "no":
+        await keep_answers(visit, lambda answers: answers.update(private="no"))
+        return onward(visit, "private")
+
+    def forget(answers: dict[str, Any]) -> None:
+        """What must be kept private is not kept here, where whoever comes to this screen next could read it."""
+        answers.update(private="yes")
+        answers.pop("new", None)
+
+    await keep_answers(visit, forget)
+    return visit.to("/move/private/person")
 
 
 async def to_a_person(visit: Visit) -> Response:

@@ -75,7 +75,8 @@ async def take_child(visit: Visit) -> Response:
     child = child_of({"name": {"nameParts": parts}, "birthDate": born.isoformat()})
 
     def add(answers: dict[str, Any]) -> None:
-        children = [*answers.get("children", []), child.model_dump(mode="json", exclude_none=True)]
+        added = child.model_dump(mode="json", exclude_none=True)
+        children = [one for one in answers.get("children", []) if one != added] + [added]  # sent twice is one child
         answers.update(children_moved="yes", children=children[:MOST_CHILDREN], children_done=False)
 
     await keep_answers(visit, add)

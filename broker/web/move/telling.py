@@ -104,7 +104,8 @@ async def check(visit: Visit) -> Response:
         return visit.to(preview)
     if preview.digest != answers["seen"]:
         return visit.to("/move/tell?from=check")
-    return visit.page("move/check.html", back="/move/tell", rows=_rows(visit, answers, preview))
+    changed = "changed" in visit.request.query_params
+    return visit.page("move/check.html", back="/move/tell", rows=_rows(visit, answers, preview), changed=changed)
 
 
 def _rows(visit: Visit, answers: Answers, preview: Preview) -> list[dict[str, str]]:

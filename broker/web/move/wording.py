@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
-from broker.language import Words, long_date
+from broker.language import Language, Words, long_date
 
 _LINES: Final = (
     ("subBuildingName",),
@@ -34,9 +34,20 @@ LABELS: Final[Mapping[tuple[str, str], str]] = {
     ("change", "role"): "field-role",
 }
 """What each member of a recipient's data is called. A member without a name may not be sent: see `told_fields`."""
-_ROLES: Final = {"leaving": "role-leaving", "arriving": "role-arriving", "national": "role-national"}
+_CODES: Final[Mapping[str, Mapping[str, str]]] = {
+    "preferredLanguage": {"cy": "language-cy", "en": "language-en"},
+    "role": {"leaving": "role-leaving", "arriving": "role-arriving", "national": "role-national"},
+    "moveKind": {"permanent": "move-kind-permanent", "temporary": "move-kind-temporary"},
+    "tenure": {
+        "owner": "tenure-owner",
+        "private-tenant": "tenure-private-tenant",
+        "social-tenant": "tenure-social-tenant",
+        "with-others": "tenure-with-others",
+        "other": "tenure-other",
+    },
+}
+"""By member, the message of each of its codes."""
 _BASES: Final = (("6(1)(e)", "basis-public-task"),)
-_LANGUAGES: Final = {"cy": "language-cy", "en": "language-en"}
 
 
 def address_line(address: Mapping[str, Any]) -> str:
@@ -75,24 +86,20 @@ def _value(member: str, value: Any, words: Words) -> str:
             return "; ".join(child_in_words(child, words) for child in value)
         case "identityLevel":
             return words("identity-level-proven", level=str(value))
-        case "preferredLanguage":
-            return words(_LANGUAGES[value])
-        case "role":
-            return words(_ROLES[value])
-        case "moveKind":
-            return words("move-kind-permanent" if value == "permanent" else "move-kind-temporary")
+        case "preferredLanguage" | "role" | "moveKind" | "tenure":
+            return words(_CODES[member][value])
         case "identifiers":
             return "; ".join(str(one["value"]) for one in value)
         case _:
             return str(value)
 
 
-def basis_words(basis: str, words: Words) -> str:
-    """Return a lawful basis in the page's language where we have words for it, else as the agreement states it."""
+def basis_words(basis: str, words: Words) -> tuple[str, Language]:
+    """Return a lawful basis in the page's language where we have words for it, else in English as agreements state it."""
     for article, message in _BASES:
         if article in basis:
-            return words(message)
-    return basis
+            return words(message), words.language
+    return basis, "en"
 
 
 def child_in_words(child: Mapping[str, Any], words: Words) -> str:

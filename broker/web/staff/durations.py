@@ -1,4 +1,4 @@
-"""How long deliveries take, from counts in half octaves of milliseconds (`0008_looking.sql`). Pure."""
+"""How long deliveries take, from counts in half octaves of milliseconds (`0006_looking.sql`). Pure."""
 
 from collections.abc import Mapping
 from datetime import timedelta

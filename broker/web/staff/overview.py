@@ -25,6 +25,8 @@ MINUTES: Final = 15
 """Shown in the chart."""
 LATELY: Final = 5
 """Minutes summed up in an organisation's row, the present one among them."""
+WITHIN: Final = (0.5, 0.95)
+"""Shares of deliveries of which is told how long they took at most."""
 EVERY_SECONDS: Final = 2.0
 FAILED: Final = ("deferred", "undelivered")
 SERIES: Final = (("accepted", "#1d70b8", ""), ("published", "#b35300", "6 3"), ("answered", "#00703c", "2 3"))
@@ -84,7 +86,7 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
             took[int(happened.code)] += happened.n
         elif happened.minute >= since:
             lately["failed" if happened.event in FAILED else happened.event] += happened.n
-    half, most = percentile(took, 0.5), percentile(took, 0.95)
+    within = [span(words, _two_figures(lasted)) for share in WITHIN if (lasted := percentile(took, share))]
     return {
         "name": organisation_name(visit, item.organisation),
         "paused": None if item.paused_at is None else exact(words, item.paused_at),
@@ -95,8 +97,7 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
         "between_tries": _at_least(words, item.between_tries, MOST_BETWEEN_TRIES),
         "next_try": None if item.next_try is None or item.paused_at else _in(visit, seen, item),
         "lately": lately,
-        "half": words("staff-none") if half is None else span(words, _two_figures(half)),
-        "most": words("staff-none") if most is None else span(words, _two_figures(most)),
+        "took": " / ".join(within) or words("staff-none"),
     }
 
 
