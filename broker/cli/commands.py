@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from broker.main.processes import Place
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -59,16 +62,28 @@ def tell(
     _finish(lambda stop: tell_it(data, port, person, stop=stop))
 
 
-def _worker(role: Literal["api", "relay", "deliver", "track", "notify"]) -> None:
+def _worker(role: Literal["api", "relay", "deliver", "track", "notify"]) -> NoReturn:
     from broker.cli.workers import run_role
 
     _finish(lambda stop: run_role(role, stop))
 
 
 @app.command()
-def api() -> None:
+def api(
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="How many serve the port; each has a metrics port of its own.")
+    ] = 1,
+) -> None:
     """Serve the API. Settings come from UNWAITH_… variables; unset, the environment is production."""
-    _worker("api")
+    if processes == 1:
+        _worker("api")
+    from broker.cli.ending import until_done
+    from broker.cli.workers import run_role, serve_with
+
+    def child(place: "Place") -> int:
+        return _outcome(lambda: until_done(lambda stop: run_role("api", stop, place)))
+
+    raise typer.Exit(_outcome(lambda: serve_with(processes, child, REFUSED)))
 
 
 @app.command()
@@ -245,23 +260,27 @@ def examined(
     _finish(lambda _stop: examine(topic, partition, offset, note))
 
 
-def _finish(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> None:
+def _finish(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run to the end and leave with its exit code. SIGINT and SIGTERM set the event; a second one insists."""
     from broker.cli.ending import until_done
+
+    raise typer.Exit(_outcome(lambda: until_done(work)))
+
+
+def _outcome(run: Callable[[], int]) -> int:
+    """Return the exit code of what is run; REFUSED, with what to do on stderr, if it could not start."""
     from broker.main.serving import PortBusy
     from broker.settings import SettingsRefused
     from broker.store.embedded import PostgresDidNotStart
 
     try:
-        code = until_done(work)
+        return run()
     except PortBusy as busy:
         again = "make run PORT=" if "MAKELEVEL" in os.environ else "unwaith run --port "
         _say(f"Port {busy.port} is in use ({busy.name}). Choose another: {again}{_elsewhere(busy.port)}")
-        code = REFUSED
     except (SettingsRefused, PostgresDidNotStart, PermissionError) as refused:
         _say(str(refused))
-        code = REFUSED
-    raise typer.Exit(code)
+    return REFUSED
 
 
 def _elsewhere(port: int) -> int:

@@ -2,15 +2,17 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Literal
 
 from rich.console import Console
 
 from broker import audit
+from broker.main.processes import Place, possible, reserved, several
 from broker.main.roles import work
 from broker.main.rooms import open_rooms, utc_now
+from broker.main.serving import Listener
 from broker.settings import Settings, SettingsRefused, load
 from broker.store import Database, StoreUnavailable, operations
 from broker.store.migrate import migrate
@@ -20,19 +22,42 @@ from broker.vault import RootKeyFile
 
 ACTOR: Final = "command-line"
 """How the ledger names whoever has a shell on our machines."""
+LAST_PORT: Final = 65_535
 
 
-async def run_role(role: Literal["api", "relay", "deliver", "track", "notify"], stop: asyncio.Event) -> int:
-    """Run one role until `stop`. Raises SettingsRefused."""
+async def run_role(
+    role: Literal["api", "relay", "deliver", "track", "notify"], stop: asyncio.Event, place: Place | None = None
+) -> int:
+    """Run one role until `stop`, alone or as one of several that share the API's port. Raises SettingsRefused."""
     settings = load()
     metrics = new_metrics()
     configure_logs(level=settings.log_level, style=settings.log_format, dropped=metrics.log_keys_dropped.inc)
+    doors = {}
+    if place is not None:
+        place.ends_with_parent(stop)
+        settings = settings.model_copy(update={"metrics_port": settings.metrics_port + place.number})
+        doors["api"] = Listener(None, settings.host, settings.port, "api", shared=True)
     if settings.root_key_file is None:
         raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
     async with open_rooms(settings, dsn_of(settings), RootKeyFile.open(settings.root_key_file), metrics) as rooms:
         keep_collector_off_what_stays()
-        await work(rooms, [role], stop)
+        await work(rooms, [role], stop, doors=doors)
     return 0
+
+
+def serve_with(count: int, child: Callable[[Place], int], hopeless: int) -> int:
+    """Serve the API in `count` processes on one port, and return the exit code. Raises SettingsRefused and PortBusy.
+
+    Each has its own health and metrics, from the metrics port upwards: one process cannot tell of another.
+    """
+    settings = load()
+    configure_logs(level=settings.log_level, style=settings.log_format)
+    if not possible():
+        raise SettingsRefused("--processes needs Linux: elsewhere start several with a port each.")
+    if settings.metrics_port + count - 1 > LAST_PORT:
+        raise SettingsRefused(f"UNWAITH_METRICS_PORT is too high: {count} processes take as many ports from it.")
+    with reserved(settings.host, settings.port):
+        return several(count, child, hopeless=hopeless)
 
 
 def keep_collector_off_what_stays() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -20,6 +21,8 @@ LONGEST_QUEUE: Final = 1_000
 AT_ONCE: Final = 2
 """Batches on their way: while PostgreSQL stores one, this process prepares the next. With one alone each waits for the
 other. Batches of one process stand to each other as those of two processes do: the statement takes its locks in order."""
+WORTH_ANOTHER: Final = 16
+"""Changes that must wait for a second batch to set out: a batch costs PostgreSQL as much as ten changes in it."""
 
 log = structlog.get_logger()
 
@@ -35,36 +38,47 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(LONGEST_QUEUE)
+        self._queue: deque[_Waiting] = deque()
+        self._under_way = 0
+        self._stirred = asyncio.Event()
+        """Set when a change came or a batch was stored."""
 
     async def write(self, told: changes.Told) -> changes.Told | None:
         """Store one change with the next batch; return it as it was stored, or None if its key is known already.
 
         Raises TooBusy, StoreUnavailable (unknown whether stored: ask the key) and changes.PersonErased.
         """
+        if len(self._queue) >= LONGEST_QUEUE:
+            raise TooBusy
         waiting = _Waiting(told, asyncio.get_running_loop().create_future())
-        try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull:
-            raise TooBusy from None
+        self._queue.append(waiting)
+        self._stirred.set()
         return await waiting.done
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write until `stop` and the queue is empty."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(self._drain(stop))
+            while not (stop.is_set() and not self._queue):
+                if self._may_set_out():
+                    batch = [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
+                    self._under_way += 1
+                    group.create_task(self._set_out(batch))
+                    continue
+                self._stirred.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await self._stirred.wait()
 
-    async def _drain(self, stop: asyncio.Event) -> None:
-        while not (stop.is_set() and self._queue.empty()):
-            batch: list[_Waiting] = []
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    batch.append(await self._queue.get())
-            while not self._queue.empty() and len(batch) < LARGEST_BATCH:
-                batch.append(self._queue.get_nowait())
-            if batch:
-                await self._write(batch)
+    def _may_set_out(self) -> bool:
+        waiting = len(self._queue)
+        return waiting > 0 and (self._under_way == 0 or (waiting >= WORTH_ANOTHER and self._under_way < AT_ONCE))
+
+    async def _set_out(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._write(batch)
+        finally:
+            self._under_way -= 1
+            self._stirred.set()
 
     async def _write(self, batch: list[_Waiting]) -> None:
         try:

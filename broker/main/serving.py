@@ -35,6 +35,8 @@ class Listener:
     port: int
     name: str
     lifespan: bool = False
+    shared: bool = False
+    """Other processes of ours listen there too."""
     started: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set once it answers."""
     _socket: socket.socket | None = field(default=None, repr=False)
@@ -46,6 +48,8 @@ class Listener:
             # Named as TCP: only then does asyncio send small answers at once; else each waits 40 ms for its reader's ACK.
             taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.shared:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             try:
                 taken.bind((self.host, self.port))
             except OSError as fault:
@@ -56,6 +60,12 @@ class Listener:
             self._socket = taken
             self.port = taken.getsockname()[1]
         return self.port
+
+    def close(self) -> None:
+        """Give the port up, if it was taken."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def socket(self) -> socket.socket:
         self.bind()

@@ -1,11 +1,12 @@
 """The plans of the hot statements, taken from the statements as the store's own functions send them."""
 
+import itertools
 import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from broker.store import changes, lanes, receipts
@@ -21,25 +22,38 @@ class _RolledBack(Exception):  # noqa: N818  not an error
 
 
 class Explaining:
-    """A connection that explains what it is asked, by doing it and taking it back, before it does it."""
+    """A connection that explains what it is asked, by doing it and taking it back, before it does it.
+
+    A plan is kept by the step it belongs to and by what its statement does, so no list has to be kept of what a
+    function of the store asks.
+    """
 
     def __init__(self, connection: Any, found: dict[str, str]) -> None:
         self._connection = connection
         self._found = found
-        self.asking: list[str] = []
-        """Names of the statements that come next."""
+        self.step = ""
 
     async def _explain(self, statement: str, arguments: tuple[Any, ...]) -> None:
+        if not _EXPLAINED.match(statement):
+            return
         try:
             async with self._connection.transaction():
                 rows = await self._connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {statement}", *arguments)
                 raise _RolledBack
         except _RolledBack:
-            self._found[self.asking.pop(0)] = abridged("\n".join(row[0] for row in rows))
+            self._found[self._free(f"{self.step}: {deed(statement)}")] = abridged("\n".join(row[0] for row in rows))
+
+    def _free(self, name: str) -> str:
+        names = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+        return next(free for free in names if free not in self._found)
 
     async def fetch(self, statement: str, *arguments: Any) -> Any:
         await self._explain(statement, arguments)
         return await self._connection.fetch(statement, *arguments)
+
+    async def fetchrow(self, statement: str, *arguments: Any) -> Any:
+        await self._explain(statement, arguments)
+        return await self._connection.fetchrow(statement, *arguments)
 
     async def fetchval(self, statement: str, *arguments: Any) -> Any:
         await self._explain(statement, arguments)
@@ -51,6 +65,26 @@ class Explaining:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
+
+
+_EXPLAINED: Final = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
+_CHANGES: Final = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) ([a-z_]+)")
+_LOCKS: Final = re.compile(r"\bFOR (NO KEY UPDATE|UPDATE|SHARE|KEY SHARE)\b")
+_READS: Final = re.compile(r"\b(?:FROM|JOIN) ([a-z_]+)\b(?! ?\()")
+_NAMED: Final = re.compile(r"\b([a-z_]+) AS (?:MATERIALIZED )?\(")
+MOST_NAMED: Final = 3
+
+
+def deed(statement: str) -> str:
+    """Return in words what a statement does to which tables: `update lane`, `lock lane, delivery`."""
+    text = " ".join(re.sub(r"--.*", "", statement).split())
+    changes = [f"{verb.split()[0].lower()} {table}" for verb, table in _CHANGES.findall(text)]
+    within = set(_NAMED.findall(text))
+    tables = [table for table in dict.fromkeys(_READS.findall(text)) if table not in within]
+    if not changes:
+        changes = [f"{'lock' if _LOCKS.search(text) else 'read'} {', '.join(tables)}"]
+    changes = list(dict.fromkeys(changes))
+    return ", ".join(changes[:MOST_NAMED]) + (" and more" if len(changes) > MOST_NAMED else "")
 
 
 class OneTransaction(Database):
@@ -88,24 +122,24 @@ async def _walk(connection: Any, explaining: Explaining, database: Database) -> 
     agreements = await connection.fetch("SELECT id, version, organisation FROM agreement ORDER BY organisation")
     told = [_told(person["id"], agreements) for person in people]
     organisations = [agreement["organisation"] for agreement in agreements]
-    explaining.asking = ["accept"]
+    explaining.step = "accept"
     await changes.accept(database, told)
-    explaining.asking = ["known by key"]
+    explaining.step = "known by key"
     await changes.stored_under(database, [(one.person_id, one.key) for one in told])
-    explaining.asking = ["of_person"]
+    explaining.step = "of_person"
     await changes.of_person(database, told[0].person_id, before=None, limit=51)
-    explaining.asking = ["next due"]
+    explaining.step = "next due"
     await lanes.next_due(database, organisations)
-    explaining.asking = ["due", "claim", "leaves"]
+    explaining.step = "claim"
     claimed = await lanes.claim(
         database, organisations, limit=500, credit=8192, lease=timedelta(seconds=30), leaf=lambda _: b"{}"
     )
-    explaining.asking = ["mark"]
+    explaining.step = "mark"
     await lanes.mark_published(database, claimed, again_after=timedelta(days=1))
-    explaining.asking = ["gate", "grant"]
+    explaining.step = "gate"
     until = datetime.now(UTC) + timedelta(seconds=12)
     await lanes.at_the_gate(database, [one.delivery_id for one in claimed], lambda rows: dict.fromkeys(rows, until))
-    explaining.asking = ["touched", "known", "settle", "lanes", "entries"]
+    explaining.step = "fold"
     delivered = [one.delivery_id for one in claimed]
     async with receipts.folding(database, [uuid4() for _ in delivered], delivered) as folding:
         await folding.write(

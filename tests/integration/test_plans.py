@@ -1,0 +1,41 @@
+"""The bench's look at the plans of the hot statements, held against the statements as they are."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.eventlog.postgres import PostgresLog
+from broker.store import Database
+from broker.vault import RootKeyFile
+from tests.load.plans import deed, plans
+from tests.support.line import a_line, a_move, somebody
+
+STEPS = ("accept", "known by key", "of_person", "next due", "claim", "mark", "gate", "fold")
+
+
+async def test_every_hot_statement_is_explained_and_nothing_of_it_stays(database: Database, tmp_path: Path) -> None:
+    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as line:
+        await line.tell(somebody(), a_move())
+        async with database.connection() as connection:
+            found = await plans(connection)
+            changes = await connection.fetchval("SELECT count(*) FROM change")
+    assert list(dict.fromkeys(name.partition(":")[0] for name in found)) == list(STEPS)
+    assert all("Execution Time" in plan for plan in found.values())
+    assert any("update lane" in name for name in found if name.startswith("gate"))
+    assert changes == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT 1 FROM lane l JOIN delivery d USING (id) ORDER BY 1 FOR UPDATE OF l", "lock lane, delivery"),
+        ("SELECT k.n FROM unnest($1::int[]) AS k(n) JOIN change_key USING (n)", "read change_key"),
+        (
+            "WITH told AS (SELECT 1) INSERT INTO lane SELECT * FROM told ON CONFLICT DO UPDATE SET due = 1",
+            "insert lane",
+        ),
+        ("UPDATE lane SET due = 1", "update lane"),
+    ],
+)
+def test_a_statement_is_named_by_what_it_does(statement: str, said: str) -> None:
+    assert deed(statement) == said
