@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from contracts.delivery import Delivery
 
 SPEC_VERSION: Final = "1.0"
@@ -65,5 +67,4 @@ def structured(delivery: Delivery) -> bytes:
         "traceparent": delivery.traceparent,
         "origin": delivery.origin,
     }
-    head = json.dumps(attributes, ensure_ascii=False, separators=(",", ":")).encode()
-    return head[:-1] + b',"data":' + delivery.data + b"}"
+    return to_json(attributes)[:-1] + b',"data":' + delivery.data + b"}"

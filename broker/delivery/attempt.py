@@ -35,7 +35,7 @@ async def attempt(
     """
     data = sealing.open_delivery(sealing.DeliveryKey.unpacked(grant.key), sealed.id, sealed.sealed, sealed.digest)
     delivery = sealed.opened(organisation, grant.attempt, data)
-    started = clock()
+    began = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(deadline_seconds):
             receipt = await adapter.deliver(delivery)
@@ -48,17 +48,18 @@ async def attempt(
             "adapter.failed", organisation=organisation, delivery_id=str(sealed.id), error=type(fault).__name__
         )
         receipt = _deferred(sealed, grant, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT, clock())
-    log.info(
-        "delivery.attempted",
-        organisation=organisation,
-        delivery_id=str(sealed.id),
-        epoch=sealed.epoch,
-        sequence=sealed.sequence,
-        attempt=grant.attempt,
-        outcome=str(receipt.outcome or receipt.failure),
-        reason=receipt.reason and str(receipt.reason),
-        duration_ms=round((clock() - started).total_seconds() * 1000, 1),
-    )
+    if receipt.kind is not ReceiptKind.ANSWERED:  # answers are counted, and kept with the delivery: not told twice
+        log.info(
+            "delivery.attempted",
+            organisation=organisation,
+            delivery_id=str(sealed.id),
+            epoch=sealed.epoch,
+            sequence=sealed.sequence,
+            attempt=grant.attempt,
+            outcome=str(receipt.failure),
+            reason=str(receipt.reason),
+            duration_ms=round((asyncio.get_running_loop().time() - began) * 1000, 1),
+        )
     return receipt
 
 

@@ -16,6 +16,7 @@ from broker import failpoints, sealing
 from broker.delivery.attempt import attempt, withheld
 from broker.delivery.ports import Config, Gate
 from broker.eventlog import Partition, Received
+from broker.telemetry.metrics import Metrics
 from contracts.adapters import Adapter
 from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
 from contracts.organisation import Organisation
@@ -26,8 +27,13 @@ from contracts.statuses import Reason
 GATE_RETRY_SECONDS: Final = 0.5
 START_SECONDS: Final = 1.0
 """An attempt begins within so long of asking the gate, or not at all: less than a grant outlives its deadline."""
-AHEAD: Final = 2
+AHEAD: Final = 4
 """Records held for an organisation, as a multiple of what it may have under way, before fetching for it pauses."""
+ASK_SECONDS: Final = 0.005
+"""How long a free slot waits for others before the gate is asked: one question for a quarter of them costs as much as
+for one."""
+REST_SECONDS: Final = 1.0
+"""A pause may end without a record coming."""
 
 log = structlog.get_logger()
 
@@ -44,6 +50,15 @@ class _Taken:
     sealed: SealedDelivery
 
 
+def worth_asking(waiting: int, free: int, slots: int, idle_seconds: float) -> int:
+    """Return for how many the gate is to be asked now: for all that wait, for a quarter of the slots, or after a while.
+
+    `free` of the `slots` are free, and have been, with something waiting, for `idle_seconds`.
+    """
+    count = max(0, min(waiting, free))
+    return count if count == waiting or 4 * count >= slots or idle_seconds >= ASK_SECONDS else 0
+
+
 class Line:
     """The records of one organisation that this worker holds."""
 
@@ -54,18 +69,23 @@ class Line:
         gate: Gate,
         config: Config,
         finish: Finish,
+        hungry: Callable[[], None],
+        metrics: Metrics,
         clock: Callable[[], datetime],
     ) -> None:
+        """`hungry` is called when fetching for this organisation, paused because it was `full`, is to go on."""
         self.organisation = organisation
         self._adapters = adapters
         self._gate = gate
         self._config = config
         self._finish = finish
+        self._hungry = hungry
+        self._seconds = metrics.delivery_seconds.labels(organisation)
         self._clock = clock
         self._waiting: deque[Received] = deque()
-        self._running: dict[asyncio.Task[None], _Taken] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._free_since: float | None = None
         self._woken = asyncio.Event()
-        self._settings: Organisation | None = None
         self._adapter: Adapter | None = None
         self._making = asyncio.Lock()
         self._version = -1
@@ -89,9 +109,6 @@ class Line:
         settings = self._open()
         return settings is None or len(self._waiting) >= AHEAD * settings.policy.concurrency
 
-    def busy(self) -> int:
-        return len(self._running)
-
     def _open(self) -> Organisation | None:
         settings = self._config.organisations().get(self.organisation)
         return settings if settings and not settings.paused and self._config.fresh() else None
@@ -101,17 +118,36 @@ class Line:
         while True:
             self._woken.clear()
             settings = self._open()
-            room = 0 if settings is None else settings.policy.concurrency - len(self._running)
-            if settings is None or room <= 0 or not self._waiting:
-                try:
-                    async with asyncio.timeout(1.0):  # a pause may end without a record coming
-                        await self._woken.wait()
-                except TimeoutError:
-                    pass
+            count = 0 if settings is None else self._askable(settings)
+            if settings is None or count == 0:
+                await self._rest()
                 continue
-            taken = self._take(min(room, len(self._waiting)))
+            self._free_since = None
+            was_full = self.full()
+            taken = self._take(count)
+            if was_full and not self.full():
+                self._hungry()
             if taken:
                 await self._send(settings, taken)
+
+    def _askable(self, settings: Organisation) -> int:
+        """Return for how many records the gate is to be asked now, and note since when it might have been."""
+        slots = settings.policy.concurrency
+        free = slots - len(self._running)
+        if free <= 0 or not self._waiting:
+            self._free_since = None
+            return 0
+        now = asyncio.get_running_loop().time()
+        if self._free_since is None:
+            self._free_since = now
+        return worth_asking(len(self._waiting), free, slots, now - self._free_since)
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(REST_SECONDS if self._free_since is None else ASK_SECONDS):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
 
     def _take(self, count: int) -> list[_Taken]:
         taken: list[_Taken] = []
@@ -140,7 +176,7 @@ class Line:
             match verdict:
                 case Grant():
                     task = asyncio.create_task(self._attempt(settings, item, verdict, asked))
-                    self._running[task] = item
+                    self._running.add(task)
                     task.add_done_callback(self._ended)
                 case Withheld(reason, not_before):
                     self._finish(item.received, withheld(item.sealed, reason, not_before, self._clock()))
@@ -150,7 +186,9 @@ class Line:
     async def _attempt(self, settings: Organisation, item: _Taken, grant: Grant, asked: float) -> None:
         loop = asyncio.get_running_loop()
         try:
-            adapter = await self._adapter_for(settings)
+            adapter = self._adapter
+            if adapter is None or self._version != self._config.version():
+                adapter = await self._adapter_for(settings)
         except GateUnavailable:
             self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
             return
@@ -158,7 +196,8 @@ class Line:
             log.exception("adapter.misconfigured", organisation=self.organisation, error=type(wrong).__name__)
             self._finish(item.received, self._not_tried(item, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT))
             return
-        if loop.time() - asked > START_SECONDS:
+        began = loop.time()
+        if began - asked > START_SECONDS:
             self._ask_again(item)
             return
         try:
@@ -175,7 +214,9 @@ class Line:
             self._finish(item.received, self._not_tried(item, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT))
         else:
             failpoints.reach("delivery.answered")
-            late = loop.time() - asked > 2 * START_SECONDS + settings.policy.deadline_seconds
+            ended = loop.time()
+            self._seconds.observe(ended - began)
+            late = ended - asked > 2 * START_SECONDS + settings.policy.deadline_seconds
             if late and receipt.kind is not ReceiptKind.ANSWERED:
                 self._ask_again(item)
             else:
@@ -191,8 +232,9 @@ class Line:
         self._waiting.appendleft(item.received)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
-        self._woken.set()
+        self._running.discard(task)
+        if self._free_since is None:  # else the wait for others to end has an end of its own
+            self._woken.set()
         if not self._running and self._former:
             former, self._former = self._former, []
             for adapter in former:  # nobody uses them any more
@@ -216,25 +258,24 @@ class Line:
 
     async def _adapter_for(self, settings: Organisation) -> Adapter:
         """Return the adapter for the settings as they are; other settings or secrets make a new one."""
-        version = self._config.version()
-        if self._adapter is None or self._settings != settings or self._version != version:
-            async with self._making:
-                if self._adapter is None or self._settings != settings or self._version != version:
-                    made = await self._adapters(settings)
-                    if self._adapter is not None:
-                        self._former.append(self._adapter)  # attempts under way still use it
-                    self._adapter, self._settings, self._version = made, settings, version
-        return self._adapter
+        async with self._making:
+            version = self._config.version()
+            if self._adapter is None or self._version != version:
+                made = await self._adapters(settings)
+                if self._adapter is not None:
+                    self._former.append(self._adapter)  # attempts under way still use it
+                self._adapter, self._version = made, version
+            return self._adapter
 
     async def drain(self, seconds: float) -> None:
         """Let attempts under way end, at most so long; what is cut short is reported as no attempt."""
         self._waiting.clear()
         if self._running:
-            await asyncio.wait(set(self._running), timeout=seconds)
+            await asyncio.wait(self._running, timeout=seconds)
         for task in set(self._running):
             task.cancel()
         if self._running:
-            await asyncio.wait(set(self._running), timeout=5.0)
+            await asyncio.wait(self._running, timeout=5.0)
         for adapter in (*self._former, *([self._adapter] if self._adapter else [])):
             await adapter.close()
         if self._closing:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -19,6 +20,8 @@ from contracts.records import write_receipt
 from contracts.topics import RECEIPTS, deliveries_topic, organisation_of
 
 GROUP: Final = "unwaith.delivery"
+COMMIT_SECONDS: Final = 0.2
+"""Offsets are committed so often. What was done since comes again after a crash, and the gate withholds it."""
 
 log = structlog.get_logger()
 
@@ -65,6 +68,7 @@ class Pool:
         self._offsets = Offsets()
         self._lines: dict[str, Line] = {}
         self._unreadable = 0
+        self._committed_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. Raises TooManyUnreadable; the log or the gate being away is waited out."""
@@ -94,7 +98,17 @@ class Pool:
         """Serve these organisations until `stop`, or until others have joined or left."""
         self._offsets = Offsets()
         self._lines = {
-            key: Line(key, self._adapters, self._gate, self._config, self._finish, self._clock) for key in organisations
+            key: Line(
+                key,
+                self._adapters,
+                self._gate,
+                self._config,
+                self._finish,
+                partial(consumer.resume, deliveries_topic(key)),
+                self._metrics,
+                self._clock,
+            )
+            for key in organisations
         }
         work = [asyncio.create_task(line.run()) for line in self._lines.values()]
         try:
@@ -132,9 +146,11 @@ class Pool:
                 fresh.setdefault(organisation_of(record.partition.topic), []).append(record)
         for key, items in fresh.items():
             self._lines[key].put(items)
-        await self._commit(consumer)
+        if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_SECONDS:
+            await self._commit(consumer)
 
     async def _commit(self, consumer: Consumer) -> None:
+        self._committed_at = asyncio.get_running_loop().time()
         upto = self._offsets.ready()
         if upto:
             await consumer.commit(upto)

@@ -27,14 +27,20 @@ log = structlog.get_logger()
 
 
 class KafkaLog:
-    """An EventLog on one Kafka cluster. One producer, made on first use, shared by all tasks."""
+    """An EventLog on one Kafka cluster. One producer, made on first use, shared by all tasks.
+
+    Topics that have just failed share a second one until they take records again: a topic without a leader, or with too
+    few replicas, fails whatever waits beside it, and that must not be everybody else.
+    """
 
     def __init__(self, cluster: Cluster, *, append_seconds: float = 10.0, session_seconds: float = 10.0) -> None:
         """`append_seconds` limits one append; `session_seconds` is how long a silent group member keeps its share."""
         self._cluster = cluster
         self._append_seconds = append_seconds
         self._session_seconds = session_seconds
-        self._writer: Writer | None = None
+        self._writers: dict[bool, Writer] = {}
+        """The one for topics that failed last, and the one for all others."""
+        self._failed: set[str] = set()
         self._connecting = asyncio.Lock()
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -43,17 +49,21 @@ class KafkaLog:
         if not records:
             return
         rules.check(records)
+        topics = {record.topic for record in records}
         writer = None
         try:
             async with asyncio.timeout(self._append_seconds):
-                writer = await self._connected()
+                writer = await self._connected(apart=not self._failed.isdisjoint(topics))
                 await writer.write(records)
+            self._failed -= topics
         except TimeoutError:
             if writer is not None:
+                self._failed |= topics
                 writer.fail()
             raise LogUnavailable("Kafka did not confirm the records in time") from None
         finally:
             if writer is not None and writer.failed:
+                self._failed |= writer.guilty
                 self._drop(writer)
 
     @asynccontextmanager
@@ -106,17 +116,18 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Let go of the cluster within a few seconds. Appends still waiting get LogUnavailable."""
-        if self._writer is not None:
-            self._drop(self._writer)
+        for writer in list(self._writers.values()):
+            self._drop(writer)
         if self._farewells:
             await asyncio.wait(self._farewells)
 
-    async def _connected(self) -> Writer:
+    async def _connected(self, *, apart: bool = False) -> Writer:
         """Return the writer, connecting if there is none. Raises LogUnavailable."""
         async with self._connecting:
-            if self._writer is None or self._writer.failed:
-                self._writer = Writer(await self._started_producer())
-            return self._writer
+            writer = self._writers.get(apart)
+            if writer is None or writer.failed:
+                writer = self._writers[apart] = Writer(await self._started_producer())
+            return writer
 
     async def _started_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -142,10 +153,11 @@ class KafkaLog:
     def _drop(self, writer: Writer) -> None:
         """Fail what waits on this writer and part with its producer in the background. Harmless when repeated."""
         writer.fail()
-        if self._writer is writer:
-            self._writer = None
-            self._part_with(writer.producer)
-            log.info("log.producer_abandoned")
+        for apart, one in list(self._writers.items()):
+            if one is writer:
+                del self._writers[apart]
+                self._part_with(writer.producer)
+                log.info("log.producer_abandoned")
 
     def _part_with(self, producer: AIOKafkaProducer) -> None:
         task = asyncio.create_task(abandon.abandon(producer))

@@ -53,8 +53,10 @@ class KafkaConsumer:
             enable_auto_commit=False,
             session_timeout_ms=self._session_ms,
             heartbeat_interval_ms=max(100, min(1000, self._session_ms // 5)),
-            fetch_max_wait_ms=500,
-            max_partition_fetch_bytes=1024 * 1024,
+            # A topic that is resumed waits until the fetch for all others comes back.
+            fetch_max_wait_ms=50,
+            # What was fetched ahead for a topic is thrown away when it is paused.
+            max_partition_fetch_bytes=256 * 1024,
         )
         try:
             async with asyncio.timeout(JOIN_SECONDS):
@@ -171,7 +173,12 @@ class KafkaConsumer:
 
         Stuck means: twice in a row records stand after our position and none came in between.
         """
-        reading = [TopicPartition(*partition) for partition in self._owned if partition.topic not in self._paused]
+        known = client._client.cluster  # noqa: SLF001  aiokafka offers no other way to ask
+        reading = [
+            one
+            for one in (TopicPartition(*partition) for partition in self._owned)
+            if one.topic not in self._paused and known.leader_for_partition(one) not in (None, -1)
+        ]  # a topic without a leader is silent with good reason, and no reason to leave all others
         try:
             async with asyncio.timeout(self._patience):
                 await client.topics()

@@ -39,6 +39,8 @@ class Writer:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self.producer = producer
         self.failed = False
+        self.guilty: set[str] = set()
+        """Topics whose own failure ended this writer."""
         self._lanes: dict[Partition, deque[_Piece]] = {}
         self._busy: dict[Partition, asyncio.Task[None]] = {}
 
@@ -101,6 +103,7 @@ class Writer:
                     if not piece.acknowledged.done():
                         piece.acknowledged.set_result(None)
         except Exception as fault:  # noqa: BLE001  nobody awaits this task: whoever waits for its records is told
+            self.guilty.add(partition.topic)
             self.fail(fault)
         finally:
             del self._busy[partition]

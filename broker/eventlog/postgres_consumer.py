@@ -56,7 +56,7 @@ class PostgresConsumer:
                     for topic in self._topics.values()
                     for number, one in enumerate(topic.partition_ids)
                 }
-                await self._session.add_listener(eventlog.CHANNEL, lambda *_: self._noticed.set())
+                await self._session.add_listener(eventlog.CHANNEL, lambda *heard: self._hear(heard[-1]))
                 topic_ids = [topic.id for topic in self._topics.values()]
                 self._group_id = await eventlog.join(self._session, self._group, topic_ids)
                 await self._share()
@@ -128,6 +128,11 @@ class PostgresConsumer:
                     await session.close()
         except (StoreUnavailable, TimeoutError):
             session.terminate()
+
+    def _hear(self, families: str) -> None:
+        """A batch was appended to topics of these families, or, with none named, the group has changed."""
+        if not families or any(topic.family in families.split(",") for topic in self._topics.values()):
+            self._noticed.set()
 
     async def _read(self, limit: int) -> list[Received]:
         reading = {one: at for one, at in self._positions.items() if self._partitions[one].topic not in self._paused}

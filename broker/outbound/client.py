@@ -1,35 +1,27 @@
-"""`GuardedClient`: HTTP to one organisation's system, on aiohttp.
+"""`GuardedClient`: HTTP to one organisation's system.
 
-Why not through httpx. Measured on loopback with uvloop, 1 KB POSTs, 64 at once, one core: httpx with the
-`httpx-aiohttp` transport 4,200 to 4,500 a second, that transport without httpx's client 7,000, this client 12,000,
-bare aiohttp 13,000 to 16,000. And `httpx-aiohttp` reports a connection lost after sending as `ConnectTimeout`: "may
-have arrived" would become "nothing was sent". Callers see `contracts.adapters.HttpClient`.
-
-What may have been sent. From the moment a connection is in hand the request counts as possibly arrived: before it a
-fault is `Unavailable`, after it `Unknown`. aiohttp sends a POST again by itself in no case; a GET once, when a kept
-connection turns out closed. Of servers that close after every answer without announcing it, half of all POSTs were
-lost on a kept connection; asking the system whether it still stands left none where the close came with the answer.
+It speaks HTTP/1.1 by itself (`broker.outbound.connection`), because what it must know no client tells: whether anything
+may have been sent. From the moment a connection is in hand the request counts as possibly arrived: before it a fault is
+`Unavailable`, after it `Unknown`. Nothing is ever sent again by itself. Of servers that close after every answer without
+announcing it, half of all POSTs were lost on a kept connection; asking the system whether it still stands left none
+where the close came with the answer. Why not a client from a shelf: decisions 4 and 13.
 """
 
 import asyncio
-import select
 import ssl
-from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
-from weakref import WeakSet
+from typing import Final
 
-import aiohttp
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from broker.outbound.addresses import may_connect
+from broker.outbound.connection import Connection, connect
 from broker.outbound.names import Lookup, VettedNames, look_up, plain_host
 from contracts.adapters import HttpAnswer
-from contracts.delivery import Failure, Misconfigured, Unavailable, Unknown
+from contracts.delivery import Misconfigured, Unavailable
 from contracts.statuses import Reason
 
 USER_AGENT: Final = "unwaith/1"
@@ -40,8 +32,7 @@ KEPT_SECONDS: Final = 4.0
 """How long an idle connection is kept: less than common servers keep theirs (5 s and more), because a connection the
 other side closes just as a POST is written ends in `Unknown`."""
 
-_NAMES_KEPT_SECONDS: Final = 5
-"""Vetted addresses serve connections made within so long; never longer, so that a moved service is found."""
+_TARGETS_KNOWN: Final = 64
 
 
 def tls_context(extra_authorities: Path | None = None) -> ssl.SSLContext:
@@ -55,6 +46,21 @@ def tls_context(extra_authorities: Path | None = None) -> ssl.SSLContext:
     if extra_authorities is not None:
         context.load_verify_locations(cafile=extra_authorities)
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A URL taken apart once, for the check and for the connection alike."""
+
+    host: str
+    port: int
+    tls: bool
+    head: str
+    """What follows the method in a request's head, up to the caller's own headers."""
+
+    @property
+    def place(self) -> tuple[str, int, bool]:
+        return self.host, self.port, self.tls
 
 
 class GuardedClient:
@@ -76,30 +82,26 @@ class GuardedClient:
         answer_cap: int = ANSWER_CAP,
         lookup: Lookup = look_up,
     ) -> None:
+        self._tls = tls
         self._deadline = deadline.total_seconds()
         self._cap = answer_cap
         self._names = VettedNames(allowed_hosts, lookup)
-        self._session = aiohttp.ClientSession(
-            connector=_Connections(
-                ssl=tls,
-                resolver=self._names,
-                ttl_dns_cache=_NAMES_KEPT_SECONDS,
-                limit=connections,
-                keepalive_timeout=KEPT_SECONDS,
-            ),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-        )
+        self._most = connections
+        self._free = asyncio.Semaphore(connections)
+        self._targets: dict[str, _Target] = {}
+        self._open: set[Connection] = set()
+        self._idle: dict[tuple[str, int, bool], list[Connection]] = {}
+        """The one used last stands last, and is used next."""
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def post(self, url: str, *, headers: Mapping[str, str], content: bytes) -> HttpAnswer:
         """POST `content` once and return the answer whatever its status; a redirect is an answer.
 
         The body is given as it came: cut at the cap, and never decompressed, whatever Content-Encoding says.
         Raises Unavailable when nothing was sent, Unknown when it may have arrived,
-        Misconfigured for TLS, a name that does not exist, or an address or scheme that is not allowed.
+        Misconfigured for TLS, a name that does not exist, or an address or scheme that is not allowed;
+        ValueError for a header that would not be one line.
         """
         return await self._exchange(
             "POST", url, headers=headers, content=content, cap=self._cap, seconds=self._deadline
@@ -115,130 +117,130 @@ class GuardedClient:
 
     async def close(self) -> None:
         """Close all connections. Requests still under way end in a failure."""
-        await self._session.close()
+        self._closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        closing, self._open = self._open, set()
+        self._idle.clear()
+        for connection in closing:
+            connection.close()
         await self._names.close()
+        for connection in closing:
+            await connection.lost.wait()  # the event loop lets go of it in one of its next turns
 
     async def _exchange(
         self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None, cap: int, seconds: float
     ) -> HttpAnswer:
-        target = self._target(url)
-        progress = _Progress()
-        token = _PROGRESS.set(progress)
+        target = self._targets.get(url) or self._target(url)
+        request = _request(method, target, headers, content)
+        until = asyncio.get_running_loop().time() + seconds
+        if self._free.locked() or (connection := self._kept(target)) is None:
+            connection = await self._connection(target, until)
+        else:
+            await self._free.acquire()  # at once: it is not locked
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self._session.request(method, target, headers=headers, data=content, allow_redirects=False) as response,
-            ):
-                body = await _read(response.content, cap)
-                return HttpAnswer(
-                    status=response.status,
-                    headers={name.lower(): value for name, value in response.headers.items()},
-                    body=body,
-                )
-        except (aiohttp.ClientError, OSError) as fault:  # TimeoutError is an OSError
-            failure = _failure(fault, in_hand=progress.in_hand)
+            return await connection.exchange(request, cap, until)
         finally:
-            _PROGRESS.reset(token)
-        raise failure from None
+            self._free.release()
+            self._put_back(target, connection)
 
-    def _target(self, url: str) -> URL:
-        """Return the URL parsed once, for the check and for the connection alike. Raises Misconfigured."""
+    async def _connection(self, target: _Target, until: float) -> Connection:
+        """Wait for leave to use one more connection, and return one. Raises Unavailable, or Misconfigured."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._free.acquire()
+                try:
+                    return self._kept(target) or await self._connect(target)
+                except BaseException:
+                    self._free.release()
+                    raise
+        except TimeoutError:
+            raise Unavailable(Reason.DEADLINE_PASSED) from None
+
+    def _kept(self, target: _Target) -> Connection | None:
+        """Take an idle connection that still stands; those that do not are closed."""
+        idle = self._idle.get(target.place)
+        while idle:
+            connection = idle.pop()
+            if connection.usable():
+                return connection
+            self._discard(connection)
+        return None
+
+    async def _connect(self, target: _Target) -> Connection:
+        if len(self._open) >= self._most:  # as many are idle to other places
+            for idle in self._idle.values():
+                if idle:
+                    self._discard(idle.pop(0))
+                    break
+        addresses = await self._names.addresses(target.host, target.port)
+        connection = await connect(addresses, target.port, self._tls if target.tls else None, target.host.rstrip("."))
+        self._open.add(connection)
+        if self._closed:
+            self._discard(connection)
+            raise Unavailable(Reason.CONNECTION_LOST)
+        return connection
+
+    def _put_back(self, target: _Target, connection: Connection) -> None:
+        if self._closed or not connection.usable():
+            self._discard(connection)
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.setdefault(target.place, []).append(connection)
+        if self._sweeping is None:
+            self._sweeping = loop.call_later(KEPT_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what has been idle too long."""
+        loop = asyncio.get_running_loop()
+        before = loop.time() - KEPT_SECONDS
+        for place, idle in list(self._idle.items()):
+            while idle and idle[0].idle_since <= before:
+                self._discard(idle.pop(0))
+            if not idle:
+                del self._idle[place]
+        oldest = min((idle[0].idle_since for idle in self._idle.values()), default=None)
+        self._sweeping = None if oldest is None else loop.call_at(oldest + KEPT_SECONDS, self._sweep)
+
+    def _discard(self, connection: Connection) -> None:
+        connection.close()
+        self._open.discard(connection)
+
+    def _target(self, url: str) -> _Target:
+        """Return the URL taken apart. Raises Misconfigured for one that may not be gone to."""
         try:
             target = URL(url)
-            host = target.raw_host
+            host, port = target.raw_host, target.port
         except ValueError:
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED) from None
-        if not host or target.raw_user is not None or target.raw_password is not None:
+        if not host or port is None or target.raw_user is not None or target.raw_password is not None:
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
         allowed = self._names.allows(host)
         if target.scheme != "https" and not (target.scheme == "http" and allowed):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
         if _is_literal(host) and not may_connect(plain_host(host), private_allowed=allowed):
-            raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)  # a literal address never reaches the resolver
-        return target
+            raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)  # said before anything is looked up
+        head = (
+            f" {target.raw_path_qs} HTTP/1.1\r\nHost: {target.host_port_subcomponent}\r\nAccept: application/json\r\n"
+            f"Accept-Encoding: identity\r\nUser-Agent: {USER_AGENT}\r\n"
+        )
+        if len(self._targets) >= _TARGETS_KNOWN:
+            self._targets.clear()
+        known = self._targets[url] = _Target(host, port, target.scheme == "https", head)
+        return known
 
 
-class _Progress:
-    """How far one request got."""
-
-    __slots__ = ("in_hand",)
-
-    def __init__(self) -> None:
-        self.in_hand = False
-
-
-_PROGRESS: ContextVar[_Progress] = ContextVar("progress")
-"""Of the request the current task is making: the way from `_exchange` through aiohttp to `_Connections`."""
-
-
-class _Connections(aiohttp.TCPConnector):
-    """Notes when a connection is in hand, and passes over kept ones the other side has closed."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._kept: WeakSet[object] = WeakSet()
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  aiohttp's own signature
-    ) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            if connection.protocol not in self._kept or not _spoken_to(connection.transport):
-                self._kept.add(connection.protocol)
-                _PROGRESS.get().in_hand = True
-                return connection
-            connection.close()
-
-
-def _spoken_to(transport: asyncio.Transport | None) -> bool:
-    """Return whether an idle connection has something to read: its end, or what nobody asked for.
-
-    The event loop may not have looked yet; asking the system here turns most of what would be `Unknown` into a new
-    connection. Where the system has no `poll` (Windows) the fault itself tells.
-    """
-    if transport is None or transport.is_closing():
-        return True
-    if not hasattr(select, "poll"):
-        return False
-    waiting = select.poll()
-    waiting.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(waiting.poll(0))
+def _request(method: str, target: _Target, headers: Mapping[str, str], content: bytes | None) -> bytes:
+    """Return a whole request. Raises ValueError for a header that would not be one line."""
+    own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not own.count("\r") == own.count("\n") == len(headers) or "\0" in own:
+        raise ValueError("a header would not be one line")
+    end = "\r\n" if content is None else f"Content-Length: {len(content)}\r\n\r\n"
+    return (method + target.head + own + end).encode() + (content or b"")
 
 
 def _is_literal(host: str) -> bool:
     """Return whether a host is an address rather than a name, in any spelling a system library would take for one."""
     last = host.rstrip(".").rpartition(".")[2]
     return ":" in host or last.isdigit() or last.startswith("0x")
-
-
-async def _read(content: aiohttp.StreamReader, cap: int) -> bytes:
-    """Return at most `cap` bytes."""
-    pieces: list[bytes] = []
-    left = cap
-    while left and (piece := await content.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces)
-
-
-def _failure(fault: Exception, *, in_hand: bool) -> Failure:
-    """Say what a fault means. Pure; the fault's text, which may hold a URL, is not repeated."""
-    may_have_arrived: Callable[[Reason], Failure] = Unknown if in_hand else Unavailable
-    match fault:
-        case aiohttp.InvalidURL():
-            return Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
-        case aiohttp.ClientConnectorSSLError(os_error=ssl.SSLEOFError()):
-            return Unavailable(Reason.CONNECTION_LOST)  # hung up during the handshake
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return Misconfigured(Reason.TLS_FAILED)
-        case aiohttp.ClientConnectorError():
-            return Unavailable(Reason.CONNECTION_REFUSED)
-        case TimeoutError():
-            return may_have_arrived(Reason.DEADLINE_PASSED)
-        case aiohttp.ClientResponseError():
-            return may_have_arrived(Reason.ANSWER_UNREADABLE)  # not HTTP
-        case _:
-            return may_have_arrived(Reason.CONNECTION_LOST)

@@ -1,7 +1,7 @@
 """Host names to vetted addresses: what comes out of here is what is connected to, and nothing else.
 
-aiohttp connects to exactly the addresses a resolver returns, so vetting them here pins them: a name that answers
-differently a moment later (rebinding) is never asked again for the same connection.
+The client connects to exactly these addresses, so vetting them here pins them: a name that answers differently a moment
+later (rebinding) is never asked again for the same connection.
 """
 
 import asyncio
@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
-
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from broker.outbound.addresses import may_connect
 from contracts.delivery import Misconfigured, Unavailable
@@ -26,6 +24,8 @@ _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA
 
 _LOOKUPS_AT_ONCE: Final = 2
 """Threads of one client: a name server that hangs for one organisation holds up no other."""
+_KEPT_SECONDS: Final = 5.0
+"""Vetted addresses serve connections made within so long; never longer, so that a moved service is found."""
 
 
 def look_up(host: str, port: int) -> list[Any]:
@@ -42,22 +42,37 @@ def plain_host(host: str) -> str:
         return text
 
 
-class VettedNames(AbstractResolver):
+class VettedNames:
     """Resolves names for one organisation's client. If any answer may not be connected to, none is returned."""
 
     def __init__(self, allowed_hosts: Iterable[str], lookup: Lookup = look_up) -> None:
         self._allowed = frozenset(plain_host(host) for host in allowed_hosts)
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="names")
+        self._known: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
+        self._asking: dict[tuple[str, int], asyncio.Task[tuple[str, ...]]] = {}
 
     def allows(self, host: str) -> bool:
         """Return whether an operator has allowed this host private addresses and plain HTTP."""
         return plain_host(host) in self._allowed
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses of `host`, all of them vetted.
+    async def addresses(self, host: str, port: int) -> tuple[str, ...]:
+        """Return what `resolve` does, or did within the last five seconds; whoever asks meanwhile shares one look-up.
+
+        Raises Misconfigured and Unavailable as `resolve` does; a failure is not remembered.
+        """
+        key = (host, port)
+        until, found = self._known.get(key, (0.0, ()))
+        if asyncio.get_running_loop().time() < until:
+            return found
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._remembered(key))
+            asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all who waited may have left
+        return await asyncio.shield(asking)  # one that gives up takes the answer from nobody else
+
+    async def resolve(self, host: str, port: int) -> tuple[str, ...]:
+        """Return the addresses of `host`, all of them vetted, the preferred first (RFC 6724, as the system has it).
 
         Raises Misconfigured: the name does not exist, or any of its addresses is not allowed.
         Raises Unavailable: the name server gave no answer for now.
@@ -75,18 +90,19 @@ class VettedNames(AbstractResolver):
         private_allowed = self.allows(host)
         if not all(may_connect(sockaddr[0], private_allowed=private_allowed) for *_, sockaddr in answers):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=sockaddr[0],
-                port=port,
-                family=found_family,
-                proto=proto,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for found_family, _, proto, _, sockaddr in answers
-            if family in (socket.AF_UNSPEC, found_family)
-        ]
+        return tuple(str(sockaddr[0]) for *_, sockaddr in answers)
+
+    async def _remembered(self, key: tuple[str, int]) -> tuple[str, ...]:
+        try:
+            found = await self.resolve(*key)
+            self._known = {
+                key: (asyncio.get_running_loop().time() + _KEPT_SECONDS, found)
+            }  # one organisation, one name
+            return found
+        finally:
+            del self._asking[key]
 
     async def close(self) -> None:
+        for asking in self._asking.values():
+            asking.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)

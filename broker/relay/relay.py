@@ -1,6 +1,7 @@
 """One relay. Any number may run: a lane is claimed by one of them at a time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,10 @@ SOURCE: Final = "urn:wales:unwaith"
 
 AT_CREDIT_SECONDS: Final = 0.05
 """How soon the relay looks again for what is due and could not be claimed."""
+AT_ONCE: Final = 2
+"""Batches of one organisation on their way to the log: the next is claimed while one is appended and marked."""
+RETRY_SECONDS: Final = (0.2, 5.0)
+"""The first and the longest pause before something that is away is tried again; they double."""
 
 log = structlog.get_logger()
 
@@ -65,67 +70,117 @@ class Relay:
         self._clock = clock
         self._woken = asyncio.Event()
         self._topics: set[str] = set()
+        self._carrying: Counter[str] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`. PostgreSQL or the log being away is waited out, never an end."""
+        """Work until `stop`. PostgreSQL or the log being away is waited out, never an end.
+
+        What goes wrong with one organisation's topic holds up that organisation alone.
+        """
         listening = asyncio.create_task(self._listen(stop))
         pause = 0.0
         try:
-            while not stop.is_set():
-                try:
-                    self._woken.clear()
-                    moved = await self.step()
-                    pause = 0.0
-                    if not moved:
-                        await self._rest()
-                except (StoreUnavailable, LogUnavailable) as away:
-                    self._topics.clear()  # one of them may have been lost: then it is to be made again
-                    pause = min(5.0, pause * 2 or 0.2)
-                    log.warning("relay.waiting", error=type(away).__name__, seconds=pause)
-                    await _either(stop, pause)
+            async with asyncio.TaskGroup() as carrying:
+                while not stop.is_set():
+                    try:
+                        self._woken.clear()
+                        claimed = await self._claim()
+                        for key, items in claimed.items():
+                            self._carrying[key] += 1
+                            carrying.create_task(self._carry(key, items, stop))
+                        pause = 0.0
+                        if not claimed:
+                            await self._rest()
+                    except StoreUnavailable:
+                        pause = _longer(pause)
+                        log.warning("relay.waiting", error="StoreUnavailable", seconds=pause)
+                        await _either(stop, pause)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
     async def step(self) -> int:
-        """Carry one batch from the store to the log; return how many were claimed.
+        """Carry one batch of each organisation from the store to the log; return how many were claimed.
 
         Raises StoreUnavailable and LogUnavailable: what was claimed is then claimed again when its lease is over.
         """
-        open_for = {key: item for key, item in self._organisations().items() if not item.paused and not item.draining}
+        claimed = await self._claim()
+        for key, items in claimed.items():
+            await self._append(key, [self._record(item) for item in items])
+            await self._mark(key, items)
+        return sum(map(len, claimed.values()))
+
+    def _open_for(self) -> list[str]:
+        """Return for whom there may be claimed now."""
+        return [
+            key
+            for key, item in self._organisations().items()
+            if not item.paused and not item.draining and self._carrying[key] < AT_ONCE
+        ]
+
+    async def _claim(self) -> dict[str, list[lanes.Claimed]]:
+        """Claim a batch, by organisation. Raises StoreUnavailable."""
+        open_for = self._open_for()
         if not open_for:
-            return 0
-        await self._ensure(open_for)
+            return {}
         claimed = await lanes.claim(
             self._database,
-            list(open_for),
+            open_for,
             limit=self._settings.batch,
             credit=self._settings.credit,
             lease=self._settings.lease,
             leaf=self._leaf,
         )
-        if not claimed:
-            return 0
-        failpoints.reach("relay.claimed")
-        await self._log.append([self._record(item) for item in claimed])
+        if claimed:
+            failpoints.reach("relay.claimed")
+        batches: dict[str, list[lanes.Claimed]] = {}
+        for item in claimed:
+            batches.setdefault(item.organisation, []).append(item)
+        return batches
+
+    async def _carry(self, organisation: str, items: list[lanes.Claimed], stop: asyncio.Event) -> None:
+        """Append and mark one organisation's batch, again and again for the first half of its lease.
+
+        Appending again may repeat records, never reorder them. What is given up is claimed again when its lease is over.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.lease.total_seconds() / 2
+        records = [self._record(item) for item in items]
+        pause = 0.0
+        try:
+            while True:
+                try:
+                    await self._append(organisation, records)
+                    break
+                except LogUnavailable:
+                    self._topics.discard(deliveries_topic(organisation))  # it may have been lost: it is made again
+                    pause = _longer(pause)
+                    log.warning("relay.waiting", organisation=organisation, error="LogUnavailable", seconds=pause)
+                    await _either(stop, pause)
+                    if stop.is_set() or loop.time() > until:
+                        return
+            await self._mark(organisation, items)
+        except StoreUnavailable:
+            log.warning("relay.unmarked", organisation=organisation, count=len(items))
+        finally:
+            self._carrying[organisation] -= 1
+            self._woken.set()
+
+    async def _append(self, organisation: str, records: Sequence[Record]) -> None:
+        topic = deliveries_topic(organisation)
+        settings = self._organisations().get(organisation)
+        if topic not in self._topics and settings is not None:
+            await self._log.ensure({topic: settings.partitions, RECEIPTS.name: RECEIPTS.partitions})
+            self._topics.add(topic)
+        await self._log.append(records)
         failpoints.reach("relay.appended")
-        published = [item for item in claimed if not item.revoked]
+
+    async def _mark(self, organisation: str, items: Sequence[lanes.Claimed]) -> None:
+        published = [item for item in items if not item.revoked]
         await lanes.mark_published(self._database, published, again_after=self._settings.again_after)
         failpoints.reach("relay.marked")
-        for item in published:
-            self._metrics.relay_published.labels(item.organisation).inc()
-        log.info("deliveries.published", count=len(published))
-        return len(claimed)
-
-    async def _ensure(self, organisations: Mapping[str, Organisation]) -> None:
-        missing = {
-            deliveries_topic(key): item.partitions
-            for key, item in organisations.items()
-            if deliveries_topic(key) not in self._topics
-        }
-        if missing:
-            await self._log.ensure({**missing, RECEIPTS.name: RECEIPTS.partitions})
-            self._topics.update(missing)
+        self._metrics.relay_published.labels(organisation).inc(len(published))
+        log.info("deliveries.published", organisation=organisation, count=len(published))
 
     def _record(self, item: lanes.Claimed) -> Record:
         if item.revoked:
@@ -158,8 +213,7 @@ class Relay:
     async def _rest(self) -> None:
         """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`."""
         wait = self._settings.longest_wait.total_seconds()
-        open_for = [key for key, item in self._organisations().items() if not item.paused and not item.draining]
-        due = await lanes.next_due(self._database, open_for)
+        due = await lanes.next_due(self._database, self._open_for())
         if due is not None:
             wait = min(wait, due if due > 0 else AT_CREDIT_SECONDS)
         await _either(self._woken, wait)
@@ -197,6 +251,11 @@ def sealed_delivery(item: lanes.Claimed) -> SealedDelivery:
 def traceparent(delivery_id: UUID) -> str:
     """Return the trace context of one delivery (W3C Trace Context, section 3.2): the delivery's id is its trace."""
     return f"00-{delivery_id.hex}-{delivery_id.hex[16:]}-01"
+
+
+def _longer(pause: float) -> float:
+    first, longest = RETRY_SECONDS
+    return min(longest, pause * 2 or first)
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

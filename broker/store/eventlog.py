@@ -8,7 +8,7 @@ from typing import Final
 from broker.store.database import Connection, Database
 
 CHANNEL: Final = "unwaith_log"
-"""Notified once a batch, and when a group's members change. The payload says nothing."""
+"""Notified once a batch, with the families of its topics, and with nothing when a group's members change."""
 
 _MEMBERS: Final = 0x4D00_0000
 _OWNERS: Final = 0x4F00_0000
@@ -92,11 +92,12 @@ async def append(database: Database, day: date, families: Mapping[int, str], row
     async with database.transaction() as connection:
         await connection.execute(
             """
-            SELECT pg_notify($2, '') FROM
+            SELECT pg_notify($2, $3) FROM
                 (SELECT id FROM log_partition WHERE id = ANY($1::int[]) ORDER BY id FOR NO KEY UPDATE) AS locked
             """,
             list(counts),
             CHANNEL,
+            ",".join(sorted(set(families.values()))),
         )
         await connection.execute(
             """

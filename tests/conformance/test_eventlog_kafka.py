@@ -152,6 +152,34 @@ class TestKafkaLog(EventLogPromises):
         async with log.consumer([topic], new_group()) as consumer:
             assert values(await take(consumer, 2)) == [0, 3]
 
+    async def test_a_topic_that_takes_nothing_holds_up_no_other(self, log: KafkaLog, kafka: str) -> None:
+        sick, well = new_topic(), new_topic()
+        await log.ensure({sick: 1, well: 1})
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, sick, {"max.message.bytes": "10"})])
+        with pytest.raises(LogUnavailable):
+            await log.append(numbered(sick, b"key", [1]))
+
+        async def refused() -> None:
+            while True:
+                with pytest.raises(LogUnavailable):
+                    await log.append(numbered(sick, b"key", [2]))
+
+        refusing = asyncio.create_task(refused())
+        for number in range(100):
+            await log.append(numbered(well, b"key", [number]))
+        refusing.cancel()
+        await asyncio.gather(refusing, return_exceptions=True)
+
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, sick, {"max.message.bytes": "1000000"})])
+        await admin.close()
+        await log.append(numbered(sick, b"key", [3]))
+        async with log.consumer([sick, well], new_group()) as consumer:
+            taken = await take(consumer, 101)
+        assert values([one for one in taken if one.partition.topic == sick]) == [3]
+        assert values([one for one in taken if one.partition.topic == well]) == list(range(100))
+
     async def test_topics_are_kept_as_long_as_contracts_say(self, log: KafkaLog, kafka: str) -> None:
         topic = new_topic()
         await log.ensure({topic: 1})

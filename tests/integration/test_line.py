@@ -565,3 +565,44 @@ async def test_one_definition_that_cannot_be_read_stops_nobody_else(plain_line: 
         )
     await line.directory.refresh()
     assert {name.rsplit("-", 1)[0] for name in line.directory.organisations()} == set(ALL) - {"cardiff-council"}
+
+
+class Closed:
+    """A log whose topic of one organisation takes nothing for a while, as one without a leader."""
+
+    def __init__(self, eventlog: EventLog, topic: str) -> None:
+        self._log = eventlog
+        self._topic = topic
+        self.refusing = True
+        self.refused = 0
+        self.consumer = eventlog.consumer
+        self.ready = eventlog.ready
+        self.close = eventlog.close
+        self.ensure = eventlog.ensure
+
+    async def append(self, records: list[Record]) -> None:
+        if self.refusing and any(record.topic == self._topic for record in records):
+            self.refused += 1
+            raise LogUnavailable("no leader")
+        await self._log.append(records)
+
+
+async def test_a_topic_that_takes_nothing_holds_up_its_own_organisation_alone(plain_line: Line) -> None:
+    line = plain_line
+    swansea = f"swansea-council-{line.prefix}"
+    closed = Closed(line.eventlog, deliveries_topic(swansea))
+    keeps, line.eventlog = line.eventlog, closed  # type: ignore[assignment]
+    relay = line.relay()
+    line.eventlog = keeps
+    line.start(relay, line.pool(), line.tracker())
+    told = [await line.tell(somebody(number), a_move()) for number in range(8)]
+    for accepted in told:
+        await line.until(
+            accepted, named(line, cardiff_council="applied", swansea_council="queued", transport_for_wales="applied")
+        )
+    while closed.refused < 2:
+        await asyncio.sleep(0.02)
+    closed.refusing = False
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    assert len(line.systems.of(swansea)) == 8

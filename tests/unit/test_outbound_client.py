@@ -103,6 +103,122 @@ async def test_an_answer_is_cut_at_the_cap() -> None:
         assert (await client.post(peer.url, headers={}, content=b"x")).body == b"y" * ANSWER_CAP
 
 
+async def test_an_announcement_is_not_the_answer() -> None:
+    async with HttpPeer() as peer, guarded() as client:
+        peer.does(b"HTTP/1.1 103 Early Hints\r\nOutcome: none\r\n\r\n" + response(200, b"taken"))
+        answer = await client.post(peer.url, headers={}, content=b"x")
+        assert (answer.status, answer.body) == (200, b"taken")
+        assert "outcome" not in answer.headers
+
+
+async def test_a_body_without_length_ends_with_the_connection() -> None:
+    async with HttpPeer() as peer, guarded() as client:
+        peer.does(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        under_way = asyncio.create_task(client.post(peer.url, headers={}, content=b"x"))
+        while not peer.requests:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert not under_way.done()
+        peer.hang_up()
+        assert (await under_way).body == b"all of it"
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"x",
+        response(200, b'{"outcome":"applied"}'),
+    ],
+)
+async def test_what_nobody_asked_for_is_nobodys_answer(behind: bytes) -> None:
+    async with HttpPeer() as peer, guarded() as client:
+        peer.does(response(200, b"first") + behind, response(200, b"second"))
+        assert (await client.post(peer.url, headers={}, content=b"x")).body == b"first"
+        assert (await client.post(peer.url, headers={}, content=b"x")).body == b"second"
+        assert peer.accepted == 2, "a connection that says too much is not used again"
+
+
+async def test_what_follows_a_body_in_chunks_is_not_a_header_of_it() -> None:
+    async with HttpPeer() as peer, guarded() as client:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nRetry-After: 1\r\n\r\n"
+        peer.does(head + b"5\r\ntaken\r\n0\r\nRetry-After: 99\r\n\r\n")
+        answer = await client.post(peer.url, headers={}, content=b"x")
+        assert (answer.body, answer.headers["retry-after"]) == (b"taken", "1")
+        await client.post(peer.url, headers={}, content=b"x")
+        assert peer.accepted == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"z" * 700_000,
+        b"SSH-2.0-server\r\n",
+    ],
+)
+async def test_an_answer_two_readers_could_read_differently_or_that_never_begins_is_none(answer: bytes) -> None:
+    async with HttpPeer() as peer, guarded() as client:
+        peer.does(answer)
+        with pytest.raises(Unknown) as raised:
+            await client.post(peer.url, headers={}, content=b"x")
+        assert raised.value.reason is Reason.ANSWER_UNREADABLE
+
+
+@pytest.mark.parametrize("name", ["X\r\nEvil", "X\nEvil", "X\0"])
+async def test_a_header_is_one_line_or_nothing_is_sent(name: str) -> None:
+    async with HttpPeer() as peer, guarded() as client:
+        for headers in ({name: "x"}, {"x": name}):
+            with pytest.raises(ValueError, match="one line"):
+                await client.post(peer.url, headers=headers, content=b"x")
+        assert not peer.requests
+
+
+async def test_an_idle_connection_is_closed_before_a_server_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.outbound.client.KEPT_SECONDS", 0.1)
+    async with HttpPeer() as peer, guarded() as client:
+        await client.post(peer.url, headers={}, content=b"x")
+        assert peer.connections == 1
+        while peer.connections:
+            await asyncio.sleep(0.02)
+        await client.post(peer.url, headers={}, content=b"x")
+        assert peer.accepted == 2
+
+
+async def test_connections_to_another_place_make_room() -> None:
+    async with HttpPeer() as one, HttpPeer() as other, guarded(connections=1) as client:
+        await client.post(one.url, headers={}, content=b"x")
+        await client.post(other.url, headers={}, content=b"x")
+        while one.connections:
+            await asyncio.sleep(0.01)
+        assert other.connections == 1
+
+
+async def test_a_name_with_a_dead_address_is_reached_at_its_other() -> None:
+    def lookup(_host: str, port: int) -> list[object]:
+        kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(socket.AF_INET6, *kind, ("::1", port, 0, 0)), (socket.AF_INET, *kind, ("127.0.0.1", port))]
+
+    client = GuardedClient(tls=tls_context(), deadline=SOON, allowed_hosts=["localhost"], lookup=lookup)
+    async with HttpPeer() as peer:  # listens on 127.0.0.1 alone
+        assert (await client.post(peer.url, headers={}, content=b"x")).status == 204
+    await client.close()
+
+
+async def test_a_caller_that_gives_up_leaves_no_connection_in_mid_answer() -> None:
+    async with HttpPeer() as peer, guarded(connections=1) as client:
+        peer.does(Mishap.NEVER_ANSWERS, response(200, b"second"))
+        under_way = asyncio.create_task(client.post(peer.url, headers={}, content=b"x"))
+        while not peer.requests:
+            await asyncio.sleep(0.01)
+        under_way.cancel()
+        await asyncio.gather(under_way, return_exceptions=True)
+        assert (await client.post(peer.url, headers={}, content=b"x")).body == b"second"
+        assert peer.accepted == 2
+
+
 async def test_a_compressed_answer_stays_compressed() -> None:
     async with HttpPeer() as peer, guarded() as client:
         packed = gzip.compress(b'{"outcome":"applied"}')
