@@ -1,6 +1,6 @@
 """Every adapter by the name an organisation's `adapter` setting carries. A new adapter is one line here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from adapters.webhook import Webhook
@@ -16,6 +16,15 @@ def adapter_for(name: str, context: AdapterContext) -> Adapter:
 
     Raises ValueError, naming what must be put right, for an unknown name or wrong settings.
     """
+    return _factory(name)(context)
+
+
+def secrets_of(name: str) -> Sequence[str]:
+    """Return the names of the secrets the adapter `name` may ask for. Raises ValueError for an unknown name."""
+    return _factory(name).secrets
+
+
+def _factory(name: str) -> AdapterFactory:
     if name not in ADAPTERS:
         raise ValueError(f"adapter: must be one of {', '.join(sorted(ADAPTERS))}")
-    return ADAPTERS[name](context)
+    return ADAPTERS[name]

@@ -27,7 +27,7 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from broker.outbound.addresses import may_connect
-from broker.outbound.names import Lookup, VettedNames, look_up, plain_host
+from broker.outbound.names import Lookup, VettedNames, is_literal, look_up, plain_host
 from contracts.adapters import HttpAnswer
 from contracts.delivery import Failure, Misconfigured, Unavailable, Unknown
 from contracts.statuses import Reason
@@ -44,14 +44,17 @@ _NAMES_KEPT_SECONDS: Final = 5
 """Vetted addresses serve connections made within so long; never longer, so that a moved service is found."""
 
 
-def tls_context(extra_authorities: Path | None = None) -> ssl.SSLContext:
+def tls_context(extra_authorities: Path | None = None, *, spoken: str | None = "http/1.1") -> ssl.SSLContext:
     """Return the TLS rules for going out: verified, 1.2 or newer, the system's authorities and those in the PEM file.
+
+    `spoken` is announced as the protocol (ALPN, RFC 7301); None announces none.
 
     Raises OSError or ssl.SSLError for a file that cannot be used. Reads files: call once, at the start.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    if spoken is not None:
+        context.set_alpn_protocols([spoken])
     if extra_authorities is not None:
         context.load_verify_locations(cafile=extra_authorities)
     return context
@@ -153,7 +156,7 @@ class GuardedClient:
         allowed = self._names.allows(host)
         if target.scheme != "https" and not (target.scheme == "http" and allowed):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
-        if _is_literal(host) and not may_connect(plain_host(host), private_allowed=allowed):
+        if is_literal(host) and not may_connect(plain_host(host), private_allowed=allowed):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)  # a literal address never reaches the resolver
         return target
 
@@ -206,12 +209,6 @@ def _spoken_to(transport: asyncio.Transport | None) -> bool:
     waiting = select.poll()
     waiting.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
     return bool(waiting.poll(0))
-
-
-def _is_literal(host: str) -> bool:
-    """Return whether a host is an address rather than a name, in any spelling a system library would take for one."""
-    last = host.rstrip(".").rpartition(".")[2]
-    return ":" in host or last.isdigit() or last.startswith("0x")
 
 
 async def _read(content: aiohttp.StreamReader, cap: int) -> bytes:
