@@ -106,6 +106,7 @@ class Reason(StrEnum):
     ADAPTER_FAULT = "adapter_fault"
     # the organisation refused this delivery
     INVALID_FOR_RECEIVER = "invalid_for_receiver"
+    FIELDS_MISSING = "fields_missing"
     REFUSED_BY_POLICY = "refused_by_policy"
     CONFLICTS = "conflicts"
     # the gate withheld it

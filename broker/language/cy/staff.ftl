@@ -242,6 +242,7 @@ staff-reason-endpoint_gone = Diweddbwynt wedi mynd
 staff-reason-redirected = Ailgyfeiriwyd
 staff-reason-adapter_fault = Gwall yn yr addasydd
 staff-reason-invalid_for_receiver = Annilys i’r derbynnydd
+staff-reason-fields_missing = Heb faes y mae ei angen ar y derbynnydd
 staff-reason-refused_by_policy = Gwrthodwyd yn ôl polisi
 staff-reason-conflicts = Yn gwrthdaro â’i gofnodion
 staff-reason-erased = Dilëwyd y person

@@ -242,6 +242,7 @@ staff-reason-endpoint_gone = Endpoint gone
 staff-reason-redirected = Redirected
 staff-reason-adapter_fault = Fault in the adapter
 staff-reason-invalid_for_receiver = Invalid for the receiver
+staff-reason-fields_missing = Lacks a field the receiver needs
 staff-reason-refused_by_policy = Refused by policy
 staff-reason-conflicts = Conflicts with its records
 staff-reason-erased = The person was erased
