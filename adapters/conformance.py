@@ -115,6 +115,7 @@ class Peer(Protocol):
 
 
 DEADLINE: Final = timedelta(seconds=10)
+REFERENCE: Final = "CT-2026/117"
 SHORT_DEADLINE: Final = timedelta(seconds=1)
 """For peers that never end: long enough for one exchange on a busy machine."""
 FLOOD_BOUND: Final = 32 * 1024 * 1024
@@ -246,6 +247,10 @@ class AdapterConformance:
         """Return the idempotency key as it arrives; override where the protocol has no room for the id itself."""
         return str(delivery.id)
 
+    def reference(self, _delivery: Delivery) -> str | None:
+        """Return the reference a receipt must have; override where the organisation gives none of its own."""
+        return REFERENCE
+
     def carries(self, content: bytes, data: bytes) -> bool:
         """Return whether what arrived holds the whole of `data`; override where it is translated."""
         return data in content
@@ -253,7 +258,7 @@ class AdapterConformance:
     async def test_every_answer_is_told_as_it_was_said(self) -> None:
         async with self.system() as (adapter, peer):
             for outcome in sorted(self.outcomes):
-                peer.does(Says(outcome, reference="CT-2026/117"))
+                peer.does(Says(outcome, reference=REFERENCE))
                 delivery = sample_delivery(attempt=3)
                 told = await attempt(adapter, delivery)
                 if outcome is Outcome.UNKNOWN:
@@ -268,7 +273,7 @@ class AdapterConformance:
                     assert told.kind is ReceiptKind.ANSWERED
                     assert (told.delivery_id, told.epoch, told.attempt) == (delivery.id, delivery.epoch, 3)
                     assert told.outcome is outcome
-                    assert told.reference == "CT-2026/117"
+                    assert told.reference == self.reference(delivery)
 
     async def test_a_repeat_carries_the_same_key_and_the_same_bytes(self) -> None:
         async with self.system() as (adapter, peer):

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from adapters.hl7v2 import Hl7v2
+from adapters.sftp import Sftp
 from adapters.webhook import Webhook
 from contracts.adapters import Adapter, AdapterContext, AdapterFactory
 
 ADAPTERS: Final[Mapping[str, AdapterFactory]] = {
     "hl7v2": Hl7v2,
+    "sftp": Sftp,
     "webhook": Webhook,
 }
 

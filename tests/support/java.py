@@ -26,7 +26,7 @@ def java_server(jars: Jars, source: Path) -> Iterator[tuple[int, IO[str]]]:
     except PartMissing as missing:
         not_here(str(missing))
     for _ in range(3):
-        port = _free_port()
+        port = free_port()
         process = subprocess.Popen(
             [*command, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", bufsize=1
         )
@@ -52,7 +52,7 @@ def not_here(missing: str) -> None:
     pytest.skip(f"NOT TESTED: {missing}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port

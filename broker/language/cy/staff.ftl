@@ -236,6 +236,7 @@ staff-reason-answer_unreadable = Ateb annarllenadwy
 staff-reason-address_not_allowed = Cyfeiriad heb ei ganiatáu
 staff-reason-name_not_resolved = Enw heb ei ganfod yn y DNS
 staff-reason-tls_failed = Methodd TLS
+staff-reason-host_key_unknown = Nid yr allwedd westeiwr y cytunwyd arni
 staff-reason-unauthorised = Gwrthodwyd ein manylion
 staff-reason-endpoint_missing = Diweddbwynt ar goll
 staff-reason-endpoint_gone = Diweddbwynt wedi mynd

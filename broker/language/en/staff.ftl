@@ -236,6 +236,7 @@ staff-reason-answer_unreadable = Answer unreadable
 staff-reason-address_not_allowed = Address not allowed
 staff-reason-name_not_resolved = Name not found in DNS
 staff-reason-tls_failed = TLS failed
+staff-reason-host_key_unknown = Its host key is not the one agreed
 staff-reason-unauthorised = Our credentials were refused
 staff-reason-endpoint_missing = Endpoint missing
 staff-reason-endpoint_gone = Endpoint gone
