@@ -18,14 +18,16 @@ An answer in the body is `{"outcome": ..., "reference": ...}`, an `Outcome` and 
 has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and `failed` are raised: tried again.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from adapters.retry_after import retry_after
-from adapters.standard_webhooks import signature_headers, signing_keys
+from adapters.settings import settings_of
+from adapters.standard_webhooks import SECRETS, signature_headers, signing_keys
 from contracts.adapters import AdapterContext, HttpAnswer
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.events import CONTENT_TYPE, structured
@@ -73,17 +75,15 @@ class WebhookAnswer(Strict):
 
 
 class Webhook:
-    """Delivers to one organisation's endpoint. The context's `http` is this adapter's own: closed with it."""
+    """Delivers to one organisation's endpoint."""
+
+    secrets: ClassVar[Sequence[str]] = SECRETS
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""
-        try:
-            self._endpoint = WebhookSettings.model_validate(dict(context.settings)).endpoint
-        except ValidationError as wrong:
-            first = wrong.errors(include_input=False, include_context=False)[0]
-            where = ".".join(map(str, first["loc"])) or "settings"
-            raise ValueError(f"adapter setting {where}: {first['msg']}") from None
+        self._endpoint = settings_of(context, WebhookSettings).endpoint
         self._keys = signing_keys(context)
+        self._context = context
         self._http = context.http
         self._clock = context.clock
 
@@ -96,7 +96,7 @@ class Webhook:
         return understood(delivery, answer, self._clock())
 
     async def close(self) -> None:
-        await self._http.close()
+        await self._context.close()
 
 
 def understood(delivery: Delivery, answer: HttpAnswer, now: datetime) -> Receipt:

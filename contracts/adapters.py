@@ -1,9 +1,10 @@
 """What an adapter is, and what it is given. An adapter knows no log, no retry and no storage."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol, TypeVar
 
 from contracts.delivery import Delivery, Failure
 from contracts.receipts import Receipt
@@ -74,6 +75,34 @@ class HttpClient(Protocol):
     async def close(self) -> None: ...
 
 
+Spoken = TypeVar("Spoken", bound=asyncio.BaseProtocol)
+
+Protection = Literal["tls", "own", "none"]
+"""What keeps a connection secret and genuine: `tls` is seen to before it is given out, 1.2 or newer and verified for the
+host; `own` is what is spoken on it, as SSH; `none` is in clear, and only to hosts an operator has allowed by name."""
+
+
+class Connections(Protocol):
+    """The guarded way out below HTTP: pinned public address or an operator's allowed host, TLS verified, an end."""
+
+    @property
+    def deadline(self) -> timedelta:
+        """Total time of one attempt. What an adapter does on its connections it must end within it."""
+        ...
+
+    async def create_connection(
+        self, protocol_factory: Callable[[], Spoken], host: str, port: int, *, protection: Protection
+    ) -> tuple[asyncio.Transport, Spoken]:
+        """Connect, as `asyncio`'s loop does it; the transport is the caller's to close.
+
+        Raises Unavailable when nothing answers, Misconfigured for TLS, DNS or an address that is not allowed.
+        Nothing of a delivery has been sent when it raises.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterContext:
     """Everything an adapter may use. Secrets come by name and are never in `settings`."""
@@ -84,11 +113,22 @@ class AdapterContext:
     secret: Callable[[str], bytes]
     """Return a secret of this organisation by name; raises KeyError if it has none of that name."""
     http: HttpClient
+    connections: Connections
     clock: Callable[[], datetime]
     """Aware, UTC."""
+
+    async def close(self) -> None:
+        """Close the way out, which is this adapter's own. For the adapter's `close`."""
+        await self.http.close()
+        await self.connections.close()
 
 
 class AdapterFactory(Protocol):
     """Makes the adapter for one organisation. Raises ValueError naming the setting that is wrong, never its value."""
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """Names of all secrets it may ask its context for."""
+        ...
 
     def __call__(self, context: AdapterContext) -> Adapter: ...

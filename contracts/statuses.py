@@ -99,6 +99,7 @@ class Reason(StrEnum):
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
     NAME_NOT_RESOLVED = "name_not_resolved"
     TLS_FAILED = "tls_failed"
+    HOST_KEY_UNKNOWN = "host_key_unknown"
     UNAUTHORISED = "unauthorised"
     ENDPOINT_MISSING = "endpoint_missing"
     ENDPOINT_GONE = "endpoint_gone"
@@ -106,6 +107,7 @@ class Reason(StrEnum):
     ADAPTER_FAULT = "adapter_fault"
     # the organisation refused this delivery
     INVALID_FOR_RECEIVER = "invalid_for_receiver"
+    FIELDS_MISSING = "fields_missing"
     REFUSED_BY_POLICY = "refused_by_policy"
     CONFLICTS = "conflicts"
     # the gate withheld it

@@ -9,15 +9,18 @@ from joserfc.jwk import KeySet, KeySetSerialization
 from pydantic import ValidationError
 from rich.console import Console
 
+from adapters.registry import secrets_of
+from adapters.standard_webhooks import SECRETS
 from broker.cli.workers import dsn_of, store
-from broker.main.roles import SIGNING_SECRETS, secret_name
+from broker.main.roles import secret_name
 from broker.settings import SettingsRefused, load
 from broker.store import Database, StoreUnavailable, register
 from broker.telemetry.logs import configure_logs
 from broker.vault import RootKeyFile, Vault
 from contracts.registration import Registration
 
-LONGEST_SECRET: Final = 256
+LONGEST_SECRET: Final = 8192
+"""Bytes: a private key of RSA with 4096 bits, written as OpenSSH does, has 3,400."""
 
 
 async def register_file(file: Path) -> int:
@@ -81,21 +84,24 @@ async def _keep(database: Database, read: Registration) -> None:
 async def entrust_secret(organisation: str, name: str) -> int:
     """Keep a secret of an organisation's, read from standard input so that it stands in no history."""
     configure_logs(level="ERROR", style="console")
-    if name not in SIGNING_SECRETS:
-        Console(stderr=True).print(f"The secrets are {' and '.join(SIGNING_SECRETS)}.")
-        return 1
     settings = load()
     if settings.root_key_file is None:
         raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
     value = sys.stdin.buffer.read(LONGEST_SECRET + 1).strip()
-    if not value.startswith(b"whsec_") or len(value) > LONGEST_SECRET:
-        Console(stderr=True).print("A signing secret is whsec_ and base64, as Standard Webhooks writes it.")
+    if (name in SECRETS and not value.startswith(b"whsec_")) or not 0 < len(value) <= LONGEST_SECRET:
+        Console(stderr=True).print(
+            "A signing secret is whsec_ and base64, as Standard Webhooks writes it; no secret is longer than 8 KiB."
+        )
         return 1
     database = await Database.open(dsn_of(settings), size=2)
     try:
         vault = await Vault.open(database, RootKeyFile.open(settings.root_key_file))
-        if organisation not in (await register.configuration(database)).organisations:
+        registered = (await register.configuration(database)).organisations.get(organisation)
+        if registered is None:
             Console(stderr=True).print("No such organisation is registered.")
+            return 1
+        if name not in (names := secrets_of(registered.adapter)):
+            Console(stderr=True).print(f"Its adapter, {registered.adapter}, takes: {', '.join(names) or 'no secrets'}.")
             return 1
         await vault.entrust(secret_name(organisation, name), value)
     except StoreUnavailable:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from adapters.registry import adapter_for
+from adapters.registry import adapter_for, secrets_of
 from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
@@ -17,6 +17,7 @@ from broker.main.rooms import Rooms, utc_now
 from broker.main.serving import Listener, serve
 from broker.main.web import sweep, web_parts
 from broker.outbound.client import GuardedClient, tls_context
+from broker.outbound.connections import GuardedConnections
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
 from broker.telemetry.health import health_app
@@ -32,8 +33,6 @@ from contracts.organisation import Organisation
 
 Role = Literal["api", "relay", "deliver", "track", "notify"]
 ROLES: Final[tuple[Role, ...]] = ("api", "relay", "deliver", "track", "notify")
-
-SIGNING_SECRETS: Final = ("signing", "signing-previous")
 
 
 async def work(
@@ -82,7 +81,7 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             await Relay(rooms.database, rooms.eventlog, organisations, relaying, rooms.metrics, utc_now).run(stop)
         case "deliver":
             gate = StoreGate(rooms.database, rooms.vault)
-            source = _adapters(rooms, tls_context())
+            source = _adapters(rooms, tls_context(), tls_context(spoken=None))
             pooling = PoolSettings(drain_seconds=tuning.drain_seconds)
             await Pool(rooms.eventlog, gate, rooms.directory, source, pooling, rooms.metrics, utc_now).run(stop)
         case "track":
@@ -119,32 +118,38 @@ async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
         await fetching.close()
 
 
-def _adapters(rooms: Rooms, tls: ssl.SSLContext) -> Callable[[Organisation], Awaitable[Adapter]]:
+def _adapters(
+    rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext
+) -> Callable[[Organisation], Awaitable[Adapter]]:
     """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
 
     async def make(organisation: Organisation) -> Adapter:
         try:
-            found = {name: await rooms.vault.find(secret_name(organisation.id, name)) for name in SIGNING_SECRETS}
+            found = {
+                name: await rooms.vault.find(secret_name(organisation.id, name))
+                for name in secrets_of(organisation.adapter)
+            }
         except StoreUnavailable:
             raise GateUnavailable from None
         secrets = {name: value for name, value in found.items() if value is not None}
-        http = GuardedClient(
-            tls=tls,
-            deadline=timedelta(seconds=organisation.policy.deadline_seconds),
-            allowed_hosts=organisation.allowed_hosts,
-            connections=organisation.policy.concurrency,
-        )
+        deadline = timedelta(seconds=organisation.policy.deadline_seconds)
         context = AdapterContext(
             organisation=organisation.id,
             settings=organisation.adapter_settings,
             secret=secrets.__getitem__,
-            http=http,
+            http=GuardedClient(
+                tls=http_tls,
+                deadline=deadline,
+                allowed_hosts=organisation.allowed_hosts,
+                connections=organisation.policy.concurrency,
+            ),
+            connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
             clock=utc_now,
         )
         try:
             return adapter_for(organisation.adapter, context)
         except ValueError:
-            await http.close()
+            await context.close()
             raise
 
     return make
@@ -152,4 +157,4 @@ def _adapters(rooms: Rooms, tls: ssl.SSLContext) -> Callable[[Organisation], Awa
 
 def secret_name(organisation: str, name: str) -> str:
     """Return the vault's name for an organisation's secret: in its own namespace, never a file or a variable."""
-    return f"webhook:{organisation}:{name}"
+    return f"webhook:{organisation}:{name}"  # whatever the adapter: the schema watches these names

@@ -19,7 +19,7 @@ from yarl import URL
 
 from broker.outbound.addresses import may_connect
 from broker.outbound.connection import Connection, connect
-from broker.outbound.names import Lookup, VettedNames, look_up, plain_host
+from broker.outbound.names import Lookup, VettedNames, is_literal, look_up, plain_host
 from contracts.adapters import HttpAnswer
 from contracts.delivery import Misconfigured, Unavailable
 from contracts.statuses import Reason
@@ -35,14 +35,17 @@ other side closes just as a POST is written ends in `Unknown`."""
 _TARGETS_KNOWN: Final = 64
 
 
-def tls_context(extra_authorities: Path | None = None) -> ssl.SSLContext:
+def tls_context(extra_authorities: Path | None = None, *, spoken: str | None = "http/1.1") -> ssl.SSLContext:
     """Return the TLS rules for going out: verified, 1.2 or newer, the system's authorities and those in the PEM file.
+
+    `spoken` is announced as the protocol (ALPN, RFC 7301); None announces none.
 
     Raises OSError or ssl.SSLError for a file that cannot be used. Reads files: call once, at the start.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    if spoken is not None:
+        context.set_alpn_protocols([spoken])
     if extra_authorities is not None:
         context.load_verify_locations(cafile=extra_authorities)
     return context
@@ -219,7 +222,7 @@ class GuardedClient:
         allowed = self._names.allows(host)
         if target.scheme != "https" and not (target.scheme == "http" and allowed):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
-        if _is_literal(host) and not may_connect(plain_host(host), private_allowed=allowed):
+        if is_literal(host) and not may_connect(plain_host(host), private_allowed=allowed):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)  # said before anything is looked up
         head = (
             f" {target.raw_path_qs} HTTP/1.1\r\nHost: {target.host_port_subcomponent}\r\nAccept: application/json\r\n"
@@ -238,9 +241,3 @@ def _request(method: str, target: _Target, headers: Mapping[str, str], content: 
         raise ValueError("a header would not be one line")
     end = "\r\n" if content is None else f"Content-Length: {len(content)}\r\n\r\n"
     return (method + target.head + own + end).encode() + (content or b"")
-
-
-def _is_literal(host: str) -> bool:
-    """Return whether a host is an address rather than a name, in any spelling a system library would take for one."""
-    last = host.rstrip(".").rpartition(".")[2]
-    return ":" in host or last.isdigit() or last.startswith("0x")

@@ -42,6 +42,12 @@ def plain_host(host: str) -> str:
         return text
 
 
+def is_literal(host: str) -> bool:
+    """Return whether a host is an address rather than a name, in any spelling a system library would take for one."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return ":" in host or last.isdigit() or last.startswith("0x")
+
+
 class VettedNames:
     """Resolves names for one organisation's client. If any answer may not be connected to, none is returned."""
 

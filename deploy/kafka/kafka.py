@@ -64,7 +64,7 @@ class Broker:
         if self.running:
             return self
         java = jars.need_java()
-        libs = jars.need_jars()
+        libs = jars.KAFKA.need()
         self._launch(_command(java, libs, _class_archive(java, libs)))
         return self
 
@@ -209,7 +209,7 @@ def _class_archive(java: Path, libs: Path) -> Path | None:
     `-XX:ArchiveClassesAtExit` works on every Java from 13 on, unlike `-XX:+AutoCreateSharedArchive` (19). An archive
     that does not fit is ignored by the JVM, so it can only hasten a start.
     """
-    pins = jars.PINS.read_bytes()
+    pins = jars.KAFKA.pins.read_bytes()
     fits = hashlib.sha256(jars.java_version(java).encode() + str(java.resolve()).encode() + pins).hexdigest()[:12]
     archive = libs.parent / f"classes-{fits}.jsa"
     with jars.locked(libs.parent):
@@ -257,9 +257,9 @@ def main() -> int:
     given = parser.parse_args()
     try:
         if given.command == "pin":
-            jars.pin()
+            jars.KAFKA.pin()
         elif given.command == "fetch":
-            java, libs = jars.need_java(), jars.need_jars()
+            java, libs = jars.need_java(), jars.KAFKA.need()
             _class_archive(java, libs)
             sys.stdout.write(f"{libs}\n")
         else:

@@ -4,7 +4,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -18,25 +18,14 @@ from adapters.conformance import DEADLINE, WELSH, AdapterConformance, Standing, 
 from adapters.conformance_http import HttpPeer, response
 from adapters.registry import ADAPTERS, adapter_for
 from adapters.webhook import ANSWER_LIMIT, Webhook
-from broker.outbound.client import GuardedClient, tls_context
-from contracts.adapters import Adapter, AdapterContext
+from contracts.adapters import Adapter
 from contracts.delivery import Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
+from tests.support.ways_out import context
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PREVIOUS = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-
-
-def context(url: str, *, deadline: timedelta = DEADLINE, secrets: dict[str, str] | None = None) -> AdapterContext:
-    named = {"signing": SECRET} if secrets is None else secrets
-    return AdapterContext(
-        organisation="swansea",
-        settings={"endpoint": url},
-        secret=lambda name: named[name].encode(),
-        http=GuardedClient(tls=tls_context(), deadline=deadline, allowed_hosts=["localhost"]),
-        clock=lambda: datetime.now(UTC),
-    )
 
 
 @asynccontextmanager
@@ -44,7 +33,8 @@ async def webhook_and_peer(
     *, deadline: timedelta = DEADLINE, tls: ssl.SSLContext | None = None, secrets: dict[str, str] | None = None
 ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
     async with HttpPeer(tls=tls) as peer:
-        adapter = adapter_for("webhook", context(peer.url, deadline=deadline, secrets=secrets))
+        named = {"signing": SECRET} if secrets is None else secrets
+        adapter = adapter_for("webhook", context({"endpoint": peer.url}, named, deadline=deadline))
         try:
             yield adapter, peer
         finally:
@@ -198,31 +188,19 @@ async def test_the_table_of_answers(status: int, body: bytes, check: Check) -> N
 async def test_wrong_settings_are_named_without_their_value(
     settings: dict[str, Any], secrets: dict[str, str], says_what: str
 ) -> None:
-    http = GuardedClient(tls=tls_context(), deadline=DEADLINE)
-    wrong = AdapterContext(
-        organisation="swansea",
-        settings=settings,
-        secret=lambda name: secrets[name].encode(),
-        http=http,
-        clock=lambda: datetime.now(UTC),
-    )
+    wrong = context(settings, secrets)
     with pytest.raises(ValueError, match=says_what) as raised:
         Webhook(wrong)
     assert "=hunter2" not in str(raised.value)
     assert "whsec_h" not in str(raised.value)
-    await http.close()
+    await wrong.close()
 
 
 async def test_an_unknown_adapter_names_the_known_ones() -> None:
-    http = GuardedClient(tls=tls_context(), deadline=DEADLINE)
-    with pytest.raises(ValueError, match="must be one of webhook"):
-        adapter_for(
-            "pigeon",
-            AdapterContext(
-                organisation="swansea", settings={}, secret=lambda _: b"", http=http, clock=lambda: datetime.now(UTC)
-            ),
-        )
-    await http.close()
+    unused = context({})
+    with pytest.raises(ValueError, match=r"must be one of .*webhook"):
+        adapter_for("pigeon", unused)
+    await unused.close()
 
 
 def test_every_adapter_has_a_conformance_test() -> None:

@@ -31,9 +31,8 @@ async def described(connection: Any, *, kafka: bool) -> dict[str, str]:
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     }
     if kafka:
-        broker = re.search(r"<kafka\.version>([^<]+)<", jars.POM.read_text())
         java = jars.java_version(jars.need_java()).splitlines()[0]
-        found["Kafka"] = f"{broker[1] if broker else '?'}, one broker, {java}"
+        found["Kafka"] = f"{jars.KAFKA.version}, one broker, {java}"
     return found
 
 

@@ -26,6 +26,7 @@ def counted(**said: object) -> Counted:
         "paused_at": None,
         "paused_reason": None,
         "paused_note": None,
+        "draining": False,
     }
     return Counted(**{**plain, **said})  # type: ignore[arg-type]  # as said
 

@@ -1,0 +1,155 @@
+"""SFTP: deliveries as a CSV file in an organisation's folder, for councils that load files by night.
+
+What becomes of a file:
+
+    written whole and renamed                accepted, each row: taken in, not yet applied
+    it is there already, the same bytes      accepted, each row: an earlier try had arrived
+    it is there already, other bytes         Unknown (`conflicts`): not overwritten; a few tries, then a person looks
+    lost or out of time while renaming       Unknown: it may be there
+    lost or out of time before that          Unavailable: a `.part` is nobody's
+    the server fails, or its disk is full    Unavailable
+    the folder is missing, no SFTP there     Misconfigured
+    our key is refused, or may not write     Misconfigured
+    its host key is not the pinned one       Misconfigured
+    a row lacks what must be told            Rejected, that delivery alone
+
+The idempotency key is the file's name, made from the ids of the deliveries in it, and in each row the delivery's id. A
+row's reference is `<file>#<row>`. What the organisation did with a row comes later, by file (`adapters.sftp_answers`).
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, ClassVar, cast
+
+import asyncssh
+from asyncssh import SFTPClient
+from pydantic import Field, StringConstraints
+
+from adapters.batch_file import COLUMNS, Column, batch, cells
+from adapters.settings import settings_of
+from adapters.sftp_session import SECRETS, Folder, ServerSettings, SftpSession
+from adapters.told import told
+from contracts.adapters import AdapterContext
+from contracts.delivery import Delivery, Failure, Rejected, Unavailable, Unknown
+from contracts.events import SEQUENCE_DIGITS
+from contracts.receipts import Receipt
+from contracts.statuses import Outcome, Reason
+
+
+class SftpSettings(ServerSettings):
+    """`adapter_settings` of an organisation reached by SFTP."""
+
+    folder: Folder
+    """Where files are put."""
+    prefix: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=16)] = "unwaith"
+    """How their names begin."""
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=100)] = COLUMNS
+    """The columns after those every file has."""
+    answers: Folder | None = None
+    """Where the organisation puts its files of answers."""
+
+
+class Sftp:
+    """Puts files into one organisation's folder. Implements `Adapter` and `BatchAdapter`."""
+
+    secrets: ClassVar[Sequence[str]] = SECRETS
+
+    def __init__(self, context: AdapterContext) -> None:
+        """Raises ValueError naming the setting or secret that is wrong."""
+        self._settings = settings_of(context, SftpSettings)
+        self._session = SftpSession(context, self._settings)
+        self._context = context
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Put a file of this delivery alone."""
+        (ended,) = await self.deliver_many([delivery])
+        if isinstance(ended, Failure):
+            raise ended
+        return ended
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
+        """Put one file of all of them, in this order; the same deliveries always make the same file."""
+        rows: list[tuple[Delivery, Sequence[str]]] = []
+        ended: dict[int, Receipt | Failure] = {}
+        for place, delivery in enumerate(deliveries):
+            try:
+                rows.append((delivery, _row(delivery, self._settings.columns)))
+            except Failure as failure:
+                ended[place] = failure
+        name = file_name(self._settings.prefix, [delivery for delivery, _ in rows])
+        taken = await self._put(name, batch(name, self._settings.columns, (row for _, row in rows))) if rows else None
+        now = self._context.clock()
+        numbers = iter(range(1, len(rows) + 1))
+        return [
+            ended.get(place) or taken or delivery.answered(Outcome.ACCEPTED, now, reference=f"{name}#{next(numbers)}")
+            for place, delivery in enumerate(deliveries)
+        ]
+
+    async def close(self) -> None:
+        await self._session.close()
+        await self._context.close()
+
+    async def _put(self, name: str, content: bytes) -> Failure | None:
+        """Put the file, or find it there; return what went wrong."""
+        path = f"{self._settings.folder}/{name}"
+        renaming = False
+        try:
+            async with self._session.files() as files:
+                there = await _there(files, path, len(content))
+                if there is None:
+                    await _write(files, f"{path}.part", content)
+                    renaming = True
+                    await files.rename(f"{path}.part", path)  # which overwrites nothing
+        except Unavailable as failure:
+            if renaming and failure.reason in {Reason.CONNECTION_LOST, Reason.DEADLINE_PASSED}:
+                return Unknown(failure.reason)
+            return failure
+        except Failure as failure:
+            return failure
+        return None if there in {None, content} else Unknown(Reason.CONFLICTS)
+
+
+def file_name(prefix: str, deliveries: Sequence[Delivery]) -> str:
+    """Return the name of the file of these: when the last was told, and 120 bits of their ids' SHA-256."""
+    ids = hashlib.sha256(b"".join(delivery.id.bytes for delivery in deliveries)).digest()
+    day = max((delivery.time for delivery in deliveries), default=None)
+    return f"{prefix}-{day:%Y%m%d}-{base64.b32encode(ids)[:24].decode()}.csv" if day else ""
+
+
+def _row(delivery: Delivery, columns: Sequence[Column]) -> Sequence[str]:
+    """Raises Rejected for a delivery that tells no name, no day or no address: nobody could act on it."""
+    change = told(delivery)
+    if not (change.family and change.change.effective_date):
+        raise Rejected(Reason.FIELDS_MISSING)
+    if not (change.change.new_address or change.change.previous_address):
+        raise Rejected(Reason.FIELDS_MISSING)
+    return (
+        str(delivery.id),
+        f"{delivery.sequence:0{SEQUENCE_DIGITS}d}",
+        delivery.subject,
+        delivery.type,
+        " ".join(change.roles),
+        *cells(json.loads(delivery.data), columns),
+    )
+
+
+async def _there(files: SFTPClient, path: str, size: int) -> bytes | None:
+    """Return the start of the file that has this name, one byte more than `size` at most; None if there is none."""
+    try:
+        async with files.open(path, "rb") as file:
+            return cast(bytes, await file.read(size + 1, 0))
+    except asyncssh.SFTPNoSuchFile:
+        return None
+
+
+async def _write(files: SFTPClient, path: str, content: bytes) -> None:
+    """Write the file and see that it is whole. A `.part` of an earlier try is overwritten."""
+    async with files.open(path, "wb") as file:
+        await file.write(content)
+        with suppress(asyncssh.SFTPOpUnsupported):
+            await file.fsync()
+    if (await files.stat(path)).size != len(content):
+        raise Unavailable(Reason.SERVER_ERROR)

@@ -1,0 +1,156 @@
+"""What a delivery tells, read for adapters that translate it: any member may be absent, as the agreement has it."""
+
+from datetime import date
+from typing import Final, Literal
+
+from pydantic import ConfigDict, ValidationError
+
+from contracts.delivery import Delivery, Misconfigured, Rejected
+from contracts.statuses import Reason
+from contracts.text import Strict
+from contracts.times import Day
+
+ADDRESS_CHANGED: Final = "wales.unwaith.address-changed.v1"
+NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
+
+_NHS_DIGITS: Final = 10
+
+
+class _Lenient(Strict):
+    """Ours, but minimised: what is not known here is not an error."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ToldAddress(_Lenient):
+    """An address, or what of it the agreement permits."""
+
+    uprn: int | None = None
+    organisation_name: str | None = None
+    department_name: str | None = None
+    sub_building_name: str | None = None
+    building_number: str | None = None
+    building_name: str | None = None
+    po_box_number: str | None = None
+    dependent_street_name: str | None = None
+    street_name: str | None = None
+    double_dependent_address_locality: str | None = None
+    dependent_address_locality: str | None = None
+    address_locality: str | None = None
+    postal_code: str | None = None
+    address_country: str | None = None
+
+
+class _Part(_Lenient):
+    type: str
+    value: str
+
+
+class _Name(_Lenient):
+    name_parts: tuple[_Part, ...] = ()
+
+
+class _Identifier(_Lenient):
+    system: str
+    value: str
+
+
+class _Person(_Lenient):
+    name: _Name = _Name()
+    birth_date: Day | None = None
+    identifiers: tuple[_Identifier, ...] = ()
+
+
+class _Change(_Lenient):
+    previous_address: ToldAddress | None = None
+    new_address: ToldAddress | None = None
+    effective_date: Day | None = None
+
+
+class Told(_Lenient):
+    """One delivery's data. `repr` shows nothing of it."""
+
+    person: _Person = _Person()
+    change: _Change = _Change()
+    roles: tuple[Literal["leaving", "arriving", "national"], ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The family name; for somebody with a single name that name, as the NHS records it; empty if not told."""
+        parts = self.person.name.name_parts
+        return " ".join(part.value for part in parts if part.type == "FamilyName" or len(parts) == 1)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Given names in their order."""
+        parts = self.person.name.name_parts
+        return tuple(part.value for part in parts if part.type == "GivenName" and len(parts) > 1)
+
+    @property
+    def birth_date(self) -> date | None:
+        return self.person.birth_date
+
+    @property
+    def nhs_number(self) -> str | None:
+        """The NHS number the person told, ten digits; None if none was told or its check digit is wrong."""
+        for identifier in self.person.identifiers:
+            digits = identifier.value.replace(" ", "").replace("-", "")
+            if identifier.system == NHS_NUMBER and is_nhs_number(digits):
+                return digits
+        return None
+
+
+def told(delivery: Delivery) -> Told:
+    """Return what a delivery of a change of address tells.
+
+    Raises Misconfigured for another type of change, which none of the translating adapters carries.
+    Raises Rejected for data that is not as `contracts` has it.
+    """
+    if delivery.type != ADDRESS_CHANGED:
+        raise Misconfigured(Reason.ADAPTER_FAULT)
+    try:
+        return Told.model_validate_json(delivery.data)
+    except ValidationError:
+        raise Rejected(Reason.UNDECODABLE) from None
+
+
+def is_nhs_number(digits: str) -> bool:
+    """Return whether this is an NHS number: ten digits with the right check digit (NHS Data Dictionary, modulus 11)."""
+    if len(digits) != _NHS_DIGITS or not (digits.isascii() and digits.isdecimal()):
+        return False
+    weighed = sum(int(digit) * weight for digit, weight in zip(digits, range(10, 1, -1), strict=False))
+    return (11 - weighed % 11) % 11 == int(digits[-1])  # 11 counts as 0, and 10 is no digit
+
+
+def postal_lines(address: ToldAddress) -> tuple[str, ...]:
+    """Return an address as it is written on an envelope, without town, postcode and country.
+
+    Premises first, then streets and localities, from the narrow to the wide. A number stands before its street, or
+    before the locality where there is no street, and so does a building name that is a number (`12A`, `3-5`), as Royal
+    Mail's Programmers' Guide to PAF has it.
+    """
+    name = address.building_name or ""
+    numeric = bool(name) and name[0].isdigit() and (name[-1].isdigit() or name[-2:-1].isdigit())
+    number = address.building_number or (name if numeric else None)
+    ways = [
+        way
+        for way in (
+            address.dependent_street_name,
+            address.street_name,
+            address.double_dependent_address_locality,
+            address.dependent_address_locality,
+        )
+        if way
+    ]
+    if number and ways:
+        ways[0] = f"{number} {ways[0]}"
+    elif number:
+        ways = [number]
+    premises = (
+        address.organisation_name,
+        address.department_name,
+        f"PO Box {address.po_box_number}" if address.po_box_number else None,
+        address.sub_building_name,
+        name if name and name != number else None,
+    )
+    return (*(line for line in premises if line), *ways)
