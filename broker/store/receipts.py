@@ -105,7 +105,8 @@ SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.st
            WHERE p.organisation = d.organisation AND coalesce(p.ended_at, now()) > begun.at), interval '0') AS since,
        d.due AS first_due, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due, l.granted_until,
-       EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id OR w.corrected_by = d.change_id) AS withdrawn
+       EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
+           OR EXISTS (SELECT FROM withdrawal w WHERE w.corrected_by = d.change_id) AS withdrawn
 FROM delivery d JOIN lane l USING (person_id, organisation)
 CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun
 WHERE d.id = ANY($1)
