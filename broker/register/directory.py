@@ -25,6 +25,7 @@ class Directory:
         self._known = register.Configuration(version=-1, organisations={}, agreements=())
         self._heard_at = float("-inf")
         self._woken = asyncio.Event()
+        self._looking = asyncio.Lock()
 
     def organisations(self) -> Mapping[str, Organisation]:
         """Return every organisation by id, with its pause as it is now."""
@@ -44,11 +45,12 @@ class Directory:
 
     async def refresh(self) -> None:
         """Look now. Raises StoreUnavailable."""
-        started = asyncio.get_running_loop().time()
-        if await register.version(self._database) != self._known.version:
-            self._known = await register.configuration(self._database)
-            log.info("configuration.read", version=self._known.version, count=len(self._known.organisations))
-        self._heard_at = started
+        async with self._looking:  # of two who look at once, the slower must not bring back what was before
+            started = asyncio.get_running_loop().time()
+            if await register.version(self._database) != self._known.version:
+                self._known = await register.configuration(self._database)
+                log.info("configuration.read", version=self._known.version, count=len(self._known.organisations))
+            self._heard_at = started
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the store until `stop`; a notice hastens, the poll is what counts."""

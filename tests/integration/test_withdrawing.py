@@ -238,7 +238,7 @@ async def test_a_cancellation_while_it_is_being_sent_waits_for_the_answer(attend
         return await applies(delivery, seen)
 
     line.systems.behaviour[swansea] = slowly
-    patient = DeliveryPolicy(deadline_seconds=60.0)
+    patient = DeliveryPolicy(deadline_seconds=8.0)
     await register.put_organisation(line.database, organisation(swansea, patient))
     await line.directory.refresh()
     line.start()
