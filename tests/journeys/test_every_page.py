@@ -166,6 +166,29 @@ async def test_an_answer_out_of_turn_leads_back_to_what_comes_first(site: Sandbo
         assert (await guest.get("/move/check")).location == "/change"
 
 
+async def test_what_is_asked_of_a_person_names_its_purpose(site: Sandbox) -> None:
+    """WCAG 2.2, 1.3.5: a browser can fill in the new address. The previous one it would fill in wrongly."""
+    async with a_guest(site.addresses.public_url) as guest:
+        await move(guest)
+        fields = {
+            which: {
+                found["name"]: found.get("autocomplete")
+                for tag, found in (await guest.get(f"/move/{which}/type")).page.attributes
+                if tag == "input" and found.get("type") == "text"
+            }
+            for which in ("new", "previous")
+        }
+    assert fields["new"] == {
+        "flat": "off",
+        "building": "address-line1",
+        "street": "address-line2",
+        "locality": "address-level3",
+        "town": "address-level2",
+        "postcode": "postal-code",
+    }
+    assert set(fields["previous"].values()) == {"off"}
+
+
 async def test_a_child_sent_twice_is_one(site: Sandbox) -> None:
     async with a_guest(site.addresses.public_url) as guest:
         await move(guest)
