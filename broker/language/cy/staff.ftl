@@ -37,6 +37,7 @@ staff-organisation = Sefydliad
 staff-state = Cyflwr
 staff-open = Ar agor
 staff-paused = Wedi’i oedi
+staff-draining = Yn gwagio
 staff-paused-since = ers { $at }
 staff-oldest = Yr hynaf heb ei ddanfon
 staff-in-flight = Ar eu ffordd
@@ -100,10 +101,13 @@ staff-reason-operator = Gan weithredwr, o’r llinell orchymyn
 
 # Oedi ac ailgychwyn
 staff-is-paused = Wedi’i oedi ers { $at }: { $why } { $note }
+staff-is-draining = Yn gwagio ers { $at }: { $why } { $note }
 staff-is-open = Mae danfoniadau’n cael eu hanfon.
 staff-pause-title = Oedi
 staff-pause-body = Ni chaiff dim mwy ei anfon ato, o fewn dwy eiliad ym mhobman. Mae’r hyn sy’n ddyledus iddo yn aros, yn ei drefn.
 staff-pause = Oedi’r sefydliad hwn
+staff-drain-body = I stopio heb adael dim ar ei hanner: ni chyhoeddir dim mwy, ond anfonir yr hyn sydd yn y log eisoes.
+staff-drain = Gadael iddo wagio
 staff-resume-title = Ailgychwyn
 staff-resume-body = Caiff yr hyn sydd wedi aros ei anfon, yn ei drefn.
 staff-resume = Ailgychwyn y sefydliad hwn

@@ -37,6 +37,7 @@ staff-organisation = Organisation
 staff-state = State
 staff-open = Open
 staff-paused = Paused
+staff-draining = Draining
 staff-paused-since = since { $at }
 staff-oldest = Oldest undelivered
 staff-in-flight = In flight
@@ -100,10 +101,13 @@ staff-reason-operator = By an operator, from the command line
 
 # Pause and resume
 staff-is-paused = Paused since { $at }: { $why } { $note }
+staff-is-draining = Draining since { $at }: { $why } { $note }
 staff-is-open = Deliveries are being sent.
 staff-pause-title = Pause
 staff-pause-body = Nothing more is sent to it, within two seconds everywhere. What is owed to it waits, in order.
 staff-pause = Pause this organisation
+staff-drain-body = To stop with nothing half done: nothing more is published, and what is in the log already is still sent.
+staff-drain = Let it drain
 staff-resume-title = Resume
 staff-resume-body = What has waited is sent, in order.
 staff-resume = Resume this organisation

@@ -90,6 +90,7 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
     return {
         "name": organisation_name(visit, item.organisation),
         "paused": None if item.paused_at is None else exact(words, item.paused_at),
+        "state": words("staff-draining" if item.draining else "staff-paused"),
         "why": coded(words, "reason", item.paused_reason or ""),
         "note": item.paused_note,
         "oldest": None if item.oldest is None else span(words, _whole_seconds(seen.at - item.oldest)),
