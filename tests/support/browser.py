@@ -116,6 +116,15 @@ class Visitor:
             self.shots.mkdir(parents=True, exist_ok=True)
             await self.page.screenshot(path=self.shots / f"{name}.png", full_page=True)
 
+    async def picture(self, name: str, width: int, height: int) -> None:
+        """Take a picture of this size, as somebody sees it who has just come to the page, into the same folder."""
+        if self.shots is not None:
+            before = self.page.viewport_size
+            await self.page.set_viewport_size({"width": width, "height": height})
+            await self.page.screenshot(path=self.shots / f"{name}.png")
+            if before is not None:
+                await self.page.set_viewport_size(before)
+
 
 @asynccontextmanager
 async def visiting(
