@@ -12,6 +12,7 @@ _MESSAGES: Final = {
     403: ("fault-foreign-title", "fault-foreign-body"),
     404: ("fault-not-found-title", "fault-not-found-body"),
     405: ("fault-not-found-title", "fault-not-found-body"),
+    410: ("fault-erased-title", "fault-erased-body"),
     500: ("fault-problem-title", "fault-problem-body"),
     503: ("fault-unavailable-title", "fault-unavailable-body"),
 }

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import pytest
+from starlette.requests import Request
 
 from broker.identity.discovery import Discovery, Endpoints
 from broker.identity.page_policy import PAGES, STAFF, ForAnybody, ForPeople, ForStaff, check_pages_declared
@@ -18,7 +19,10 @@ from broker.main.embedded import Sandbox
 from broker.notify.contact import Contact
 from broker.notify.notifier import confirmation
 from broker.sandbox.people import SAMPLE_STAFF
+from broker.store.changes import PersonErased
+from broker.vault import PersonGone
 from broker.web import following, timeline_words
+from broker.web.app import _faults
 from broker.web.fault_pages import fault_page
 from contracts.requests import DeliveryView, TimelineEntry
 from contracts.statuses import Status
@@ -164,6 +168,29 @@ async def test_an_answer_out_of_turn_leads_back_to_what_comes_first(site: Sandbo
             answer = await guest.ask("POST", path, {"csrf": csrf, "remove": "9", "uprn": "1"})
             assert answer.status == 303, path
         assert (await guest.get("/move/check")).location == "/change"
+
+
+async def test_what_is_asked_of_a_person_names_its_purpose(site: Sandbox) -> None:
+    """WCAG 2.2, 1.3.5: a browser can fill in the new address. The previous one it would fill in wrongly."""
+    async with a_guest(site.addresses.public_url) as guest:
+        await move(guest)
+        fields = {
+            which: {
+                found["name"]: found.get("autocomplete")
+                for tag, found in (await guest.get(f"/move/{which}/type")).page.attributes
+                if tag == "input" and found.get("type") == "text"
+            }
+            for which in ("new", "previous")
+        }
+    assert fields["new"] == {
+        "flat": "off",
+        "building": "address-line1",
+        "street": "address-line2",
+        "locality": "address-level3",
+        "town": "address-level2",
+        "postcode": "postal-code",
+    }
+    assert set(fields["previous"].values()) == {"off"}
 
 
 async def test_a_child_sent_twice_is_one(site: Sandbox) -> None:
@@ -314,7 +341,7 @@ async def sent_empty(guest: Guest, language: Language, path: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_faults_letters_and_every_status_speak_the_language(language: Language) -> None:
-    for code in (400, 403, 404, 405, 500, 503):
+    for code in (400, 403, 404, 405, 410, 500, 503):
         judged(answered(fault_page(code, language)), language, str(code))
     letter = confirmation("id", Contact(email="sian@example.com", language=language), "7K3M9-QX2TB-D")
     assert foreign_in(f"<html lang={language}><p>{letter.subject}</p><p>{letter.body}</p>", language) == []
@@ -337,6 +364,15 @@ async def test_faults_letters_and_every_status_speak_the_language(language: Lang
         said += [" ".join(timeline_words.entry_words(entry, words)) for entry in entries]
         html = f"<html lang={language}>" + "".join(f"<p>{one}</p>" for one in said)
         assert foreign_in(html, language) == [], status
+
+
+async def test_who_was_erased_is_told_so_and_not_that_a_page_is_old() -> None:
+    scope = {"type": "http", "method": "GET", "path": "/changes", "query_string": b"", "headers": [(b"cookie", b"")]}
+    gone: tuple[Exception, ...] = (PersonGone(), PersonErased(frozenset()))
+    for fault in gone:
+        response = await _faults()[type(fault)](Request(scope), fault)
+        assert response.status_code == 410
+        assert words_in("en")("fault-erased-title") in bytes(response.body).decode()
 
 
 def answered(response: Any) -> Answer:

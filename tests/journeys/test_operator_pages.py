@@ -23,8 +23,10 @@ from broker.verification import StoredGazetteer
 from contracts.person import IdentityLevel, NamePart, PersonName
 from contracts.requests import ChangeRequest, PreviewRequest
 from tests.support.browser import Visitor, visiting
+from tests.support.guest import a_guest
 from tests.support.inspector import Inspector
 from tests.support.line import now
+from tests.support.said import foreign_in
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -259,6 +261,27 @@ async def test_what_was_given_up_is_found_from_the_line(
         assert (await v.go(f"/staff/organisations/{COUNCIL}/deliveries/rejected?before=x")).status == 404
         await v.go(f"/staff/organisations/{COUNCIL}/deliveries/rejected")
         await seen("stuck-none")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_an_organisation_is_let_drain(site: Sandbox, language: Language) -> None:
+    words, place = words_in(language), f"/staff/organisations/{COUNCIL}"
+    async with a_guest(site.addresses.public_url, language) as guest:
+        await guest.sign_in("rhys", prefix="/staff")
+        await guest.fill(place, reason="maintenance", note="CHG-8", how="drain")
+        [draining] = [
+            one.draining
+            for one in (await operations.overview(site.rooms.database, 1)).organisations
+            if one.organisation == COUNCIL
+        ]
+        assert draining
+        for path in (place, "/staff"):
+            assert words("staff-draining") in (await guest.get(path)).html, path
+            assert foreign_in((await guest.get(path)).html, language) == []
+        act, *_ = await operations.acts(site.rooms.database, 1)
+        assert act["action"] == "organisation.draining"
+        await guest.fill(place, reason="finished", note="CHG-8")
+        assert words("staff-draining") not in (await guest.get("/staff")).html
 
 
 async def test_a_page_without_room_for_its_stream_asks_now_and_then(site: Sandbox, browser: Browser) -> None:

@@ -25,22 +25,28 @@ NARROW: Final = {"width": 320, "height": 800}
 WIDE: Final = {"width": 1200, "height": 900}
 
 
+_APT: Final = ("apt-get", "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core")
+
+
 def chromium() -> str:
-    """Return where Chromium is, installing Debian's as root in CI. Skips loudly without one, and fails in CI."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None and os.environ.get("CI") == "true" and os.geteuid() == 0:
-        for words in (
-            ["update", "-qq"],
-            ["install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"],
-        ):
-            subprocess.run(["apt-get", *words], check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-        found = shutil.which("chromium")
+    """Return where Chromium is. Skips loudly without one; in CI installs Debian's if it may, and fails otherwise."""
+    found = installed()
+    in_ci = os.environ.get("CI") == "true"
+    if found is None and in_ci and os.geteuid() == 0:
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for words in (("apt-get", "update", "-qq"), _APT):
+            subprocess.run(words, check=True, env=quiet, stdout=subprocess.DEVNULL)
+        found = installed()
     if found is None:
-        says = "Chromium is missing: apt-get install chromium"
-        if os.environ.get("CI") == "true":
+        says = f"Chromium is missing. This installs it:  sudo {' '.join(_APT)}"
+        if in_ci:
             pytest.fail(f"CI must run the pages in a browser. {says}", pytrace=False)
         pytest.skip(f"THE PAGES ARE NOT TESTED: {says}")
     return found
+
+
+def installed() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -109,6 +115,15 @@ class Visitor:
         if self.shots is not None:
             self.shots.mkdir(parents=True, exist_ok=True)
             await self.page.screenshot(path=self.shots / f"{name}.png", full_page=True)
+
+    async def picture(self, name: str, width: int, height: int) -> None:
+        """Take a picture of this size, as somebody sees it who has just come to the page, into the same folder."""
+        if self.shots is not None:
+            before = self.page.viewport_size
+            await self.page.set_viewport_size({"width": width, "height": height})
+            await self.page.screenshot(path=self.shots / f"{name}.png")
+            if before is not None:
+                await self.page.set_viewport_size(before)
 
 
 @asynccontextmanager

@@ -1,8 +1,18 @@
 """Looks at every page somebody comes to, in a real browser."""
 
+from typing import Final
+
 from broker.language import Language
 from tests.support.browser import Visitor
 from tests.support.said import foreign_in
+
+PICTURES: Final = {
+    ("tell", "cy"): ("who-will-be-told-cy", 1000, 1180),
+    ("change", "en"): ("timeline-en", 1000, 1180),
+    ("line-paused", "en"): ("operator", 1200, 1925),
+}
+"""The pictures of `docs/images`, by page and language: name, width, height. To renew them, run the journeys with a
+folder in UNWAITH_TEST_SHOTS and copy them from there."""
 
 
 class Inspector:
@@ -18,6 +28,8 @@ class Inspector:
         page = self.v.page
         self.pages.append(name)
         await self.v.shot(f"{self.mark}{len(self.pages):02d}-{name}-{self.language}")
+        if (name, self.language) in PICTURES:
+            await self.v.picture(*PICTURES[name, self.language])
         if self.v.scripts:
             assert await self.v.faults() == [], f"{name} ({self.language})"
             wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")

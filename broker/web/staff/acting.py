@@ -1,4 +1,4 @@
-"""Pausing an organisation and resuming it."""
+"""Pausing an organisation, letting it drain, and resuming it."""
 
 from typing import Final
 
@@ -30,6 +30,7 @@ async def organisation(visit: Visit) -> Response:
         key=key,
         name=organisation_name(visit, key),
         paused=exact(visit.words, item.paused_at) if item.paused_at else None,
+        draining=item.draining,
         why=coded(visit.words, "reason", item.paused_reason or ""),
         note=item.paused_note,
         act="resume" if paused else "pause",
@@ -49,18 +50,22 @@ async def resume(visit: Visit) -> Response:
 async def _act(visit: Visit, allowed: tuple[str, ...], *, pausing: bool) -> Response:
     key = _known(visit)
     place = f"{visit.door.prefix}/organisations/{key}"
-    reason, note, faults = reasons.read(await visit.form(), allowed)
+    form = await visit.form()
+    reason, note, faults = reasons.read(form, allowed)
     if faults:
         return await visit.again(faults, place)
+    draining = pausing and form.get("how") == "drain"
     leaf = audit.leaf(
-        "organisation.paused" if pausing else "organisation.resumed",
+        "organisation.draining" if draining else "organisation.paused" if pausing else "organisation.resumed",
         visit.parts.clock(),
         actor(visit),
         organisation=key,
         detail={"reason": reason, "note": note},
     )
-    if await operations.pause(visit.parts.database, key, reason if pausing else None, note, leaf):
-        if pausing:
+    if await operations.pause(visit.parts.database, key, reason if pausing else None, note, leaf, draining=draining):
+        if draining:
+            log.warning("organisation.draining", organisation=key, reason=reason)
+        elif pausing:
             log.warning("organisation.paused", organisation=key, reason=reason)
         else:
             log.warning("organisation.resumed", organisation=key, reason=reason)

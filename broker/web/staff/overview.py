@@ -64,6 +64,7 @@ async def shown(visit: Visit) -> dict[str, Any]:
                 "accepted": item.accepted,
                 "sum": sum(item.by_status.values()),
                 "balanced": item.balanced,
+                "took": _took(visit, seen, item),
             }
             for item in seen.organisations
         ],
@@ -78,18 +79,13 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
     words = visit.words
     since = seen.at.replace(second=0, microsecond=0) - timedelta(minutes=LATELY - 1)
     lately: Counter[str] = Counter()
-    took: Counter[int] = Counter()
     for happened in seen.happened:
-        if happened.organisation != item.organisation:
-            continue
-        if happened.event == "took":
-            took[int(happened.code)] += happened.n
-        elif happened.minute >= since:
+        if happened.organisation == item.organisation and happened.minute >= since:
             lately["failed" if happened.event in FAILED else happened.event] += happened.n
-    within = [span(words, _two_figures(lasted)) for share in WITHIN if (lasted := percentile(took, share))]
     return {
         "name": organisation_name(visit, item.organisation),
         "paused": None if item.paused_at is None else exact(words, item.paused_at),
+        "state": words("staff-draining" if item.draining else "staff-paused"),
         "why": coded(words, "reason", item.paused_reason or ""),
         "note": item.paused_note,
         "oldest": None if item.oldest is None else span(words, _whole_seconds(seen.at - item.oldest)),
@@ -97,8 +93,17 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
         "between_tries": _at_least(words, item.between_tries, MOST_BETWEEN_TRIES),
         "next_try": None if item.next_try is None or item.paused_at else _in(visit, seen, item),
         "lately": lately,
-        "took": " / ".join(within) or words("staff-none"),
     }
+
+
+def _took(visit: Visit, seen: Overview, item: Counted) -> str:
+    """Return within which times so many deliveries were taken in."""
+    took: Counter[int] = Counter()
+    for happened in seen.happened:
+        if happened.event == "took" and happened.organisation == item.organisation:
+            took[int(happened.code)] += happened.n
+    within = [span(visit.words, _two_figures(lasted)) for share in WITHIN if (lasted := percentile(took, share))]
+    return " / ".join(within) or visit.words("staff-none")
 
 
 def _two_figures(lasted: timedelta) -> timedelta:
