@@ -9,6 +9,21 @@ from contracts.text import Bilingual, Code, Strict
 Sector = Literal["council", "health-board", "national", "housing", "utility", "voluntary", "other"]
 
 
+class BreakerPolicy(Strict):
+    """When an organisation's system counts as failing, and how it is taken up again."""
+
+    consecutive: Annotated[int, Field(ge=1, le=1000)] = 10
+    """So many failures in a row open the breaker."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Or this share of failures among the last `ofLast` attempts."""
+    of_last: Annotated[int, Field(ge=2, le=1000)] = 50
+    first_probe_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Then nothing is sent but one delivery after so long, the next after twice as long, and so on."""
+    longest_probe_seconds: Annotated[float, Field(gt=0)] = 300.0
+    ramp_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """After a probe that was answered, how long it takes from one at a time to all."""
+
+
 class DeliveryPolicy(Strict):
     """How deliveries to this organisation are tried. Data, so that an operator can read it at a glance."""
 
@@ -21,6 +36,7 @@ class DeliveryPolicy(Strict):
     horizon_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
     """After so long without success it is `undelivered`, with an alarm."""
     unknown_limit: Annotated[int, Field(ge=1, le=100)] = 5
+    breaker: BreakerPolicy = BreakerPolicy()
 
 
 class Organisation(Strict):

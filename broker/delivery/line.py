@@ -9,19 +9,21 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from broker import failpoints, sealing
 from broker.delivery.attempt import attempt, withheld
-from broker.delivery.ports import Config, Gate
+from broker.delivery.ports import Breakers, Config, Gate
+from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
 from broker.telemetry.metrics import Metrics
 from contracts.adapters import Adapter
 from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
-from contracts.organisation import Organisation
+from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
-from contracts.records import SealedDelivery, Undecodable, read_delivery
+from contracts.records import SealedDelivery, Undecodable, delivery_id_in, read_delivery
 from contracts.statuses import Reason
 
 GATE_RETRY_SECONDS: Final = 0.5
@@ -65,9 +67,11 @@ class Line:
     def __init__(
         self,
         organisation: str,
+        *,
         adapters: AdapterSource,
         gate: Gate,
         config: Config,
+        breakers: Breakers,
         finish: Finish,
         hungry: Callable[[], None],
         metrics: Metrics,
@@ -80,6 +84,7 @@ class Line:
         self._config = config
         self._finish = finish
         self._hungry = hungry
+        self._watch = Watch(organisation, breakers, metrics)
         self._seconds = metrics.delivery_seconds.labels(organisation)
         self._clock = clock
         self._waiting: deque[Received] = deque()
@@ -107,7 +112,9 @@ class Line:
     def full(self) -> bool:
         """Return whether fetching for this organisation should pause."""
         settings = self._open()
-        return settings is None or len(self._waiting) >= AHEAD * settings.policy.concurrency
+        if settings is None or len(self._waiting) >= AHEAD * settings.policy.concurrency:
+            return True
+        return bool(self._waiting) and self._watch.left_alone()
 
     def _open(self) -> Organisation | None:
         settings = self._config.organisations().get(self.organisation)
@@ -118,7 +125,7 @@ class Line:
         while True:
             self._woken.clear()
             settings = self._open()
-            count = 0 if settings is None else self._askable(settings)
+            count = 0 if settings is None else self._askable(await self._slots(settings.policy))
             if settings is None or count == 0:
                 await self._rest()
                 continue
@@ -130,9 +137,12 @@ class Line:
             if taken:
                 await self._send(settings, taken)
 
-    def _askable(self, settings: Organisation) -> int:
+    async def _slots(self, policy: DeliveryPolicy) -> int:
+        """Return how many attempts may be under way at once now."""
+        return await self._watch.slots(policy, ready=bool(self._waiting) and not self._running)
+
+    def _askable(self, slots: int) -> int:
         """Return for how many records the gate is to be asked now, and note since when it might have been."""
-        slots = settings.policy.concurrency
         free = slots - len(self._running)
         if free <= 0 or not self._waiting:
             self._free_since = None
@@ -156,7 +166,7 @@ class Line:
             try:
                 taken.append(_Taken(received, read_delivery(received.key, received.value, received.headers)))
             except Undecodable:
-                self._quarantine(received, Reason.UNDECODABLE)
+                self._quarantine(received, Reason.UNDECODABLE, delivery_id_in(received.headers))
         return taken
 
     async def _send(self, settings: Organisation, taken: list[_Taken]) -> None:
@@ -175,15 +185,17 @@ class Line:
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
                 case Grant():
-                    task = asyncio.create_task(self._attempt(settings, item, verdict, asked))
+                    task = asyncio.create_task(self._attempt(settings, item, verdict, asked, self._watch.probe))
                     self._running.add(task)
                     task.add_done_callback(self._ended)
                 case Withheld(reason, not_before):
                     self._finish(item.received, withheld(item.sealed, reason, not_before, self._clock()))
                 case NotKnown():
-                    self._quarantine(item.received, Reason.UNKNOWN_DELIVERY)
+                    self._quarantine(item.received, Reason.UNKNOWN_DELIVERY, item.sealed.id)
 
-    async def _attempt(self, settings: Organisation, item: _Taken, grant: Grant, asked: float) -> None:
+    async def _attempt(
+        self, settings: Organisation, item: _Taken, grant: Grant, asked: float, probe: int | None
+    ) -> None:
         loop = asyncio.get_running_loop()
         try:
             adapter = self._adapter
@@ -205,7 +217,7 @@ class Line:
                 adapter, self.organisation, item.sealed, grant, settings.policy.deadline_seconds, self._clock
             )
         except sealing.CannotOpen:
-            self._quarantine(item.received, Reason.UNKNOWN_KEY)
+            self._quarantine(item.received, Reason.UNKNOWN_KEY, item.sealed.id)
         except asyncio.CancelledError:
             self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
             raise
@@ -221,6 +233,7 @@ class Line:
                 self._ask_again(item)
             else:
                 self._finish(item.received, receipt)
+            await self._watch.observe(settings.policy, receipt, probe)
 
     def _ask_again(self, item: _Taken) -> None:
         """Let the gate decide anew: this process was held up until its grant ran out.
@@ -248,12 +261,19 @@ class Line:
             update={"kind": ReceiptKind.DEFERRED, "failure": failure}
         )
 
-    def _quarantine(self, received: Received, reason: Reason) -> None:
+    def _quarantine(self, received: Received, reason: Reason, delivery_id: UUID | None) -> None:
         partition, number = received.partition
         log.error("record.quarantined", topic=partition, partition=number, offset=received.offset, reason=str(reason))
         self._finish(
             received,
-            Quarantined(topic=partition, partition=number, offset=received.offset, reason=reason, at=self._clock()),
+            Quarantined(
+                topic=partition,
+                partition=number,
+                offset=received.offset,
+                reason=reason,
+                at=self._clock(),
+                delivery_id=delivery_id,
+            ),
         )
 
     async def _adapter_for(self, settings: Organisation) -> Adapter:

@@ -12,7 +12,7 @@ import structlog
 from broker import failpoints
 from broker.delivery.line import AdapterSource, Line
 from broker.delivery.offsets import Offsets
-from broker.delivery.ports import Config, Gate
+from broker.delivery.ports import Breakers, Config, Gate, OwnBreakers
 from broker.eventlog import Consumer, EventLog, LogUnavailable, Received, Record
 from broker.telemetry.metrics import Metrics
 from contracts.receipts import Quarantined, Receipt
@@ -56,7 +56,9 @@ class Pool:
         settings: PoolSettings,
         metrics: Metrics,
         clock: Callable[[], datetime],
+        breakers: Breakers | None = None,
     ) -> None:
+        """`breakers` are this process's own where none are given that others share."""
         self._log = eventlog
         self._gate = gate
         self._config = config
@@ -64,6 +66,7 @@ class Pool:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._breakers = breakers or OwnBreakers(clock)
         self._receipts: asyncio.Queue[tuple[Received, Receipt | Quarantined]] = asyncio.Queue()
         self._offsets = Offsets()
         self._lines: dict[str, Line] = {}
@@ -100,13 +103,14 @@ class Pool:
         self._lines = {
             key: Line(
                 key,
-                self._adapters,
-                self._gate,
-                self._config,
-                self._finish,
-                partial(consumer.resume, deliveries_topic(key)),
-                self._metrics,
-                self._clock,
+                adapters=self._adapters,
+                gate=self._gate,
+                config=self._config,
+                breakers=self._breakers,
+                finish=self._finish,
+                hungry=partial(consumer.resume, deliveries_topic(key)),
+                metrics=self._metrics,
+                clock=self._clock,
             )
             for key in organisations
         }
