@@ -1,10 +1,11 @@
 """An organisation that takes part, as the register holds it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.text import Bilingual, Code, Strict
+from contracts.windows import Window
 
 Sector = Literal["council", "health-board", "national", "housing", "utility", "voluntary", "other"]
 
@@ -28,7 +29,13 @@ class DeliveryPolicy(Strict):
     """How deliveries to this organisation are tried. Data, so that an operator can read it at a glance."""
 
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 64
-    """At most so many at once, over all its partitions of one worker."""
+    """At most so many at once, over all its partitions; workers share it by the partitions they own."""
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """At most so many a second, shared in the same way."""
+    windows: tuple[Window, ...] = ()
+    """When it takes deliveries, in Welsh local time: `22:00-06:00`. At any time, with none given."""
+    retry_share: Annotated[float, Field(ge=0.01, le=0.9)] = 0.2
+    """At most this share of what a system that answers is sent are tries again."""
     deadline_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
     """Total time for one attempt."""
     first_delay_seconds: Annotated[float, Field(gt=0)] = 2.0
@@ -58,3 +65,9 @@ class Organisation(Strict):
     """Nothing new is published for it; what is in the log already is still sent."""
     partitions: Annotated[int, Field(ge=1, le=64)] = 3
     """Partitions of its topic. A strictly serial receiver has 1, and a `concurrency` of 1."""
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> Self:
+        if self.policy.concurrency < self.partitions:
+            raise ValueError("concurrency must not be below partitions: every partition's owner sends one at a time")
+        return self

@@ -32,11 +32,15 @@ class Watch:
         self.probe: int | None = None
         """The version under which this line took the probe, while that stands."""
 
+    def well(self) -> bool:
+        """Return whether its system answers."""
+        return self._known().phase is Phase.CLOSED
+
     def left_alone(self) -> bool:
         return self._known().phase in LEFT_ALONE
 
-    async def slots(self, policy: DeliveryPolicy, *, ready: bool) -> int:
-        """Return how many attempts may be under way at once now.
+    async def slots(self, policy: DeliveryPolicy, most: int, *, ready: bool) -> int:
+        """Return how many attempts may be under way at once now, of `most` when all is well.
 
         Takes the probe when one is due and the line is `ready`, with something to send and nothing under way; closes
         the breaker at the end of its ramp.
@@ -45,7 +49,7 @@ class Watch:
             return 0  # what was seen a moment ago is being told to all
         breaker = self._known()
         if breaker.phase is Phase.CLOSED:
-            return policy.concurrency
+            return most
         now = self._breakers.now()
         if (closed := recovered(breaker, now)) is not None:
             await self._move(closed)
@@ -54,7 +58,7 @@ class Watch:
             if taken is not None and await self._move(taken):
                 self.probe = taken.version
         breaker = self._known()
-        return allowed(breaker, now, policy.concurrency) if self.probe is None else 1
+        return allowed(breaker, now, most) if self.probe is None else 1
 
     async def observe(self, policy: DeliveryPolicy, receipt: Receipt, probe: int | None) -> None:
         """Take note of how an attempt ended. `probe`: what `probe` was when it began."""

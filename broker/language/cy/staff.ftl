@@ -287,6 +287,7 @@ staff-reason-stale_epoch = O gyfnod cynharach
 staff-reason-paused = Wedi’i oedi
 staff-reason-granted_elsewhere = Yn cael ei anfon gan weithiwr arall
 staff-reason-not_due = Ddim yn ddyledus mwyach: copi a ddarllenwyd eto
+staff-reason-retries_spent = Gormod o ail gynigion ar unwaith
 staff-reason-stopping = Roedd gweithiwr yn stopio
 staff-reason-horizon_passed = Ceisiwyd am rhy hir
 staff-reason-unknown_limit = Gormod o gynigion heb wybod

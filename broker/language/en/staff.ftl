@@ -287,6 +287,7 @@ staff-reason-stale_epoch = Of an earlier epoch
 staff-reason-paused = Paused
 staff-reason-granted_elsewhere = Being sent by another worker
 staff-reason-not_due = Not due any more: a copy read again
+staff-reason-retries_spent = Too many tries again at once
 staff-reason-stopping = A worker was stopping
 staff-reason-horizon_passed = Tried for too long
 staff-reason-unknown_limit = Too many tries without knowing
