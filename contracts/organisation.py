@@ -1,19 +1,41 @@
 """An organisation that takes part, as the register holds it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.text import Bilingual, Code, Strict
+from contracts.windows import Window
 
 Sector = Literal["council", "health-board", "national", "housing", "utility", "voluntary", "other"]
+
+
+class BreakerPolicy(Strict):
+    """When an organisation's system counts as failing, and how it is taken up again."""
+
+    consecutive: Annotated[int, Field(ge=1, le=1000)] = 10
+    """So many failures in a row open the breaker."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Or this share of failures among the last `ofLast` attempts."""
+    of_last: Annotated[int, Field(ge=2, le=1000)] = 50
+    first_probe_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Then nothing is sent but one delivery after so long, the next after twice as long, and so on."""
+    longest_probe_seconds: Annotated[float, Field(gt=0)] = 300.0
+    ramp_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """After a probe that was answered, how long it takes from one at a time to all."""
 
 
 class DeliveryPolicy(Strict):
     """How deliveries to this organisation are tried. Data, so that an operator can read it at a glance."""
 
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 64
-    """At most so many at once, over all its partitions of one worker."""
+    """At most so many at once, over all its partitions; workers share it by the partitions they own."""
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """At most so many a second, shared in the same way."""
+    windows: tuple[Window, ...] = ()
+    """When it takes deliveries, in Welsh local time: `22:00-06:00`. At any time, with none given."""
+    retry_share: Annotated[float, Field(ge=0.01, le=0.9)] = 0.2
+    """At most this share of what a system that answers is sent are tries again."""
     deadline_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
     """Total time for one attempt."""
     first_delay_seconds: Annotated[float, Field(gt=0)] = 2.0
@@ -21,6 +43,7 @@ class DeliveryPolicy(Strict):
     horizon_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
     """After so long without success it is `undelivered`, with an alarm."""
     unknown_limit: Annotated[int, Field(ge=1, le=100)] = 5
+    breaker: BreakerPolicy = BreakerPolicy()
 
 
 class Organisation(Strict):
@@ -42,3 +65,9 @@ class Organisation(Strict):
     """Nothing new is published for it; what is in the log already is still sent."""
     partitions: Annotated[int, Field(ge=1, le=64)] = 3
     """Partitions of its topic. A strictly serial receiver has 1, and a `concurrency` of 1."""
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> Self:
+        if self.policy.concurrency < self.partitions:
+            raise ValueError("concurrency must not be below partitions: every partition's owner sends one at a time")
+        return self

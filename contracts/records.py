@@ -127,6 +127,14 @@ def read_delivery(key: bytes, value: bytes, headers: Iterable[tuple[str, bytes]]
         raise Undecodable("a header is missing or damaged") from None
 
 
+def delivery_id_in(headers: Iterable[tuple[str, bytes]]) -> UUID | None:
+    """Return which delivery a record is about, where so much of it can be read."""
+    try:
+        return next((UUID(content.decode("ascii")) for name, content in headers if name == "ce_id"), None)
+    except ValueError:
+        return None
+
+
 def write_receipt(receipt: Receipt | Quarantined) -> tuple[bytes, bytes, Headers]:
     """Return key, value and headers of a receipt's record."""
     if isinstance(receipt, Receipt):

@@ -122,6 +122,7 @@ class Reason(StrEnum):
     NOT_DUE = "not_due"
     # our own
     STOPPING = "stopping"
+    RETRIES_SPENT = "retries_spent"
     HORIZON_PASSED = "horizon_passed"
     UNKNOWN_LIMIT = "unknown_limit"
     GIVEN_UP = "given_up"

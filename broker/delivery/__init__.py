@@ -5,6 +5,6 @@ one receipt, durable before its offset is committed, so no partition ever blocks
 """
 
 from broker.delivery.pool import Pool, PoolSettings
-from broker.delivery.ports import Config, Gate
+from broker.delivery.ports import Breakers, Config, Gate
 
-__all__ = ["Config", "Gate", "Pool", "PoolSettings"]
+__all__ = ["Breakers", "Config", "Gate", "Pool", "PoolSettings"]

@@ -9,20 +9,24 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from broker import failpoints, sealing
 from broker.delivery.attempt import attempt, withheld
-from broker.delivery.ports import Config, Gate
+from broker.delivery.limits import Pace, RetryBudget, share_of
+from broker.delivery.ports import Breakers, Config, Gate
+from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
 from broker.telemetry.metrics import Metrics
 from contracts.adapters import Adapter
 from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
-from contracts.organisation import Organisation
+from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
-from contracts.records import SealedDelivery, Undecodable, read_delivery
+from contracts.records import SealedDelivery, Undecodable, delivery_id_in, read_delivery
 from contracts.statuses import Reason
+from contracts.windows import is_open
 
 GATE_RETRY_SECONDS: Final = 0.5
 START_SECONDS: Final = 1.0
@@ -33,7 +37,9 @@ ASK_SECONDS: Final = 0.005
 """How long a free slot waits for others before the gate is asked: one question for a quarter of them costs as much as
 for one."""
 REST_SECONDS: Final = 1.0
-"""A pause may end without a record coming."""
+"""A pause, or a window's closed hours, may end without a record coming."""
+RETRY_LATER: Final = timedelta(seconds=30)
+"""A retry for which there was no leave is due again after so long."""
 
 log = structlog.get_logger()
 
@@ -65,9 +71,11 @@ class Line:
     def __init__(
         self,
         organisation: str,
+        *,
         adapters: AdapterSource,
         gate: Gate,
         config: Config,
+        breakers: Breakers,
         finish: Finish,
         hungry: Callable[[], None],
         metrics: Metrics,
@@ -75,16 +83,22 @@ class Line:
     ) -> None:
         """`hungry` is called when fetching for this organisation, paused because it was `full`, is to go on."""
         self.organisation = organisation
+        self.owned = 0
+        """Partitions of its topic that this worker owns now: its share of what the organisation may be sent."""
         self._adapters = adapters
         self._gate = gate
         self._config = config
+        self._now = breakers.now
         self._finish = finish
         self._hungry = hungry
+        self._watch = Watch(organisation, breakers, metrics)
         self._seconds = metrics.delivery_seconds.labels(organisation)
         self._clock = clock
         self._waiting: deque[Received] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._free_since: float | None = None
+        self._pace = Pace()
+        self._retries = RetryBudget()
         self._woken = asyncio.Event()
         self._adapter: Adapter | None = None
         self._making = asyncio.Lock()
@@ -107,20 +121,28 @@ class Line:
     def full(self) -> bool:
         """Return whether fetching for this organisation should pause."""
         settings = self._open()
-        return settings is None or len(self._waiting) >= AHEAD * settings.policy.concurrency
+        if settings is None or len(self._waiting) >= AHEAD * settings.policy.concurrency:
+            return True
+        return bool(self._waiting) and self._watch.left_alone()
 
     def _open(self) -> Organisation | None:
         settings = self._config.organisations().get(self.organisation)
-        return settings if settings and not settings.paused and self._config.fresh() else None
+        if settings is None or settings.paused or not self._config.fresh():
+            return None
+        return settings if is_open(settings.policy.windows, self._now()) else None
 
     async def run(self) -> None:
         """Work until cancelled; then attempts under way are left to `drain`."""
         while True:
             self._woken.clear()
             settings = self._open()
-            count = 0 if settings is None else self._askable(settings)
+            count, wait = (0, REST_SECONDS) if settings is None else await self._askable(settings)
             if settings is None or count == 0:
-                await self._rest()
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
                 continue
             self._free_since = None
             was_full = self.full()
@@ -130,24 +152,24 @@ class Line:
             if taken:
                 await self._send(settings, taken)
 
-    def _askable(self, settings: Organisation) -> int:
-        """Return for how many records the gate is to be asked now, and note since when it might have been."""
-        slots = settings.policy.concurrency
+    async def _askable(self, settings: Organisation) -> tuple[int, float]:
+        """Return for how many records the gate is to be asked now, or 0 and in how many seconds to look again."""
+        most = share_of(settings.policy.concurrency, self.owned, settings.partitions)
+        slots = await self._watch.slots(settings.policy, most, ready=bool(self._waiting) and not self._running)
         free = slots - len(self._running)
         if free <= 0 or not self._waiting:
             self._free_since = None
-            return 0
+            return 0, REST_SECONDS
         now = asyncio.get_running_loop().time()
+        if settings.policy.rate is not None:
+            rate = settings.policy.rate * self.owned / max(self.owned, settings.partitions)
+            self._pace = self._pace.later(now, rate)
+            free = min(free, self._pace.ready())
+            if free == 0:
+                return 0, min(REST_SECONDS, self._pace.wait(rate))
         if self._free_since is None:
             self._free_since = now
-        return worth_asking(len(self._waiting), free, slots, now - self._free_since)
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(REST_SECONDS if self._free_since is None else ASK_SECONDS):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
+        return worth_asking(len(self._waiting), free, slots, now - self._free_since), ASK_SECONDS
 
     def _take(self, count: int) -> list[_Taken]:
         taken: list[_Taken] = []
@@ -156,7 +178,7 @@ class Line:
             try:
                 taken.append(_Taken(received, read_delivery(received.key, received.value, received.headers)))
             except Undecodable:
-                self._quarantine(received, Reason.UNDECODABLE)
+                self._quarantine(received, Reason.UNDECODABLE, delivery_id_in(received.headers))
         return taken
 
     async def _send(self, settings: Organisation, taken: list[_Taken]) -> None:
@@ -174,16 +196,38 @@ class Line:
         failpoints.reach("delivery.granted")
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
+                case Grant() if not self._may_try(settings.policy, verdict, asked):
+                    later = self._clock() + RETRY_LATER
+                    receipt = self._not_tried(item, FailureKind.STOPPED, Reason.RETRIES_SPENT)
+                    self._finish(item.received, receipt.model_copy(update={"not_before": later}))
                 case Grant():
-                    task = asyncio.create_task(self._attempt(settings, item, verdict, asked))
+                    self._pace = self._pace.less(1)
+                    task = asyncio.create_task(self._attempt(settings, item, verdict, asked, self._watch.probe))
                     self._running.add(task)
                     task.add_done_callback(self._ended)
                 case Withheld(reason, not_before):
                     self._finish(item.received, withheld(item.sealed, reason, not_before, self._clock()))
                 case NotKnown():
-                    self._quarantine(item.received, Reason.UNKNOWN_DELIVERY)
+                    self._quarantine(item.received, Reason.UNKNOWN_DELIVERY, item.sealed.id)
 
-    async def _attempt(self, settings: Organisation, item: _Taken, grant: Grant, asked: float) -> None:
+    def _may_try(self, policy: DeliveryPolicy, grant: Grant, now: float) -> bool:
+        """Return whether there is leave for this try: a first one always; else as the budget has it, if all is well.
+
+        Where all is not well the breaker says how much is sent.
+        """
+        if grant.attempt == 1:
+            self._retries = self._retries.tried(policy.retry_share)
+            return True
+        if not self._watch.well():
+            return True
+        spent = self._retries.retried(now)
+        if spent is not None:
+            self._retries = spent
+        return spent is not None
+
+    async def _attempt(
+        self, settings: Organisation, item: _Taken, grant: Grant, asked: float, probe: int | None
+    ) -> None:
         loop = asyncio.get_running_loop()
         try:
             adapter = self._adapter
@@ -205,7 +249,7 @@ class Line:
                 adapter, self.organisation, item.sealed, grant, settings.policy.deadline_seconds, self._clock
             )
         except sealing.CannotOpen:
-            self._quarantine(item.received, Reason.UNKNOWN_KEY)
+            self._quarantine(item.received, Reason.UNKNOWN_KEY, item.sealed.id)
         except asyncio.CancelledError:
             self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
             raise
@@ -221,6 +265,7 @@ class Line:
                 self._ask_again(item)
             else:
                 self._finish(item.received, receipt)
+            await self._watch.observe(settings.policy, receipt, probe)
 
     def _ask_again(self, item: _Taken) -> None:
         """Let the gate decide anew: this process was held up until its grant ran out.
@@ -248,12 +293,19 @@ class Line:
             update={"kind": ReceiptKind.DEFERRED, "failure": failure}
         )
 
-    def _quarantine(self, received: Received, reason: Reason) -> None:
+    def _quarantine(self, received: Received, reason: Reason, delivery_id: UUID | None) -> None:
         partition, number = received.partition
         log.error("record.quarantined", topic=partition, partition=number, offset=received.offset, reason=str(reason))
         self._finish(
             received,
-            Quarantined(topic=partition, partition=number, offset=received.offset, reason=reason, at=self._clock()),
+            Quarantined(
+                topic=partition,
+                partition=number,
+                offset=received.offset,
+                reason=reason,
+                at=self._clock(),
+                delivery_id=delivery_id,
+            ),
         )
 
     async def _adapter_for(self, settings: Organisation) -> Adapter:

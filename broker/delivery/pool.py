@@ -1,6 +1,7 @@
 """The worker pool: one member of the delivery group, over the topics of all its organisations."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ import structlog
 from broker import failpoints
 from broker.delivery.line import AdapterSource, Line
 from broker.delivery.offsets import Offsets
-from broker.delivery.ports import Config, Gate
+from broker.delivery.ports import Breakers, Config, Gate, OwnBreakers
 from broker.eventlog import Consumer, EventLog, LogUnavailable, Received, Record
 from broker.telemetry.metrics import Metrics
 from contracts.receipts import Quarantined, Receipt
@@ -56,7 +57,9 @@ class Pool:
         settings: PoolSettings,
         metrics: Metrics,
         clock: Callable[[], datetime],
+        breakers: Breakers | None = None,
     ) -> None:
+        """`breakers` are this process's own where none are given that others share."""
         self._log = eventlog
         self._gate = gate
         self._config = config
@@ -64,6 +67,7 @@ class Pool:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._breakers = breakers or OwnBreakers(clock)
         self._receipts: asyncio.Queue[tuple[Received, Receipt | Quarantined]] = asyncio.Queue()
         self._offsets = Offsets()
         self._lines: dict[str, Line] = {}
@@ -100,13 +104,14 @@ class Pool:
         self._lines = {
             key: Line(
                 key,
-                self._adapters,
-                self._gate,
-                self._config,
-                self._finish,
-                partial(consumer.resume, deliveries_topic(key)),
-                self._metrics,
-                self._clock,
+                adapters=self._adapters,
+                gate=self._gate,
+                config=self._config,
+                breakers=self._breakers,
+                finish=self._finish,
+                hungry=partial(consumer.resume, deliveries_topic(key)),
+                metrics=self._metrics,
+                clock=self._clock,
             )
             for key in organisations
         }
@@ -134,7 +139,9 @@ class Pool:
         for partition in self._offsets.partitions() - owned:
             self._offsets.forget(partition)
             self._lines[organisation_of(partition.topic)].lost(partition)
+        held = Counter(partition.topic for partition in owned)
         for key, line in self._lines.items():
+            line.owned = held[deliveries_topic(key)]
             (consumer.pause if line.full() else consumer.resume)(deliveries_topic(key))
             line.wake()
         records = await consumer.fetch(self._settings.fetch, self._settings.fetch_wait)

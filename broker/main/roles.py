@@ -83,7 +83,9 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             gate = StoreGate(rooms.database, rooms.vault)
             source = _adapters(rooms, tls_context(), tls_context(spoken=None))
             pooling = PoolSettings(drain_seconds=tuning.drain_seconds)
-            await Pool(rooms.eventlog, gate, rooms.directory, source, pooling, rooms.metrics, utc_now).run(stop)
+            directory = rooms.directory
+            pool = Pool(rooms.eventlog, gate, directory, source, pooling, rooms.metrics, utc_now, directory)
+            await pool.run(stop)
         case "track":
             tracker = Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now)
             async with asyncio.TaskGroup() as tracking:

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
-from broker.store import Database, StoreUnavailable, register
+from broker.store import Database, StoreUnavailable, breakers, register
 from contracts.agreement import Agreement
+from contracts.breaker import Breaker
+from contracts.grants import GateUnavailable
 from contracts.organisation import Organisation
 
 POLL_SECONDS: Final = 1.0
@@ -24,6 +27,8 @@ class Directory:
         self._database = database
         self._known = register.Configuration(version=-1, organisations={}, agreements=())
         self._heard_at = float("-inf")
+        self._store_time = datetime.now(UTC)
+        self._breakers: dict[str, Breaker] = {}
         self._woken = asyncio.Event()
         self._looking = asyncio.Lock()
 
@@ -43,11 +48,39 @@ class Directory:
         """Return whether the store confirmed this snapshot within `STALE_SECONDS`."""
         return asyncio.get_running_loop().time() - self._heard_at < STALE_SECONDS
 
+    def breaker(self, organisation: str) -> Breaker:
+        """Return where an organisation's breaker stands; one that was never open is closed."""
+        return self._breakers.get(organisation, Breaker())
+
+    def now(self) -> datetime:
+        """Return the store's time, as far as this process can tell: late by at most one question to it."""
+        gone = asyncio.get_running_loop().time() - self._heard_at
+        return self._store_time + timedelta(seconds=gone) if gone < float("inf") else self._store_time
+
+    async def move(self, organisation: str, to: Breaker) -> bool:
+        """Record a breaker's next state for all workers; return False where another was first.
+
+        Raises GateUnavailable where the store does not answer.
+        """
+        try:
+            stands = await breakers.move(self._database, organisation, to)
+        except StoreUnavailable:
+            raise GateUnavailable from None
+        self._breakers = {**self._breakers, organisation: stands or to}
+        return stands is None
+
     async def refresh(self) -> None:
         """Look now. Raises StoreUnavailable."""
         async with self._looking:  # of two who look at once, the slower must not bring back what was before
             started = asyncio.get_running_loop().time()
-            if await register.version(self._database) != self._known.version:
+            standing = await breakers.standing(self._database)
+            known = self._breakers  # a change of our own may have been recorded while we looked
+            self._breakers = {
+                key: max(found, known.get(key, found), key=lambda one: one.version)
+                for key, found in standing.breakers.items()
+            }
+            self._store_time = standing.now
+            if standing.version != self._known.version:
                 self._known = await register.configuration(self._database)
                 log.info("configuration.read", version=self._known.version, count=len(self._known.organisations))
             self._heard_at = started

@@ -20,6 +20,7 @@ from contracts.receipts import Receipt, ReceiptKind
 from contracts.records import SealedDelivery, write_receipt
 from contracts.statuses import Reason
 from contracts.topics import DELIVERIES, RECEIPTS, deliveries_topic
+from contracts.windows import is_open
 
 SOURCE: Final = "urn:wales:unwaith"
 """CloudEvents `source` of everything we send."""
@@ -112,10 +113,14 @@ class Relay:
 
     def _open_for(self) -> list[str]:
         """Return for whom there may be claimed now."""
+        now = self._clock()
         return [
             key
             for key, item in self._organisations().items()
-            if not item.paused and not item.draining and self._carrying[key] < AT_ONCE
+            if not item.paused
+            and not item.draining
+            and self._carrying[key] < AT_ONCE
+            and is_open(item.policy.windows, now)
         ]
 
     async def _claim(self) -> dict[str, list[lanes.Claimed]]:

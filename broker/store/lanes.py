@@ -35,8 +35,10 @@ class Claimed:
 _DUE: Final = """
 SELECT lane.person_id, lane.organisation
 FROM unnest($1::text[]) AS o(id)
+LEFT JOIN breaker ON breaker.organisation = o.id AND breaker.phase IN ('open', 'probing')
 CROSS JOIN LATERAL (
-    SELECT least($2, $3 - count(*)) AS room
+    SELECT CASE WHEN breaker.until IS NULL THEN least($2, $3 - count(*))
+                WHEN breaker.until <= now() THEN least(1, 1 - count(*)) ELSE 0 END AS room
     FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
 ) credit
 CROSS JOIN LATERAL (
@@ -47,7 +49,8 @@ CROSS JOIN LATERAL (
 """
 """The lanes to look at now: for each organisation no more than its credit of unanswered deliveries leaves.
 
-One whose lease, or whose time for an answer, has run out uses no credit: it is to be claimed again.
+One whose lease, or whose time for an answer, has run out uses no credit: it is to be claimed again. Where the breaker
+is open one lane is enough, when a probe is due and the log holds nothing to make it with.
 """
 
 _CLAIM: Final = """
@@ -162,7 +165,7 @@ async def next_due(database: Database, organisations: Sequence[str]) -> float | 
     """Return in how many seconds the relay is next to look, by the store's clock; None if nothing is owed.
 
     Not above zero: something is due that could not be claimed, because it has only just fallen due or its organisation
-    is at its credit.
+    is at its credit. One whose breaker is open is not looked at: a probe waits for nobody's notice.
     """
     async with database.connection() as connection:
         found: float | None = await connection.fetchval(
@@ -171,6 +174,7 @@ async def next_due(database: Database, organisations: Sequence[str]) -> float | 
             CROSS JOIN LATERAL (
                 SELECT due FROM lane WHERE organisation = o.id AND due IS NOT NULL ORDER BY due LIMIT 1
             ) first
+            WHERE NOT EXISTS (SELECT FROM breaker WHERE organisation = o.id AND phase IN ('open', 'probing'))
             """,
             list(organisations),
         )

@@ -39,6 +39,10 @@ class Counted:
     paused_note: str | None
     draining: bool
     """Paused so that what is in the log already is still sent."""
+    breaker: str
+    """Its phase (`contracts.breaker`)."""
+    breaker_until: datetime | None
+    """The next probe; while one is under way, when it counts as lost; while it is taken up again, when that is done."""
 
     @property
     def missing(self) -> int:
@@ -76,8 +80,9 @@ class Overview:
 
 _ORGANISATIONS: Final = """
 SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, o.draining, owed.oldest, flying.n AS in_flight,
-       parked.n AS between_tries, parked.next_try
+       parked.n AS between_tries, parked.next_try, coalesce(b.phase, 'closed') AS breaker, b.until AS breaker_until
 FROM organisation o
+LEFT JOIN breaker b ON b.organisation = o.id
 LEFT JOIN LATERAL (
     SELECT since AS oldest FROM delivery_owed WHERE organisation = o.id AND since <= now()
     GROUP BY since HAVING sum(n) > 0 ORDER BY since LIMIT 1

@@ -29,6 +29,7 @@ class Metrics:
     # Delivery
     deliveries: Counter  # by organisation, outcome, reason; one for each attempt that ended in a receipt
     delivery_seconds: Histogram  # by organisation; one attempt, from the grant to the receipt
+    breaker_open: Gauge  # by organisation; 1 while nothing is sent but probes, as this worker knows it
     quarantined: Counter  # by reason; records that could not be read or opened: always an alarm
 
     # Tracking
@@ -74,6 +75,7 @@ def new_metrics() -> Metrics:
             "deliveries_total", "Attempts that ended in a receipt.", "organisation", "outcome", "reason"
         ),
         delivery_seconds=histogram("delivery_seconds", "One attempt, grant to receipt.", _QUICK, "organisation"),
+        breaker_open=gauge("breaker_open", "Whether nothing is sent but probes.", "organisation"),
         quarantined=counter("quarantined_total", "Records that could not be read or opened.", "reason"),
         receipts_folded=counter("receipts_folded_total", "Receipts folded into statuses.", "kind"),
         answer_seconds=histogram("answer_seconds", "First to be sent to first answer.", _LONG, "organisation"),

@@ -192,6 +192,7 @@ class Line:
             PoolSettings(drain_seconds=1.0),
             new_metrics(),
             now,
+            self.directory,
         )
 
     async def adapter(self, settings: Organisation) -> Scripted:

@@ -17,6 +17,7 @@ from broker.language import Language, clock_time, long_date, moment_in_words, ne
 from broker.language.catalogue import LANGUAGES, sources
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
+from contracts.breaker import Phase
 from contracts.changes import EVENTS
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
@@ -35,6 +36,7 @@ SOURCED = {
 """Welsh with a published source: services of GOV.UK, GOV.WALES and HMRC."""
 
 _STAFF_CODES: dict[str, Iterable[str]] = {
+    "breaker": [phase.value for phase in Phase if phase is not Phase.CLOSED],
     "status": Status,
     "outcome": Outcome,
     "reason": {*Reason, *reasons.PAUSE, *reasons.RESUME, *reasons.REPLAY, *reasons.TRACE, "operator"},

@@ -27,6 +27,8 @@ def counted(**said: object) -> Counted:
         "paused_reason": None,
         "paused_note": None,
         "draining": False,
+        "breaker": "closed",
+        "breaker_until": None,
     }
     return Counted(**{**plain, **said})  # type: ignore[arg-type]  # as said
 

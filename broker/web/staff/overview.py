@@ -19,6 +19,7 @@ from broker.web.staff.durations import percentile
 from broker.web.staff.wording import coded, exact, organisation_name, span
 from broker.web.streaming import Part, Watchers, follow
 from broker.web.visit import Page, Visit
+from contracts.breaker import Phase
 from contracts.statuses import Status
 
 MINUTES: Final = 15
@@ -88,6 +89,8 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
         "state": words("staff-draining" if item.draining else "staff-paused"),
         "why": coded(words, "reason", item.paused_reason or ""),
         "note": item.paused_note,
+        "breaker": None if item.breaker == Phase.CLOSED else words(f"staff-breaker-{item.breaker}"),
+        "breaker_until": None if item.breaker_until is None else exact(words, item.breaker_until),
         "oldest": None if item.oldest is None else span(words, _whole_seconds(seen.at - item.oldest)),
         "in_flight": _at_least(words, item.in_flight, MOST_IN_FLIGHT),
         "between_tries": _at_least(words, item.between_tries, MOST_BETWEEN_TRIES),

@@ -1,0 +1,134 @@
+"""What an organisation is sent at most, whoever sends it: at once, a second, by the hour, and again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.delivery.limits import BURST_SECONDS
+from broker.eventlog.postgres import PostgresLog
+from broker.store import Database, register
+from broker.vault import RootKeyFile
+from contracts.delivery import Delivery, Unavailable
+from contracts.organisation import BreakerPolicy, Organisation
+from contracts.receipts import Receipt
+from contracts.statuses import Reason
+from contracts.windows import ZONE
+from tests.support.line import QUICK, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
+
+
+@pytest.fixture
+async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
+    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
+        yield opened
+
+
+def swansea(line: Line) -> str:
+    return f"swansea-council-{line.prefix}"
+
+
+async def agree(line: Line, *, partitions: int = 3, **policy: object) -> None:
+    """Set what Swansea is sent at most."""
+    settings = organisation(swansea(line)).model_dump() | {
+        "policy": QUICK.model_copy(update=policy),
+        "partitions": partitions,
+    }
+    await register.put_organisation(line.database, Organisation.model_validate(settings))
+    await line.directory.refresh()
+
+
+class Busy:
+    """Takes a moment over each delivery, and counts how many come at once."""
+
+    def __init__(self) -> None:
+        self.at_once = self.most = 0
+        self.arrived: list[float] = []
+
+    async def __call__(self, delivery: Delivery, seen: int) -> Receipt:
+        self.arrived.append(asyncio.get_running_loop().time())
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0.02)
+        self.at_once -= 1
+        return await applies(delivery, seen)
+
+
+@pytest.mark.parametrize(("partitions", "concurrency"), [(1, 1), (3, 4)])
+async def test_two_workers_together_send_no_more_at_once_than_one_may(
+    line: Line, partitions: int, concurrency: int
+) -> None:
+    await agree(line, partitions=partitions, concurrency=concurrency)
+    busy = line.systems.behaviour[swansea(line)] = Busy()
+    told = [await line.tell(somebody(number), a_move()) for number in range(30)]
+    line.start(line.relay(), line.pool(), line.pool(), line.tracker())
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    assert busy.most <= concurrency
+    assert len(busy.arrived) == 30
+
+
+async def test_a_pace_is_kept(line: Line) -> None:
+    rate = 20.0
+    await agree(line, rate=rate)
+    busy = line.systems.behaviour[swansea(line)] = Busy()
+    told = [await line.tell(somebody(number), a_move()) for number in range(30)]
+    line.start(line.relay(), line.pool(), line.pool(), line.tracker())
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    for first, one in enumerate(busy.arrived):
+        within = [other for other in busy.arrived[first:] if other - one <= 1.0]
+        assert len(within) <= rate * (1 + BURST_SECONDS) + 2 * 2, "a second's worth, and what two workers may save up"
+
+
+async def test_outside_its_hours_nothing_is_sent_and_inside_everything(line: Line) -> None:
+    shown = now().astimezone(ZONE)
+    begins, ends = shown + timedelta(hours=2), shown + timedelta(hours=3)
+    await agree(line, windows=(f"{begins:%H:%M}-{ends:%H:%M}",))
+    told = [await line.tell(somebody(number), a_move()) for number in range(3)]
+    line.start()
+    for accepted in told:
+        await line.until(
+            accepted, named(line, cardiff_council="applied", swansea_council="queued", transport_for_wales="applied")
+        )
+    await agree(line, windows=(f"{shown - timedelta(hours=2):%H:%M}-{ends:%H:%M}",))
+    for accepted in told:
+        await line.until(accepted, applied(line))
+
+
+async def test_what_is_in_the_log_when_its_hours_end_waits_for_them(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    shown = now().astimezone(ZONE)
+    await agree(line, windows=(f"{shown + timedelta(hours=2):%H:%M}-{shown + timedelta(hours=3):%H:%M}",))
+    line.start()
+    await line.until(
+        accepted, named(line, cardiff_council="applied", swansea_council="published", transport_for_wales="applied")
+    )
+    assert line.systems.of(swansea(line)) == []
+    await agree(line)
+    await line.until(accepted, applied(line))
+    assert [delivery.attempt for delivery in line.systems.of(swansea(line))] == [1]
+
+
+async def test_tries_again_stay_a_share_and_waiting_for_leave_is_no_attempt(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.delivery.line.RETRY_LATER", timedelta(seconds=0.2))
+    await agree(line, breaker=BreakerPolicy(consecutive=1000, of_last=1000, share=1.0))
+
+    async def fails_first(delivery: Delivery, seen: int) -> Receipt:
+        if seen == 1:
+            raise Unavailable(Reason.SERVER_ERROR)
+        return await applies(delivery, seen)
+
+    line.systems.behaviour[swansea(line)] = fails_first
+    told = [await line.tell(somebody(number), a_move()) for number in range(20)]
+    line.start()
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    assert sorted(delivery.attempt for delivery in line.systems.of(swansea(line))) == [1] * 20 + [2] * 20
+    async with line.database.connection() as connection:
+        spent = await connection.fetchval("SELECT count(*) FROM receipt WHERE reason = 'retries_spent'")
+    assert spent, "more than the budget had were due at once"
