@@ -70,8 +70,8 @@ def reserved(host: str, port: int) -> Iterator[None]:
 def several(count: int, work: Callable[[Place], int], *, hopeless: int) -> int:
     """Run `work` in `count` children until SIGTERM or SIGINT, which is passed on; return the exit code.
 
-    A child that ends by itself is started again, except with the exit code `hopeless`: then all end with that code.
-    A second signal is passed on too.
+    A child that ends by itself is started again. If the first of its number ends with the exit code `hopeless`, all
+    end with that code. A second signal is passed on too.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     ends_with_us, ours = os.pipe()
@@ -79,6 +79,8 @@ def several(count: int, work: Callable[[Place], int], *, hopeless: int) -> int:
     """By process id: the child's number, and when it was started."""
     due = dict.fromkeys(range(count), 0.0)
     """By number: when a child is to be started."""
+    first = set(due)
+    """Numbers whose first child has not ended."""
     asked, code = False, 0
     log.info("processes.started", count=count)
     while running or due:
@@ -94,13 +96,14 @@ def several(count: int, work: Callable[[Place], int], *, hopeless: int) -> int:
             number, since = running.pop(pid)
             if asked:
                 code = code or (0 if ended == -signal.SIGTERM else abs(ended))  # asked before it could hear
-            elif ended == hopeless:
+            elif ended == hopeless and number in first:
                 asked, code = True, ended
                 _pass_on(running)
             else:
                 log.error("process.ended", status=ended, seconds=round(time.monotonic() - since, 1))
                 settled = time.monotonic() - since >= SETTLED_SECONDS
                 due[number] = time.monotonic() + (0.0 if settled else RESTART_SECONDS)
+                first.discard(number)
         if asked:
             due.clear()
     os.close(ours)
@@ -124,8 +127,9 @@ def _forked(work: Callable[[Place], int], place: Place, ours: int, mask: Iterabl
     except BaseException:  # noqa: BLE001  a child never returns into its parent's code
         sys.excepthook(*sys.exc_info())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # whoever read what we say may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 

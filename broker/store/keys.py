@@ -1,5 +1,6 @@
 """Wrapped keys as the store holds them: never one in clear."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from broker.store.database import Database
@@ -62,17 +63,23 @@ async def put_secret(database: Database, name: str, generation: int, wrapped: by
         )
 
 
-async def person_key(database: Database, account: bytes) -> WrappedPersonKey | None:
-    """Return the key of the person an account belongs to; None for a new account or an erased person."""
+async def person_keys(database: Database, accounts: Sequence[bytes]) -> dict[bytes, WrappedPersonKey]:
+    """Return the key of the person each account belongs to; new accounts and erased persons are left out.
+
+    Raises StoreUnavailable.
+    """
     async with database.connection() as connection:
-        row = await connection.fetchrow(
+        rows = await connection.fetch(
             """
-            SELECT k.person_id, k.generation, k.kek_generation, k.wrapped
-            FROM account a JOIN person_key k USING (person_id) WHERE a.digest = $1
+            SELECT a.digest, k.person_id, k.generation, k.kek_generation, k.wrapped
+            FROM account a JOIN person_key k USING (person_id) WHERE a.digest = ANY($1)
             """,
-            account,
+            accounts,
         )
-    return WrappedPersonKey(**row) if row else None
+    return {
+        row["digest"]: WrappedPersonKey(row["person_id"], row["generation"], row["kek_generation"], row["wrapped"])
+        for row in rows
+    }
 
 
 async def key_of_person(database: Database, person_id: int) -> WrappedPersonKey | None:

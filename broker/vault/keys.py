@@ -9,11 +9,13 @@ import os
 import stat
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from broker import sealing
 from broker.store import Database, keys
+from broker.store.together import Together
 
 CACHED_PEOPLE: Final = 50_000
 """Unwrapped data keys held in memory by one process: 50,000 is about 15 MB."""
@@ -92,6 +94,7 @@ class Vault:
         self._secrets: dict[str, bytes] = {}
         self._digesters: dict[str, sealing.Digester] = {}
         self._people: OrderedDict[bytes, PersonKey] = OrderedDict()
+        self._wrapped = Together(partial(keys.person_keys, database))
 
     @classmethod
     async def open(cls, database: Database, root: RootKey) -> "Vault":
@@ -147,14 +150,14 @@ class Vault:
         if cached is not None:
             self._people.move_to_end(account)
             return cached
-        wrapped = await keys.person_key(self._database, account)
+        wrapped = await self._wrapped_key(account)
         if wrapped is None:
             person_id = await keys.add_person(self._database, account)
             fresh = sealing.seal(
                 self._generations[self._current], os.urandom(sealing.KEY_BYTES), _person(person_id, self._current)
             )
             await keys.add_person_key(self._database, person_id, self._current, fresh)
-            wrapped = await keys.person_key(self._database, account)
+            wrapped = await self._wrapped_key(account)
         if wrapped is None:
             raise PersonGone
         person = PersonKey(
@@ -170,9 +173,12 @@ class Vault:
     async def known(self, issuer: str, subject: str) -> PersonKey | None:
         """Return the person behind an account, or None: reading makes nobody. Raises StoreUnavailable."""
         account = (await self.digester("accounts"))(issuer.encode(), subject.encode())
-        if account in self._people or await keys.person_key(self._database, account) is not None:
+        if account in self._people or await self._wrapped_key(account) is not None:
             return await self.person(issuer, subject)
         return None
+
+    async def _wrapped_key(self, account: bytes) -> keys.WrappedPersonKey | None:
+        return (await self._wrapped.answers([account])).get(account)
 
     async def key_of(self, person_id: int) -> bytes | None:
         """Return the data key of a person, None for somebody erased. Raises StoreUnavailable."""

@@ -3,9 +3,11 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from broker.store import Database, register
+from broker.store.together import Together
 from contracts.address import Address
 
 KEPT_SECONDS: Final = 60.0
@@ -35,6 +37,7 @@ class StoredGazetteer:
         """`clock` counts seconds, for what is remembered of a UPRN."""
         self._database = database
         self._clock = clock
+        self._places = Together(partial(register.custodian_of_uprn, database))
         self._kept: OrderedDict[int, tuple[int, float]] = OrderedDict()
         """Custodian code by UPRN, and until when; the oldest first."""
 
@@ -50,7 +53,7 @@ class StoredGazetteer:
         now = self._clock()
         found = {uprn: kept[0] for uprn in uprns if (kept := self._kept.get(uprn)) and now < kept[1]}
         if missing := [uprn for uprn in uprns if uprn not in found]:
-            fresh = await register.custodian_of_uprn(self._database, missing)
+            fresh = await self._places.answers(missing)
             for uprn, code in fresh.items():
                 self._kept.pop(uprn, None)
                 self._kept[uprn] = code, now + KEPT_SECONDS

@@ -1,6 +1,7 @@
 """The exchange under load: PostgreSQL with its full durability, Kafka if wanted, and every role as its own process."""
 
 import asyncio
+import contextlib
 import math
 import os
 import signal
@@ -124,10 +125,21 @@ class Exchange:
 
     async def start(self, *roles: Role, sampled: bool = False) -> dict[str, float]:
         """Start roles at once and return how long each took until it said it was ready, in seconds."""
-        ready = await asyncio.gather(*(self._start(role, sampled=sampled) for role in roles))
+        doors = {role: [self.ports["http" if role == "api" else role]] for role in roles}
+        ready = await asyncio.gather(
+            *(self._start(role, doors[role], self.ports[role], sampled=sampled) for role in roles)
+        )
         return dict(zip(roles, ready, strict=True))
 
-    async def _start(self, role: Role, *, sampled: bool) -> float:
+    async def start_several(self, count: int) -> None:
+        """Start the API as `count` processes on its port, and wait until each of them is ready."""
+        row = _free_row(count)
+        await self._start("api", row, row[0], "--processes", str(count))
+
+    async def _start(
+        self, role: Role, doors: Sequence[int], metrics_port: int, *options: str, sampled: bool = False
+    ) -> float:
+        """Start a role and return the seconds until every door said it was ready."""
         began = time.perf_counter()
         command = ["tests.load.sampled", str(self.sampled(role))] if sampled else ["broker.cli"]
         log = (self.folder / f"{role}.log").open("ab")
@@ -136,22 +148,25 @@ class Exchange:
             "-m",
             *command,
             role,
+            *options,
             stdout=log,
             stderr=log,
-            env={**os.environ, **self.environment, "UNWAITH_METRICS_PORT": str(self.ports[role])},
+            env={**os.environ, **self.environment, "UNWAITH_METRICS_PORT": str(metrics_port)},
         )
         log.close()
-        door = self.ports["http"] if role == "api" else self.ports[role]
+        closed = list(doors)
         async with aiohttp.ClientSession(trust_env=False) as session:
             while time.perf_counter() - began < READY_SECONDS:
                 if process.returncode is not None:
                     raise DidNotRun(f"{role} ended: {self._tail(role)}")
                 try:
-                    async with session.get(f"http://127.0.0.1:{door}/readyz") as answer:
+                    async with session.get(f"http://127.0.0.1:{closed[0]}/readyz") as answer:
                         if answer.status == 200:
-                            return time.perf_counter() - began
+                            closed.pop(0)
                 except aiohttp.ClientError:
                     pass
+                if not closed:
+                    return time.perf_counter() - began
                 await asyncio.sleep(0.01)
         raise DidNotRun(f"{role} was not ready in {READY_SECONDS:.0f} s: {self._tail(role)}")
 
@@ -310,6 +325,16 @@ def places() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def free_port() -> int:
     return _free_ports(1)[0]
+
+
+def _free_row(count: int) -> range:
+    """Return free ports that follow one another."""
+    while True:
+        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
+            first = taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            for port in range(first + 1, first + count):
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+            return range(first, first + count)
 
 
 def _free_ports(count: int) -> Sequence[int]:

@@ -1,5 +1,6 @@
 """What is measured, each on a running exchange: acceptance, draining a backlog, the way of one change."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ RATE = 100.0
 """Changes a second while the way of one change is measured."""
 
 ACCEPTED_GOAL, ACCEPT_P99_GOAL = 2_500.0, 80.0
+"""Of several API processes, one fewer than there are processors; of one process, the share of the floor is the goal."""
+ACCEPT_SHARE_GOAL = 40.0
+SEVERAL = max(2, (os.cpu_count() or 1) - 1)
 DELIVERED_GOAL = 3_000.0
 ARRIVAL_P50_GOAL, ARRIVAL_P99_GOAL = 10.0, 30.0
 MEMORY_GOAL, READY_GOAL = 160.0, 3.0
@@ -38,18 +42,26 @@ class Bench:
 
 
 async def accepting(bench: Bench, seconds: float, name: str = "accept") -> list[Figure]:
-    """Measure changes accepted a second with nothing else running but what already runs."""
+    """Measure changes accepted a second with nothing else running but what already runs.
+
+    `accept` is one process, held against the floor; `accept.several` is what the goals are for.
+    """
     told = await bench.citizens.do("tell", url=bench.exchange.url, connections=CONNECTIONS, seconds=seconds)
     if told["refused"]:
         raise RuntimeError(f"changes were refused: {told['refused']}")
-    return accepted(
-        bench.figure(name), told["answered"], floor=bench.figure("accept.floor") if name == "accept" else None
-    )
+    floor = bench.figure("accept.floor") if name == "accept" else None
+    goals = (ACCEPTED_GOAL, ACCEPT_P99_GOAL) if name == "accept.several" else None
+    return accepted(bench.figure(name), told["answered"], floor, goals)
 
 
-def accepted(name: str, answered: list[tuple[float, float]], floor: str | None = None) -> list[Figure]:
+def accepted(
+    name: str,
+    answered: list[tuple[float, float]],
+    floor: str | None = None,
+    goals: tuple[float, float] | None = None,
+) -> list[Figure]:
     took = [seconds * MILLISECONDS for _, seconds in answered]
-    goal, p99_goal = (ACCEPTED_GOAL, ACCEPT_P99_GOAL) if floor else (None, None)
+    goal, p99_goal = goals or (None, None)
     return [
         Figure(
             f"{name}.rate", steady_rate([at for at, _ in answered]), "/s", "higher", goal, floor and f"{floor}.rate"
@@ -57,6 +69,13 @@ def accepted(name: str, answered: list[tuple[float, float]], floor: str | None =
         Figure(f"{name}.p50", percentile(took, 0.5), "ms", "lower", None, floor and f"{floor}.p50"),
         Figure(f"{name}.p99", percentile(took, 0.99), "ms", "lower", p99_goal, floor and f"{floor}.p99"),
     ]
+
+
+def share(name: str, figures: Iterable[Figure]) -> Figure:
+    """Return what one process accepts a second, in percent of its floor's rate. Both must have been measured."""
+    values = {figure.name: figure.value for figure in figures}
+    part = 100 * values[f"{name}.rate"] / values[f"{name}.floor.rate"]
+    return Figure(f"{name}.share", part, "%", "higher", ACCEPT_SHARE_GOAL)
 
 
 async def draining(bench: Bench) -> list[Figure]:

@@ -1,0 +1,97 @@
+"""Which changes set out together: the store is a stand-in that answers when it is let."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from broker.intake import TooBusy, Writer
+from broker.intake.writer import LARGEST_BATCH, LONGEST_QUEUE, WORTH_ANOTHER
+from broker.store import changes
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+class Stored:
+    """Batches on their way to the store, which answers when `gate` opens."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.gate = asyncio.Event()
+
+    async def accept(self, _database: object, batch: Sequence[changes.Told]) -> dict[UUID, datetime]:
+        self.batches.append(len(batch))
+        await self.gate.wait()
+        return {told.id: NOW for told in batch}
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> Stored:
+    stored = Stored()
+    monkeypatch.setattr(changes, "accept", stored.accept)
+    return stored
+
+
+@asynccontextmanager
+async def writing() -> AsyncIterator[tuple[Writer, asyncio.Event]]:
+    nothing: Any = None
+    writer, stop = Writer(nothing), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(writer.run(stop))
+        yield writer, stop
+        stop.set()
+
+
+async def told(writer: Writer, count: int) -> list[asyncio.Task[changes.Told | None]]:
+    """Hand in changes and let everything happen that can."""
+    asked = [asyncio.create_task(writer.write(a_change())) for _ in range(count)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return asked
+
+
+def a_change() -> changes.Told:
+    return changes.Told(
+        id=uuid4(),
+        person_id=1,
+        key=os.urandom(16),
+        fingerprint=b"",
+        reference="",
+        type="address",
+        generation=1,
+        sealed=b"",
+        accepted_at=NOW,
+        owed=(),
+        leaf=b"",
+    )
+
+
+async def test_a_second_batch_sets_out_once_it_is_worth_it_and_a_third_never(stored: Stored) -> None:
+    async with writing() as (writer, _):
+        asked = await told(writer, 1)
+        asked += await told(writer, WORTH_ANOTHER - 1)
+        assert stored.batches == [1]
+        asked += await told(writer, 1)
+        assert stored.batches == [1, WORTH_ANOTHER]
+        asked += await told(writer, 3 * WORTH_ANOTHER)
+        assert stored.batches == [1, WORTH_ANOTHER]
+        stored.gate.set()
+        assert all(await asyncio.gather(*asked))
+        assert stored.batches == [1, WORTH_ANOTHER, 3 * WORTH_ANOTHER]
+
+
+async def test_what_waits_is_bounded_and_is_still_written_when_asked_to_stop(stored: Stored) -> None:
+    async with writing() as (writer, stop):
+        asked = await told(writer, 2 * LARGEST_BATCH)
+        asked += await told(writer, LONGEST_QUEUE)
+        with pytest.raises(TooBusy):
+            await writer.write(a_change())
+        stop.set()
+        stored.gate.set()
+        assert all(await asyncio.gather(*asked))
+    assert stored.batches == [LARGEST_BATCH] * 4
