@@ -103,8 +103,10 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
         return organisation(f"organisation-{number}", policy).model_copy(update={"partitions": dice.choice((1, 2, 3))})
 
     roles: dict[Role, int] = {"relay": dice.choice((1, 2)), "worker": dice.choice((1, 2, 3)), "tracker": dice.choice((1, 2))}
+    organisations = [one(number) for number in range(1, dice.choice((1, 2, 3)) + 1)]
     return Setting(
-        organisations=[one(number) for number in range(1, dice.choice((1, 2, 3)) + 1)],
+        organisations=organisations,
+        latest_only=frozenset(item.id for item in organisations if dice.random() < 0.2),
         people=dice.choice((1, 3, 10)),
         roles=roles,
         relaying=RelaySettings(
@@ -306,16 +308,15 @@ class Schedule:
         self.dice.choice(list(self.world.organisations.values())).mood = dict(self.dice.choice(MOODS))
 
     def pause(self) -> None:
-        self.world.pause(self._organisation(), "operator")
+        self.world.pause(self._organisation(), "operator", draining=self.dice.random() < 0.3)
 
     def resume(self) -> None:
         for name in self.world.organisations:
             self.world.pause(name, None)
 
     def skew(self) -> None:
-        far = (-600, -5, 0, 5, 600) if self._patient else (-5, 0, 5)
         if name := self._name("running"):
-            self.world.processes[name].skew = timedelta(seconds=self.dice.choice(far))
+            self.world.processes[name].skew = timedelta(seconds=self.dice.choice((-3600, -5, 0, 5, 3600)))
 
     def revoke(self) -> None:
         self.world.revoke(self._organisation())

@@ -19,7 +19,7 @@ from uuid import UUID
 from broker.store import Database, StoreUnavailable, changes, lanes, operations, receipts, register, replays
 from broker.store.changes import PersonErased, Told
 from broker.store.lanes import AtTheGate, Claimed, GateDecision
-from broker.store.receipts import Entry, Settled, Touched
+from broker.store.receipts import Entry, SetAside, Settled, Touched
 from broker.store.register import Configuration
 from broker.store.replays import Candidate, Replay
 from tests.simulation.loop import PROCESS, Process
@@ -274,7 +274,7 @@ class Folding:
         self.writes: list[Write] = []
         self.wakes = False
 
-    async def write(self, settled: Sequence[Settled], entries: Sequence[Entry]) -> None:
+    async def write(self, settled: Sequence[Settled], entries: Sequence[Entry], *, by_operator: bool = False) -> None:
         tables = self._store.tables
 
         def write() -> None:
@@ -285,25 +285,31 @@ class Folding:
         self.writes.append(write)
         self.wakes = any(item.occupied for item in settled)
 
-    async def quarantine(self, rows: Sequence[tuple[str, int, int, str, datetime]]) -> None:
-        kept = self._store.tables.quarantine
-        self.writes.append(lambda: [kept.setdefault(row[:3], row[3]) for row in rows] and None)
+    async def quarantine(self, records: Sequence[SetAside]) -> None:
+        def write() -> None:
+            for record in records:
+                self._store.tables.quarantine.setdefault((record.topic, record.partition, record.offset), record)
 
-    async def pause(self, organisation: str, reason: str) -> bool:
-        store = self._store
+        self.writes.append(write)
+
+    async def pause(self, organisation: str, reason: str, leaf: bytes) -> bool:
+        store, now = self._store, self._transaction.now
 
         async def pausing() -> bool:
             await store.lock(self._transaction, [CONFIGURATION])
-            return store.tables.parties[organisation].paused_reason is None
-
-        first = await store.carry(pausing)
+            party = store.tables.parties[organisation]
+            return party.paused_reason is None or party.draining
 
         def write() -> None:
-            store.tables.pause(organisation, reason)
+            store.tables.pause(organisation, reason, now)
+            store.tables.leaves.append(leaf)
             store.watch("paused", (organisation, reason))
+            store.notify("unwaith_configuration")
 
-        self.writes.append(write)
-        return first
+        changed = await store.carry(pausing)
+        if changed:
+            self.writes.append(write)
+        return changed
 
 
 @asynccontextmanager
@@ -317,7 +323,7 @@ async def folding(
         transaction = store.begin(process)
         await store.lock(transaction, store.tables.lanes_of(delivery_ids))
         known = frozenset(one for one in receipt_ids if one in store.tables.receipts)
-        folding = Folding(store, transaction, known, store.tables.touched(delivery_ids))
+        folding = Folding(store, transaction, known, store.tables.touched(delivery_ids, transaction.now))
         begun.append(transaction)
         return folding
 
@@ -336,9 +342,12 @@ async def folding(
         raise
 
 
-async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, datetime]:
-    """See changes.accept."""
+async def accept(
+    database: Database, batch: Sequence[Told], *, also: Callable[[Any], Awaitable[None]] | None = None
+) -> dict[UUID, datetime]:
+    """See changes.accept; nothing is done beside it here."""
     store, process = _store(database), PROCESS.get(None)
+    assert also is None
 
     async def accepting() -> dict[UUID, datetime]:
         tables = store.tables
@@ -348,17 +357,20 @@ async def accept(database: Database, batch: Sequence[Told]) -> dict[UUID, dateti
         transaction = store.begin(process)
         wanted = sorted({(told.person_id, owed.organisation) for told in fresh for owed in told.owed})
         await store.lock(transaction, [one for one in wanted if one in tables.lanes])
-        store.commit(
-            transaction,
-            *(lambda told=told: tables.accept(told, transaction.now) for told in fresh),  # type: ignore[misc]
-            wakes="unwaith_due",
-        )
+
+        def write() -> None:
+            for told in fresh:
+                tables.accept(told, transaction.now)
+
+        store.commit(transaction, write, wakes="unwaith_due")
         return {told.id: transaction.now for told in fresh}
 
     return await store.carry(accepting)
 
 
-async def pause(database: Database, organisation: str, reason: str | None, note: str | None, leaf: bytes) -> bool:
+async def pause(
+    database: Database, organisation: str, reason: str | None, note: str | None, leaf: bytes, *, draining: bool = False
+) -> bool:
     """See operations.pause."""
     store, process = _store(database), PROCESS.get(None)
 
@@ -366,12 +378,14 @@ async def pause(database: Database, organisation: str, reason: str | None, note:
         transaction = store.begin(process)
         await store.lock(transaction, [CONFIGURATION])
         changed: list[bool] = []
-        store.commit(
-            transaction, lambda: changed.append(store.tables.pause(organisation, reason)), wakes="unwaith_due"
-        )
-        if changed[0]:
-            store.tables.leaves.append(leaf)
-            store.watch("paused", (organisation, reason))
+
+        def write() -> None:
+            changed.append(store.tables.pause(organisation, reason, transaction.now, draining=draining))
+            if changed[0]:
+                store.tables.leaves.append(leaf)
+                store.watch("paused", (organisation, None if draining else reason))
+
+        store.commit(transaction, write, wakes="unwaith_due")
         store.notify("unwaith_configuration")
         return changed[0]
 
@@ -445,7 +459,7 @@ async def configuration(database: Database) -> Configuration:
         return Configuration(
             version=tables.version,
             organisations={
-                key: party.definition.model_copy(update={"paused": party.paused_reason is not None})
+                key: party.definition.model_copy(update={"paused": party.paused, "draining": party.draining})
                 for key, party in tables.parties.items()
             },
             agreements=tuple(tables.agreements.values()),

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from broker.store.changes import Owed, Told
 from broker.store.lanes import AtTheGate, Claimed
-from broker.store.receipts import Entry, Settled, Touched
+from broker.store.receipts import Entry, SetAside, Settled, Touched
 from broker.store.replays import Candidate, Replay
 from contracts.agreement import Agreement
 from contracts.organisation import Organisation
@@ -81,6 +81,19 @@ class Party:
 
     definition: Organisation
     paused_reason: str | None = None
+    draining: bool = False
+    pauses: list[list[datetime | None]] = field(default_factory=list)
+    """When each pause began and ended; None while it lasts."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing at all may be sent."""
+        return self.paused_reason is not None and not self.draining
+
+    def paused_since(self, since: datetime, now: datetime) -> timedelta:
+        """Return how long it was paused from then on."""
+        spans = ((began, ended or now) for began, ended in self.pauses if began is not None)
+        return sum((ended - max(began, since) for began, ended in spans if ended > since), timedelta())
 
 
 Write = Callable[[], None]
@@ -98,7 +111,7 @@ class Tables:
     agreements: dict[tuple[str, int], Agreement] = field(default_factory=dict)
     receipts: dict[UUID, Entry] = field(default_factory=dict)
     keys: dict[tuple[int, bytes], UUID] = field(default_factory=dict)
-    quarantine: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    quarantine: dict[tuple[str, int, int], SetAside] = field(default_factory=dict)
     replays: dict[UUID, Replay] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
     version: int = 0
@@ -239,14 +252,25 @@ class Tables:
                 occupies=lane.occupant == one,
                 in_flight=lane.in_flight,
                 granted_until=lane.granted_until,
-                paused=self.parties[row.owed.organisation].paused_reason is not None,
+                paused=self.parties[row.owed.organisation].paused,
                 revoked=self.revoked(row),
                 erased=person.erased_at is not None,
                 now=now,
                 kek_generation=None if person.wrapped is None else person.kek_generation,
                 wrapped=person.wrapped,
+                overtaken=self._overtaken(row, now),
             )
         return found
+
+    def _overtaken(self, row: Row, now: datetime) -> bool:
+        agreed = self.agreements[row.owed.agreement, row.owed.agreement_version]
+        return agreed.latest_only and any(
+            later.sequence is None
+            and later.status in UNSENT
+            and later.due <= now
+            and (later.owed.agreement, later.type) == (row.owed.agreement, row.type)
+            for later in self.of_lane(row.lane)
+        )
 
     def grant(self, granted: Mapping[UUID, datetime]) -> None:
         for one, until in granted.items():
@@ -254,12 +278,13 @@ class Tables:
 
     # receipts.folding
 
-    def touched(self, delivery_ids: Iterable[UUID]) -> dict[UUID, Touched]:
+    def touched(self, delivery_ids: Iterable[UUID], now: datetime) -> dict[UUID, Touched]:
         found: dict[UUID, Touched] = {}
         for one in delivery_ids:
             if (row := self.deliveries.get(one)) is None:
                 continue
             lane = self.lanes[row.lane]
+            begun = row.replayed_at or row.published_at or row.due
             found[one] = Touched(
                 id=one,
                 person_id=row.person_id,
@@ -270,7 +295,8 @@ class Tables:
                 epoch=row.epoch,
                 attempts=row.attempts,
                 unknowns=row.unknowns,
-                since=row.replayed_at or row.published_at or row.due,
+                since=begun + self.parties[row.owed.organisation].paused_since(begun, now),
+                first_due=row.due,
                 published_at=row.published_at,
                 answered_at=row.answered_at,
                 reason=row.reason,
@@ -279,6 +305,7 @@ class Tables:
                 in_flight=lane.in_flight,
                 lane_due=lane.due,
                 granted_until=lane.granted_until,
+                withdrawn=False,
             )
         return found
 
@@ -323,13 +350,17 @@ class Tables:
             status=row.status,
             epoch=row.epoch,
             sequence=row.sequence,
-            overtaken=row.sequence is not None
-            and any(
+            overtaken=any(
                 later.sequence is not None
-                and later.sequence > row.sequence
-                and (later.published_at is not None or later.owed.id == lane.occupant)
+                and (
+                    later.ordinal > row.ordinal
+                    if row.sequence is None
+                    else later.sequence > row.sequence
+                    and (later.published_at is not None or later.owed.id == lane.occupant)
+                )
                 for later in self.of_lane(row.lane)
             ),
+            withdrawn=False,
             revoked=self.revoked(row),
             erased=self.people[row.person_id].erased_at is not None,
         )
@@ -337,9 +368,11 @@ class Tables:
     def reopen(self, delivery_id: UUID, now: datetime) -> None:
         row = self.deliveries[delivery_id]
         lane = self.lanes[row.lane]
-        lane.occupant, lane.in_flight, lane.claim, lane.due, lane.granted_until = (
-            delivery_id, False, lane.claim + 1, now, None,
-        )  # fmt: skip
+        if row.sequence is not None:
+            lane.occupant, lane.in_flight, lane.claim = delivery_id, False, lane.claim + 1
+            lane.due, lane.granted_until = now, None
+        elif lane.occupant is None:
+            lane.due = now if lane.due is None else min(lane.due, now)
         row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, 0
         row.reason, row.answered_at, row.replayed_at = None, None, now
 
@@ -353,13 +386,19 @@ class Tables:
         self.agreements[agreement.id, agreement.version] = agreement
         self.version += 1
 
-    def pause(self, organisation: str, reason: str | None) -> bool:
+    def pause(self, organisation: str, reason: str | None, now: datetime, *, draining: bool = False) -> bool:
         """Do what `operations.pause` and `Folding.pause` do: pause for a reason or resume; say whether it changed."""
         party = self.parties[organisation]
-        self.version += 1  # a trigger for each statement, whatever it changed
-        if (party.paused_reason is None) == (reason is None):
+        was_paused = party.paused_reason is not None
+        may = was_paused if reason is None else not was_paused or (party.draining and not draining)
+        if not may:
             return False
-        party.paused_reason = reason
+        if was_paused and reason is None:
+            party.pauses[-1][1] = now
+        elif not was_paused:
+            party.pauses.append([now, None])
+        party.paused_reason, party.draining = reason, draining and reason is not None
+        self.version += 1
         return True
 
     def revoke(self, agreement: str, number: int) -> None:

@@ -61,6 +61,8 @@ class Setting:
     relaying: RelaySettings = RelaySettings(lease=timedelta(seconds=10))
     pooling: PoolSettings = PoolSettings(drain_seconds=2.0)
     tracking: TrackerSettings = TrackerSettings()
+    latest_only: frozenset[str] = frozenset()
+    """Organisations to whom only a person's newest change matters."""
     session_seconds: float = 10.0
     even: bool = False
     """Every way takes as long as every other, so that two runs can be compared by their times."""
@@ -291,12 +293,13 @@ class World:
         )
         return told, data
 
-    def pause(self, organisation: str, reason: str | None) -> None:
+    def pause(self, organisation: str, reason: str | None, *, draining: bool = False) -> None:
         """Have an operator pause an organisation, or resume it."""
 
         async def pausing() -> None:
             with suppress(StoreUnavailable):
-                await operations.pause(self.database, organisation, reason, None, b'{"action":"organisation.paused"}')
+                leaf = b'{"action":"organisation.paused"}'
+                await operations.pause(self.database, organisation, reason, None, leaf, draining=draining)
 
         self._errand(pausing())
 
@@ -364,7 +367,8 @@ class World:
 
     def _organisation(self, settings: Organisation) -> SimulatedOrganisation:
         self.tables.put_organisation(settings)
-        self.tables.put_agreement(agreement(settings.id, "anywhere"))
+        agreed = agreement(settings.id, "anywhere")
+        self.tables.put_agreement(agreed.model_copy(update={"latest_only": settings.id in self.setting.latest_only}))
         return SimulatedOrganisation(
             settings, self.loop, random.Random(self.dice.random()), self.history, self.invariants, self.now, self._later
         )
