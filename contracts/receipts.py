@@ -50,6 +50,8 @@ class Receipt(Strict):
     not_before: Moment | None = None
     """A floor for the next try. Of an attempt that failed: as the organisation asked (`Retry-After`); by the clock that
     dated `at`, so what counts is the span between the two. Of one that was withheld: by the store's clock."""
+    granted_until: Moment | None = None
+    """Which grant this ended: until when it was good. Only that one is given back, not a later one."""
     at: Moment
 
     @model_validator(mode="after")

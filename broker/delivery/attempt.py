@@ -107,6 +107,7 @@ def _deferred(
         failure=failure,
         reason=reason,
         not_before=not_before,
+        granted_until=grant.valid_until,
         at=now,
     )
 

@@ -234,11 +234,11 @@ class Line:
             if adapter is None or self._version != self._config.version():
                 adapter = await self._adapter_for(settings)
         except GateUnavailable:
-            self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
+            self._finish(item.received, self._not_tried(item, grant, FailureKind.STOPPED, Reason.STOPPING))
             return
         except Exception as wrong:  # wrong settings, or a secret that cannot be opened
             log.exception("adapter.misconfigured", organisation=self.organisation, error=type(wrong).__name__)
-            self._finish(item.received, self._not_tried(item, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT))
+            self._finish(item.received, self._not_tried(item, grant, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT))
             return
         began = loop.time()
         if began - asked > START_SECONDS:
@@ -251,11 +251,11 @@ class Line:
         except sealing.CannotOpen:
             self._quarantine(item.received, Reason.UNKNOWN_KEY, item.sealed.id)
         except asyncio.CancelledError:
-            self._finish(item.received, self._not_tried(item, FailureKind.STOPPED, Reason.STOPPING))
+            self._finish(item.received, self._not_tried(item, grant, FailureKind.STOPPED, Reason.STOPPING))
             raise
         except Exception as fault:  # a fault of ours: the record must still end in a receipt, or its lane waits a day
             log.exception("delivery.failed", delivery_id=str(item.sealed.id), error=type(fault).__name__)
-            self._finish(item.received, self._not_tried(item, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT))
+            self._finish(item.received, self._not_tried(item, grant, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT))
         else:
             failpoints.reach("delivery.answered")
             ended = loop.time()
@@ -287,10 +287,10 @@ class Line:
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    def _not_tried(self, item: _Taken, failure: FailureKind, reason: Reason) -> Receipt:
+    def _not_tried(self, item: _Taken, grant: Grant, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed
         return withheld(sealed, reason, None, self._clock()).model_copy(
-            update={"kind": ReceiptKind.DEFERRED, "failure": failure}
+            update={"kind": ReceiptKind.DEFERRED, "failure": failure, "granted_until": grant.valid_until}
         )
 
     def _quarantine(self, received: Received, reason: Reason, delivery_id: UUID | None) -> None:

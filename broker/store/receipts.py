@@ -63,7 +63,7 @@ class Settled:
     in_flight: bool
     due: datetime | None
     attempt_ended: bool
-    """The attempt that was granted is over; if not, its grant stays, and nothing is due before it has run out."""
+    """The attempt that the lane's grant was given for is over; if not, it stays, and nothing is due before its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,7 @@ class Tracker:
                 pauses[touched.organisation] = folded.pause
             self._alarm(touched, receipt, folded)
         moved = {entry.delivery_id for entry in entries if entry.effect in (Effect.RAISED, Effect.SCHEDULED)}
-        ended = {entry.delivery_id for entry in entries if entry.kind == ReceiptKind.DEFERRED}
+        ended = {receipt.delivery_id for receipt in receipts if _ended(transaction.touched, receipt)}
         await transaction.write(
             [
                 settled(transaction.touched[key], standings[key], attempt_ended=key in ended)
@@ -176,6 +176,13 @@ class Tracker:
                 delivery_id=str(touched.id),
                 reason=str(folded.standing.reason),
             )
+
+
+def _ended(touched: Mapping[UUID, Touched], receipt: Receipt) -> bool:
+    """Return whether a receipt ends the attempt that its lane is granted for now: one that comes late ended another."""
+    found = touched.get(receipt.delivery_id)
+    deferred = receipt.kind is ReceiptKind.DEFERRED and receipt.granted_until is not None
+    return deferred and found is not None and receipt.granted_until == found.granted_until
 
 
 @dataclass(frozen=True, slots=True)

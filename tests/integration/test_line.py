@@ -3,10 +3,11 @@
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -555,6 +556,48 @@ async def test_a_later_failed_does_not_end_the_grant_of_an_attempt_under_way(pla
         lane = await connection.fetchrow("SELECT due, granted_until FROM lane WHERE occupant = $1", row.id)
     assert lane["granted_until"] is not None
     assert lane["due"] >= lane["granted_until"], "it is not tried again beside the attempt under way"
+
+
+async def test_a_late_receipt_gives_back_its_own_grant_and_not_a_later_one(plain_line: Line) -> None:
+    """A worker was held up with its receipt until its grant had run out and another attempt had begun."""
+    line = plain_line
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    row = (await changes.deliveries_of(line.database, [accepted.change_id]))[0]
+    gate, asked, valid = StoreGate(line.database, line.vault), [(row.id, 0)], timedelta(seconds=60)
+    [former] = await gate.grant(asked, valid)
+    async with line.database.connection() as connection:  # its time passes
+        await connection.execute("UPDATE lane SET granted_until = now() WHERE occupant = $1", row.id)
+    [present] = await gate.grant(asked, valid)
+    assert isinstance(former, Grant)
+    assert isinstance(present, Grant)
+
+    async def stopped(grant: Grant, offset: int) -> Mapping[str, Any]:
+        receipt = Receipt(
+            id=uuid4(),
+            delivery_id=row.id,
+            epoch=0,
+            attempt=0,
+            kind=ReceiptKind.DEFERRED,
+            failure=FailureKind.STOPPED,
+            reason=Reason.STOPPING,
+            granted_until=grant.valid_until,
+            at=now(),
+        )
+        key, value, headers = write_receipt(receipt)
+        await line.tracker().fold_all([Received(Partition(RECEIPTS.name, 0), offset, key, value, headers)])
+        async with line.database.connection() as connection:
+            found: Mapping[str, Any] = await connection.fetchrow(
+                "SELECT due, granted_until, now() AS now FROM lane WHERE occupant = $1", row.id
+            )
+            return found
+
+    lane = await stopped(former, 0)
+    assert lane["granted_until"] == present.valid_until
+    assert lane["due"] >= present.valid_until, "nothing is sent beside the attempt under way"
+    lane = await stopped(present, 1)
+    assert lane["granted_until"] is None
+    assert lane["due"] <= lane["now"], "its own end gives the lane back at once"
 
 
 async def test_one_definition_that_cannot_be_read_stops_nobody_else(plain_line: Line) -> None:

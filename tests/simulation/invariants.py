@@ -1,0 +1,308 @@
+"""The invariants of the delivery engine. Those of a moment are checked in it, the others when everything has healed.
+
+Numbers are those of the project's list: 1 nothing lost, 2 nobody who may not be told, 3 conservation, 4 order,
+5 same id, same bytes, 6 statuses rise, 7 never silent, 10 audit leaves.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from broker.delivery.line import START_SECONDS
+from broker.delivery.pool import GROUP
+from broker.eventlog import Offset, Partition, Record
+from broker.store.lanes import Claimed
+from broker.store.receipts import Entry, Settled
+from contracts.delivery import Delivery
+from contracts.organisation import Organisation
+from contracts.receipts import Quarantined, Receipt, ReceiptKind
+from contracts.records import Undecodable, read_delivery, read_receipt
+from contracts.statuses import ENDED, OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Status
+from contracts.topics import RECEIPTS
+from tests.simulation.history import Call, History
+from tests.simulation.log import SimulatedLog
+from tests.simulation.loop import EPOCH, Process
+from tests.simulation.organisations import SimulatedOrganisation
+from tests.simulation.tables import LaneKey, Row, Tables
+
+ENOUGH: Final = frozenset({*ENDED, Status.RECEIVED, Status.NEEDS_REVIEW})
+"""After these, it is the organisation's turn, or nobody's."""
+
+
+class Invariants:
+    """Everything that is told of a run, held against what must always be."""
+
+    def __init__(self, tables: Tables, history: History) -> None:
+        self._tables = tables
+        self._history = history
+        self.withdrawn: dict[str, float] = {}
+        """When an agreement, a person or an organisation's being open was taken back, by `kind:id`; until given back."""
+        self._open: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
+        self._data: dict[UUID, bytes] = {}
+        self._numbered: dict[UUID, int] = {}
+        self._granted_until: dict[UUID, datetime] = {}
+        self._given_back: set[tuple[UUID, datetime]] = set()
+        """Grants whose attempt a receipt has ended."""
+        self._records: dict[Partition, list[tuple[UUID, int] | None]] = defaultdict(list)
+        self._concluded: Counter[tuple[UUID, int]] = Counter()
+        self._set_aside: set[tuple[str, int, int]] = set()
+        self._passed: Counter[tuple[UUID, int]] = Counter()
+        self._facts: dict[UUID, Receipt] = {}
+        self._published: set[tuple[UUID, int]] = set()
+        self._poison: set[tuple[str, int, int]] = set()
+
+    # What the store is about to commit
+
+    def committing(self, event: str, what: Any) -> None:
+        """See store.Watch."""
+        match event:
+            case "claimed":
+                self._claimed(what)
+            case "granted":
+                self._granted(what)
+            case "settled":
+                self._settled(*what)
+            case "reopened":
+                self._history.note("reopened", what)
+            case "paused":
+                self._paused(*what)
+
+    def _claimed(self, claimed: Sequence[Claimed]) -> None:
+        for item in claimed:
+            self._history.note("claimed", item.delivery_id, item.epoch, item.sequence)
+            if self._numbered.setdefault(item.delivery_id, item.sequence) != item.sequence:
+                self._history.violated("4, a sequence never changes", item.delivery_id)
+
+    def _granted(self, granted: Sequence[tuple[UUID, datetime, datetime]]) -> None:
+        lanes: set[LaneKey] = set()
+        for delivery_id, until, now in granted:
+            self._history.note("granted", delivery_id, until)
+            row = self._tables.deliveries[delivery_id]
+            before = self._tables.lanes[row.lane].granted_until
+            if row.lane in lanes or (before is not None and before > now):
+                self._history.violated("4, one granted at a time", delivery_id)
+            lanes.add(row.lane)
+            earlier = self._granted_until.get(delivery_id)
+            if earlier is not None and earlier > now and (delivery_id, earlier) not in self._given_back:
+                self._history.violated("4, one granted at a time", f"{delivery_id}, whose earlier attempt goes on")
+            self._granted_until[delivery_id] = until
+
+    def _settled(self, settled: Sequence[Settled], entries: Sequence[Entry]) -> None:
+        for item in settled:
+            self._history.note("settled", item.id, item.status, item.attempts)
+            row = self._tables.deliveries[item.id]
+            if RANK[Status(item.status)] < RANK[Status(row.status)]:
+                self._history.violated("6, a status only rises", f"{item.id} from {row.status} to {item.status}")
+        for entry in entries:
+            said = entry.outcome or entry.failure or entry.reason
+            self._history.note("folded", entry.delivery_id, entry.kind, said, entry.epoch, entry.attempt, entry.effect)
+            if entry.id in self._tables.receipts:
+                self._history.violated("3, a receipt is folded once", entry.id)
+
+    def _paused(self, organisation: str, reason: str | None) -> None:
+        self._history.note("paused", organisation, reason)
+        if reason is None:
+            self.withdrawn.pop(f"open:{organisation}", None)
+        else:
+            self.withdrawn.setdefault(f"open:{organisation}", self._history.loop.time())
+
+    # What the log takes
+
+    def appended(self, process: Process | None, partition: Partition, offset: Offset, record: Record) -> None:
+        """See log.Appended."""
+        self._history.note("appended", partition.topic, partition.number, offset)
+        if partition.topic == RECEIPTS.name:
+            try:
+                self._told(process, read_receipt(record.value, record.headers))
+            except Undecodable:
+                self._poison.add((partition.topic, partition.number, offset))
+            return
+        try:
+            sealed = read_delivery(record.key, record.value, record.headers)
+        except Undecodable:
+            self._records[partition].append(None)
+            self._poison.add((partition.topic, partition.number, offset))
+            return
+        self._records[partition].append((sealed.id, sealed.epoch))
+        self._published.add((sealed.id, sealed.epoch))
+
+    def _told(self, process: Process | None, receipt: Receipt | Quarantined) -> None:
+        by = process.name if process is not None else "outside"
+        self._history.note("told", by, receipt if isinstance(receipt, Receipt) else receipt.reason)
+        if isinstance(receipt, Quarantined):
+            self._set_aside.add((receipt.topic, receipt.partition, receipt.offset))
+            return
+        self._facts[receipt.id] = receipt
+        if receipt.granted_until is not None:
+            self._given_back.add((receipt.delivery_id, receipt.granted_until))
+        if process is not None and process.name.startswith("worker"):
+            self._concluded[receipt.delivery_id, receipt.epoch] += 1
+
+    def lost(self, topic: str) -> None:
+        """A topic was lost: its offsets begin anew."""
+        for partition in [one for one in self._records if one.topic == topic]:
+            del self._records[partition]
+        self._poison = {one for one in self._poison if one[0] != topic}
+
+    def committed(self, group: str, partition: Partition, before: Offset, upto: Offset) -> None:
+        """See log.Committed: what is passed over for good must have ended in a durable receipt."""
+        self._history.note("committed", group, partition.topic, partition.number, upto)
+        if group != GROUP:
+            return
+        for offset in range(before, upto):
+            found = self._records[partition][offset]
+            if found is None:
+                continue  # whether it was set aside is looked at in the end
+            self._passed[found] += 1
+            copies = self._concluded[found] + ((partition.topic, partition.number, offset) in self._set_aside)
+            if not copies:
+                self._history.violated("receipts before commits", f"{found[0]} at {partition}/{offset}")
+
+    # What organisations see
+
+    def called(self, settings: Organisation, delivery: Delivery, process: Process, now: float) -> Call:
+        """An attempt begins."""
+        history = self._history
+        history.note("called", settings.id, delivery.id, delivery.epoch, delivery.attempt, process.name)
+        row = self._tables.deliveries[delivery.id]
+        if self._data.setdefault(delivery.id, delivery.data) != delivery.data:
+            history.violated("5, same id, same bytes", delivery.id)
+        if self._granted_until[delivery.id] < EPOCH + timedelta(seconds=now):
+            history.violated("4, one granted at a time", f"{delivery.id} is sent after its grant had run out")
+        lane = self._open[settings.id, delivery.subject]
+        lane[:] = [call for call in lane if call.undisturbed()]
+        if lane:
+            history.violated("4, one granted at a time", f"{delivery.id} is sent while its lane is being sent to")
+        for earlier in self._tables.of_lane(row.lane):
+            if (
+                earlier.sequence is not None
+                and earlier.sequence < delivery.sequence
+                and RANK[Status(earlier.status)] < OCCUPIES_LANE_BELOW
+            ):
+                history.violated("4, order", f"{delivery.id} is sent before {earlier.owed.id} has ended")
+        for what in self._needs(row):
+            if self.withdrawn.get(what, now) < now - START_SECONDS:
+                history.violated("2, only who may be told", f"{delivery.id} is sent although {what} was taken back")
+        call = Call(delivery, settings.id, process, process.stops, now, settings.policy.deadline_seconds)
+        lane.append(call)
+        history.calls.append(call)
+        return call
+
+    def _needs(self, row: Row) -> Iterable[str]:
+        owed = row.owed
+        return f"agreement:{owed.agreement}", f"person:{row.person_id}", f"open:{owed.organisation}"
+
+    def ignored(self, delivery: Delivery) -> None:
+        """An organisation has never had this delivery, and has applied a later one."""
+        if Status(self._tables.deliveries[delivery.id].status) not in ENDED:
+            self._history.violated("4, order", f"{delivery.id} came after a later one had taken effect")
+
+    # When all has healed
+
+    def open(self) -> list[Row]:
+        """Return the deliveries that are still ours to bring."""
+        return [row for row in self._tables.deliveries.values() if Status(row.status) not in ENOUGH]
+
+    def at_the_end(self, promised: dict[UUID, bytes], organisations: dict[str, SimulatedOrganisation]) -> None:
+        """Check what must hold once everything is healed and drained. `promised`: the data of every accepted delivery."""
+        violated = self._history.violated
+        if promised.keys() != self._tables.deliveries.keys():
+            violated("3, conservation", "what is stored is not what was accepted")
+        for row in self._tables.deliveries.values():
+            self._one(row, promised[row.owed.id], organisations[row.owed.organisation])
+        self._lanes()
+        self._attempts()
+        for receipt in self._facts.values():
+            row_of = self._tables.deliveries.get(receipt.delivery_id)
+            if receipt.id not in self._tables.receipts and row_of is not None:
+                violated("1, nothing lost", f"{receipt!r} was never folded")
+        for place in self._poison - self._tables.quarantine.keys():
+            violated("7, never silent", f"the unreadable record at {place} was not set aside")
+        self._leaves()
+
+    def _one(self, row: Row, data: bytes, organisation: SimulatedOrganisation) -> None:
+        violated, delivery_id, status = self._history.violated, row.owed.id, Status(row.status)
+        if status not in ENOUGH:
+            violated("1, nothing lost", f"{delivery_id} is still {status}")
+        if delivery_id in organisation.applied and organisation.applied[delivery_id] != data:
+            violated("5, same id, same bytes", f"{delivery_id} was applied with other bytes")
+        if status is Status.APPLIED and delivery_id not in organisation.applied:
+            violated("1, nothing lost", f"{delivery_id} is applied here and not there")
+        if status is Status.UNDELIVERED and str(delivery_id) not in self._history.alarms["delivery.undelivered"]:
+            violated("7, never silent", f"{delivery_id} was given up without an alarm")
+        if status is Status.CANCELLED and not self.was_withdrawn(row):
+            violated("1, nothing lost", f"{delivery_id} was cancelled and nobody asked for it")
+        if RANK[status] > OCCUPIES_LANE_BELOW and not organisation.stands_by(delivery_id, status):
+            violated("6, statuses are what was said", f"{delivery_id} is {status}, which nobody said")
+
+    def was_withdrawn(self, row: Row) -> bool:
+        return self._tables.revoked(row) or self._tables.people[row.person_id].erased_at is not None
+
+    def _lanes(self) -> None:
+        lanes: dict[LaneKey, list[int]] = defaultdict(list)
+        for row in self._tables.deliveries.values():
+            if row.sequence is not None:
+                lanes[row.lane].append(row.sequence)
+        for key, sequences in lanes.items():
+            if sorted(sequences) != list(range(1, len(sequences) + 1)):
+                self._history.violated("4, sequences are dense", f"{key}: {sorted(sequences)}")
+        for key, lane in self._tables.lanes.items():
+            if lane.occupant is not None:
+                self._history.violated("7, never silent", f"lane {key} is held by {lane.occupant}, which has ended")
+
+    def _attempts(self) -> None:
+        counted = Counter((call.delivery.id, call.delivery.epoch) for call in self._history.calls if call.counts)
+        made: Counter[UUID] = Counter()
+        for (delivery_id, _), calls in counted.items():
+            made[delivery_id] = max(made[delivery_id], calls)
+        told: Counter[tuple[UUID, int]] = Counter()
+        for entry in self._tables.receipts.values():
+            mattered = entry.effect in ("raised", "scheduled") and entry.attempt > 0
+            if mattered and entry.kind in (ReceiptKind.ANSWERED, ReceiptKind.DEFERRED):
+                key = entry.delivery_id, entry.epoch
+                told[key] = max(told[key], entry.attempt)
+        for row in self._tables.deliveries.values():
+            key = row.owed.id, row.epoch
+            if row.attempts > made[row.owed.id]:
+                self._history.violated(
+                    "attempts are counted right", f"{row.owed.id}: {row.attempts} counted, {made[row.owed.id]} made"
+                )
+            if row.attempts < told[key]:
+                self._history.violated("attempts are counted right", f"{row.owed.id}: fewer counted than told")
+
+    def _facts_hold(self) -> None:
+        for receipt in self._facts.values():
+            row = self._tables.deliveries.get(receipt.delivery_id)
+            said = STATUS_OF[receipt.outcome] if receipt.outcome is not None else None
+            if row is not None and said is not None and RANK[Status(row.status)] < RANK[said]:
+                self._history.violated("6, an organisation's fact counts", f"{receipt!r}, and it is {row.status}")
+
+    def _leaves(self) -> None:
+        self._facts_hold()
+        leaves = [orjson.loads(leaf) for leaf in self._tables.leaves]
+        published = {
+            (UUID(leaf["delivery"]), leaf["detail"]["epoch"])
+            for leaf in leaves
+            if leaf["action"] == "delivery.published"
+        }
+        for missing in self._published - published:
+            self._history.violated("10, audit leaves", f"{missing[0]} was published without one")
+        receipts = sum(leaf["action"].startswith("delivery.") and "effect" in leaf.get("detail", {}) for leaf in leaves)
+        if receipts != len(self._tables.receipts):
+            self._history.violated("10, audit leaves", f"{receipts} for {len(self._tables.receipts)} receipts")
+
+    def drained(self, log: SimulatedLog) -> bool:
+        """Return whether nothing is left to do: no delivery is ours to bring, and no record waits in the log."""
+        return not self.open() and all(
+            group.committed.get(Partition(topic, number), 0) == len(records)
+            for group, topics in ((log.group(GROUP), None), (log.group("unwaith.tracking"), RECEIPTS.name))
+            for topic, partitions in log.partitions.items()
+            if (topic == RECEIPTS.name) == (topics is not None)
+            for number, records in enumerate(partitions)
+        )
+
+

@@ -1,0 +1,113 @@
+"""Faults put into the real code on purpose: the simulation must find each of them.
+
+Each is a small change of one real function, in force inside its context.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final
+from unittest.mock import patch
+
+from broker.delivery import line, pool
+from broker.eventlog import Partition, Received
+from broker.tracking import fold, tracker
+from broker.vault import gate
+from contracts.receipts import FailureKind, Quarantined, Receipt
+from contracts.statuses import Reason, Status
+
+
+@contextmanager
+def overtakes_on_retry() -> Iterator[None]:
+    """What is to be tried again lets the next of its lane go first."""
+    real = fold._deferred
+
+    def leaves(*given: Any, **named: Any) -> fold.Folded:
+        folded = real(*given, **named)
+        return replace(folded, standing=replace(folded.standing, occupies=False, in_flight=False, due=None))
+
+    with patch.object(fold, "_deferred", leaves):
+        yield
+
+
+@contextmanager
+def commits_before_the_receipt() -> Iterator[None]:
+    """A record counts as done as soon as its outcome is known, whether or not that is durable."""
+    real = pool.Pool._finish
+
+    def done_at_once(self: pool.Pool, received: Received, receipt: Receipt | Quarantined) -> None:
+        self._offsets.done(received.partition, received.offset)
+        real(self, received, receipt)
+
+    with patch.object(pool.Pool, "_finish", done_at_once):
+        yield
+
+
+@contextmanager
+def drops_on_rebalance() -> Iterator[None]:
+    """What waits when a partition goes is let go, and still counts as being worked on when it comes back."""
+    with patch.object(pool.Offsets, "forget", lambda _self, _partition: None):
+        yield
+
+
+@contextmanager
+def counts_cancelled_as_failed() -> Iterator[None]:
+    """An attempt cut short by our own end counts as one that failed."""
+    real = line.Line._not_tried
+
+    def failed(self: line.Line, item: Any, grant: Any, failure: FailureKind, reason: Reason) -> Receipt:
+        receipt = real(self, item, grant, failure, reason)
+        return receipt.model_copy(update={"failure": FailureKind.UNKNOWN, "attempt": grant.attempt})
+
+    with patch.object(line.Line, "_not_tried", failed):
+        yield
+
+
+@contextmanager
+def lowers_a_status() -> Iterator[None]:
+    """The last answer counts, whatever was answered before."""
+    real = fold._answered
+
+    def forgets(standing: fold.Standing, receipt: Receipt, status: Status) -> fold.Folded:
+        return real(replace(standing, status=Status.PUBLISHED), receipt, status)
+
+    with patch.object(fold, "_answered", forgets):
+        yield
+
+
+@contextmanager
+def grants_twice() -> Iterator[None]:
+    """The gate forgets that it has granted."""
+    real = gate.decide
+
+    def forgetful(row: Any, *given: Any) -> Any:
+        return real(replace(row, granted_until=None), *given)
+
+    with patch.object(gate, "decide", forgetful):
+        yield
+
+
+@contextmanager
+def gives_back_a_later_grant() -> Iterator[None]:
+    """A receipt ends whatever attempt is under way, not only its own."""
+    with patch.object(tracker, "_ended", lambda _touched, receipt: receipt.failure is not None):
+        yield
+
+
+@contextmanager
+def uses_an_old_grant() -> Iterator[None]:
+    """A worker that was held up sends all the same."""
+    with patch.object(line, "START_SECONDS", 1e9):
+        yield
+
+
+FAULTS: Final[tuple[Callable[[], Any], ...]] = (
+    overtakes_on_retry,
+    commits_before_the_receipt,
+    drops_on_rebalance,
+    counts_cancelled_as_failed,
+    lowers_a_status,
+    grants_twice,
+    gives_back_a_later_grant,
+    uses_an_old_grant,
+)

@@ -1,0 +1,504 @@
+"""The store as the stages reach it: the functions of `broker.store` they call, over `tables`, with locks and transactions.
+
+Each function below has the name, parameters and promise of one in `broker/store` and is put in its place while a
+simulation runs (`standing_in`). What stands in place of the `Database` they are given is a `Store`.
+"""
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar, cast
+from unittest.mock import patch
+from uuid import UUID
+
+from broker.store import Database, StoreUnavailable, changes, lanes, operations, receipts, register, replays
+from broker.store.changes import PersonErased, Told
+from broker.store.lanes import AtTheGate, Claimed, GateDecision
+from broker.store.receipts import Entry, SetAside, Settled, Touched
+from broker.store.register import Configuration
+from broker.store.replays import Candidate, Replay
+from tests.simulation.loop import PROCESS, Process
+from tests.simulation.tables import LaneKey, Tables, Write
+
+T = TypeVar("T")
+Lock = LaneKey | str
+
+LOCK_SECONDS: Final = 5.0
+TRANSACTION_SECONDS: Final = 15.0
+CONFIGURATION: Final = "configuration"
+"""The one row that is locked besides lanes."""
+
+Watch = Callable[[str, Any], None]
+"""Told of each commit that matters to an invariant, before anybody can see it: its name and what it did."""
+
+
+class Carry(Protocol):
+    """Brings a request to the store and its answer back. Raises StoreUnavailable, done or not done."""
+
+    def __call__(self, work: Callable[[], Awaitable[T]]) -> Awaitable[T]: ...
+
+
+@dataclass(eq=False, slots=True)
+class Transaction:
+    """One transaction: the locks it holds, and when `now()` is."""
+
+    now: datetime
+    process: Process | None
+    held: list[Lock] = field(default_factory=list)
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    channel: str
+    heard: Callable[[str], None]
+    process: Process | None
+    context: Context
+    lost: asyncio.Future[None]
+
+
+class Store:
+    """The server: rows, row locks, transactions, notices."""
+
+    def __init__(self, tables: Tables, clock: Callable[[], datetime], carry: Carry, watch: Watch) -> None:
+        self.tables = tables
+        self.watch = watch
+        self.carry = carry
+        self._clock = clock
+        self._holders: dict[Lock, Transaction] = {}
+        self._waiting: dict[Lock, deque[asyncio.Future[None]]] = {}
+        self._open: list[Transaction] = []
+        self._listeners: list[_Listener] = []
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    def begin(self, process: Process | None) -> Transaction:
+        """Begin a transaction of `process`; one that lasts too long is rolled back."""
+        transaction = Transaction(self._clock(), process)
+        self._open.append(transaction)
+        asyncio.get_running_loop().call_later(TRANSACTION_SECONDS, self._end, transaction)
+        return transaction
+
+    async def lock(self, transaction: Transaction, wanted: Sequence[Lock]) -> None:
+        """Lock in the order given, waiting for whoever holds. Raises StoreUnavailable after the lock timeout."""
+        loop = asyncio.get_running_loop()
+        for one in wanted:
+            while one in self._holders and self._holders[one] is not transaction:
+                free: asyncio.Future[None] = loop.create_future()
+                queue = self._waiting.setdefault(one, deque())
+                queue.append(free)
+                try:
+                    async with asyncio.timeout(LOCK_SECONDS):
+                        await free
+                except TimeoutError:
+                    queue.remove(free)
+                    self._end(transaction)
+                    raise StoreUnavailable("LockNotAvailableError") from None
+            if transaction.over:
+                raise StoreUnavailable("the transaction was ended")
+            self._take(transaction, one)
+
+    def lock_free(self, transaction: Transaction, wanted: Sequence[LaneKey]) -> None:
+        """Lock what nobody holds: SKIP LOCKED has left out the rest."""
+        for one in wanted:
+            self._take(transaction, one)
+
+    def locked(self) -> Mapping[Lock, Transaction]:
+        return self._holders
+
+    def _take(self, transaction: Transaction, one: Lock) -> None:
+        if one not in self._holders:
+            self._holders[one] = transaction
+            transaction.held.append(one)
+
+    def commit(self, transaction: Transaction, *writes: Write, wakes: str | None = None) -> None:
+        """Make the writes seen, all at once, and let the locks go. Raises StoreUnavailable if it was ended before."""
+        if transaction.over:
+            raise StoreUnavailable("the transaction was ended")
+        for write in writes:
+            write()
+        self._end(transaction)
+        if wakes is not None:
+            self.notify(wakes)
+
+    def _end(self, transaction: Transaction) -> None:
+        if transaction.over:
+            return
+        transaction.over = True
+        self._open.remove(transaction)
+        for one in transaction.held:
+            del self._holders[one]
+            queue = self._waiting.get(one, ())
+            for free in queue:
+                if not free.done():
+                    free.set_result(None)
+            self._waiting.pop(one, None)
+
+    def rolled_back(self, transaction: Transaction) -> None:
+        """Its client gave it up."""
+        self._end(transaction)
+
+    def disconnected(self, process: Process) -> None:
+        """The process is gone: what it had open is rolled back, as PostgreSQL does when it sees the socket closed."""
+        for transaction in [one for one in self._open if one.process is process]:
+            self._end(transaction)
+        self._listeners = [one for one in self._listeners if one.process is not process]
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> Awaitable[None]:
+        """See Database.listen."""
+        listener = _Listener(channel, heard, PROCESS.get(None), copy_context(), asyncio.get_running_loop().create_future())
+
+        async def heard_from_now_on() -> None:
+            self._listeners.append(listener)
+
+        await self.carry(heard_from_now_on)
+        return listener.lost
+
+    def notify(self, channel: str) -> None:
+        """Have everybody who listens hear of it, each in their own process."""
+        for one in self._listeners:
+            if one.channel == channel:
+                asyncio.get_running_loop().call_soon(one.heard, "", context=one.context)
+
+    def hang_up(self) -> None:
+        """Cut every connection that listens."""
+        gone, self._listeners = self._listeners, []
+        for one in gone:
+            if not one.lost.done():
+                one.lost.set_result(None)
+
+
+# The functions that stand in ---------------------------------------------------------------------------------------
+
+
+def _store(database: Database) -> Store:
+    return cast("Store", database)
+
+
+async def claim(
+    database: Database,
+    organisations: Sequence[str],
+    *,
+    limit: int,
+    credit: int,
+    lease: timedelta,
+    leaf: Callable[[Claimed], bytes],
+) -> list[Claimed]:
+    """See lanes.claim."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def taking() -> tuple[Transaction, list[Claimed], Write]:
+        transaction = store.begin(process)
+        keys = store.tables.due_lanes(transaction.now, organisations, limit, credit, cast("Any", store.locked()))
+        store.lock_free(transaction, keys)
+        claimed, write = store.tables.claim(transaction.now, keys, lease)
+        return transaction, claimed, write
+
+    transaction, claimed, write = await store.carry(taking)
+    leaves = [leaf(item) for item in claimed if not item.revoked]
+
+    async def committing() -> None:
+        store.commit(transaction, write, lambda: store.tables.leaves.extend(leaves))
+        store.watch("claimed", claimed)
+
+    await store.carry(committing)
+    return claimed
+
+
+async def mark_published(database: Database, claimed: Sequence[Claimed], *, again_after: timedelta) -> None:
+    """See lanes.mark_published."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def marking() -> None:
+        transaction = store.begin(process)
+        await store.lock(transaction, sorted((item.person_id, item.organisation) for item in claimed))
+        store.commit(transaction, lambda: store.tables.mark_published(transaction.now, claimed, again_after))
+
+    await store.carry(marking)
+
+
+async def next_due(database: Database, organisations: Sequence[str]) -> float | None:
+    """See lanes.next_due."""
+    store = _store(database)
+
+    async def looking() -> float | None:
+        return store.tables.next_due(store.now(), organisations)
+
+    return await store.carry(looking)
+
+
+async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
+    """See lanes.at_the_gate."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def reading() -> tuple[Transaction, dict[UUID, AtTheGate]]:
+        transaction = store.begin(process)
+        await store.lock(transaction, store.tables.lanes_of(delivery_ids))
+        return transaction, store.tables.at_the_gate(transaction.now, delivery_ids)
+
+    transaction, rows = await store.carry(reading)
+    granted = decide(rows)
+
+    def granting() -> None:
+        store.watch("granted", [(one, until, transaction.now) for one, until in granted.items()])
+        store.tables.grant(granted)
+
+    async def committing() -> None:
+        store.commit(transaction, granting)
+
+    await store.carry(committing)
+    return rows
+
+
+class Folding:
+    """See receipts.Folding."""
+
+    def __init__(
+        self,
+        store: Store,
+        transaction: Transaction,
+        known: frozenset[UUID],
+        touched: Mapping[UUID, Touched],
+    ) -> None:
+        self._store = store
+        self._transaction = transaction
+        self.now = transaction.now
+        self.known = known
+        self.touched = touched
+        self.writes: list[Write] = []
+        self.wakes = False
+
+    async def write(self, settled: Sequence[Settled], entries: Sequence[Entry], *, by_operator: bool = False) -> None:
+        tables = self._store.tables
+
+        def write() -> None:
+            self._store.watch("settled", (settled, entries))
+            tables.settle(settled)
+            tables.keep(entries)
+
+        self.writes.append(write)
+        self.wakes = any(item.occupied for item in settled)
+
+    async def quarantine(self, records: Sequence[SetAside]) -> None:
+        def write() -> None:
+            for record in records:
+                self._store.tables.quarantine.setdefault((record.topic, record.partition, record.offset), record)
+
+        self.writes.append(write)
+
+    async def pause(self, organisation: str, reason: str, leaf: bytes) -> bool:
+        store, now = self._store, self._transaction.now
+
+        async def pausing() -> bool:
+            await store.lock(self._transaction, [CONFIGURATION])
+            party = store.tables.parties[organisation]
+            return party.paused_reason is None or party.draining
+
+        def write() -> None:
+            store.tables.pause(organisation, reason, now)
+            store.tables.leaves.append(leaf)
+            store.watch("paused", (organisation, reason))
+            store.notify("unwaith_configuration")
+
+        changed = await store.carry(pausing)
+        if changed:
+            self.writes.append(write)
+        return changed
+
+
+@asynccontextmanager
+async def folding(
+    database: Database, receipt_ids: Sequence[UUID], delivery_ids: Sequence[UUID]
+) -> AsyncIterator[Folding]:
+    """See receipts.folding."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def reading() -> Folding:
+        transaction = store.begin(process)
+        await store.lock(transaction, store.tables.lanes_of(delivery_ids))
+        known = frozenset(one for one in receipt_ids if one in store.tables.receipts)
+        folding = Folding(store, transaction, known, store.tables.touched(delivery_ids, transaction.now))
+        begun.append(transaction)
+        return folding
+
+    begun: list[Transaction] = []
+    try:
+        found = await store.carry(reading)
+        yield found
+
+        async def committing() -> None:
+            store.commit(begun[0], *found.writes, wakes="unwaith_due" if found.wakes else None)
+
+        await store.carry(committing)
+    except BaseException:
+        for transaction in begun:
+            store.rolled_back(transaction)
+        raise
+
+
+async def accept(
+    database: Database, batch: Sequence[Told], *, also: Callable[[Any], Awaitable[None]] | None = None
+) -> dict[UUID, datetime]:
+    """See changes.accept; nothing is done beside it here."""
+    store, process = _store(database), PROCESS.get(None)
+    assert also is None
+
+    async def accepting() -> dict[UUID, datetime]:
+        tables = store.tables
+        fresh = [told for told in batch if (told.person_id, told.key) not in tables.keys]
+        if erased := frozenset(told.id for told in fresh if tables.people[told.person_id].erased_at is not None):
+            raise PersonErased(erased)
+        transaction = store.begin(process)
+        wanted = sorted({(told.person_id, owed.organisation) for told in fresh for owed in told.owed})
+        await store.lock(transaction, [one for one in wanted if one in tables.lanes])
+
+        def write() -> None:
+            for told in fresh:
+                tables.accept(told, transaction.now)
+
+        store.commit(transaction, write, wakes="unwaith_due")
+        return {told.id: transaction.now for told in fresh}
+
+    return await store.carry(accepting)
+
+
+async def pause(
+    database: Database, organisation: str, reason: str | None, note: str | None, leaf: bytes, *, draining: bool = False
+) -> bool:
+    """See operations.pause."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def pausing() -> bool:
+        transaction = store.begin(process)
+        await store.lock(transaction, [CONFIGURATION])
+        changed: list[bool] = []
+
+        def write() -> None:
+            changed.append(store.tables.pause(organisation, reason, transaction.now, draining=draining))
+            if changed[0]:
+                store.tables.leaves.append(leaf)
+                store.watch("paused", (organisation, None if draining else reason))
+
+        store.commit(transaction, write, wakes="unwaith_due")
+        store.notify("unwaith_configuration")
+        return changed[0]
+
+    return await store.carry(pausing)
+
+
+async def ask(database: Database, replay: Replay, leaf: bytes) -> None:
+    """See replays.ask."""
+    store = _store(database)
+
+    async def asking() -> None:
+        store.tables.replays[replay.id] = replay
+        store.tables.leaves.append(leaf)
+
+    await store.carry(asking)
+
+
+async def step(
+    database: Database, limit: int, decide: replays.Decide, leaf: Callable[[Replay, Candidate], bytes]
+) -> UUID | None:
+    """See replays.step; only single deliveries are asked for here."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def stepping() -> UUID | None:
+        tables = store.tables
+        if not tables.replays:
+            return None
+        replay = min(tables.replays.values(), key=lambda one: one.asked_at)
+        assert replay.asked.delivery_id is not None
+        transaction = store.begin(process)
+        await store.lock(transaction, tables.lanes_of([replay.asked.delivery_id]))
+        if replay.id not in tables.replays:  # another has carried it out meanwhile
+            store.rolled_back(transaction)
+            return None
+        candidate = tables.candidate(replay.asked.delivery_id)
+        replayed = decide(candidate) is None
+
+        def write() -> None:
+            del tables.replays[replay.id]
+            if replayed:
+                store.watch("reopened", candidate.delivery_id)
+                tables.reopen(candidate.delivery_id, transaction.now)
+                tables.leaves.append(leaf(replay, candidate))
+
+        store.commit(transaction, write, wakes="unwaith_due")
+        return replay.id
+
+    return await store.carry(stepping)
+
+
+async def tidy(database: Database, keep: timedelta, settled: timedelta = timedelta(minutes=1)) -> None:
+    """See operations.tidy: no counts are kept here."""
+
+
+async def version(database: Database) -> int:
+    """See register.version."""
+    store = _store(database)
+
+    async def looking() -> int:
+        return store.tables.version
+
+    return await store.carry(looking)
+
+
+async def configuration(database: Database) -> Configuration:
+    """See register.configuration."""
+    store = _store(database)
+
+    async def looking() -> Configuration:
+        tables = store.tables
+        return Configuration(
+            version=tables.version,
+            organisations={
+                key: party.definition.model_copy(update={"paused": party.paused, "draining": party.draining})
+                for key, party in tables.parties.items()
+            },
+            agreements=tuple(tables.agreements.values()),
+        )
+
+    return await store.carry(looking)
+
+
+TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
+    (changes.accept, accept),
+    (lanes.claim, claim),
+    (lanes.mark_published, mark_published),
+    (lanes.next_due, next_due),
+    (lanes.at_the_gate, at_the_gate),
+    (receipts.folding, folding),
+    (operations.pause, pause),
+    (operations.tidy, tidy),
+    (replays.ask, ask),
+    (replays.step, step),
+    (register.version, version),
+    (register.configuration, configuration),
+)
+"""Each function of the store and what stands in for it. One that is missing here fails aloud: a Store has no pool."""
+
+
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """Have the stages call the functions above, wherever they have imported the store's."""
+    places = [
+        patch.object(module, name, twin)
+        for original, twin in TWINS
+        for module in [one for key, one in sys.modules.items() if key.startswith("broker.")]
+        for name, value in list(vars(module).items())
+        if value is original
+    ]
+    for place in places:
+        place.start()
+    try:
+        yield
+    finally:
+        for place in places:
+            place.stop()

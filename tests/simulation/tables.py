@@ -1,0 +1,411 @@
+"""The rows the delivery engine works on, in memory, and what each of the store's statements does to them.
+
+A twin of the SQL in `broker/store`, statement by statement; `test_conformance.py` holds the two against each other.
+Nothing here waits: locks and transactions are in `store`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from broker.store.changes import Owed, Told
+from broker.store.lanes import AtTheGate, Claimed
+from broker.store.receipts import Entry, SetAside, Settled, Touched
+from broker.store.replays import Candidate, Replay
+from contracts.agreement import Agreement
+from contracts.organisation import Organisation
+
+LaneKey = tuple[int, str]
+"""Person and organisation."""
+
+UNSENT: Final = frozenset({"waiting", "queued"})
+OPEN: Final = UNSENT | {"published"}
+
+
+@dataclass(slots=True)
+class Lane:
+    """A row of `lane`."""
+
+    subject: str
+    due: datetime | None
+    last_sequence: int = 0
+    occupant: UUID | None = None
+    in_flight: bool = False
+    claim: int = 0
+    granted_until: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """A row of `delivery`, with its content."""
+
+    owed: Owed
+    change_id: UUID
+    person_id: int
+    ordinal: int
+    type: str
+    generation: int
+    status: str
+    due: datetime
+    accepted_at: datetime
+    epoch: int = 0
+    sequence: int | None = None
+    attempts: int = 0
+    unknowns: int = 0
+    published_at: datetime | None = None
+    answered_at: datetime | None = None
+    replayed_at: datetime | None = None
+    reason: str | None = None
+    reference: str | None = None
+
+    @property
+    def lane(self) -> LaneKey:
+        return self.person_id, self.owed.organisation
+
+
+@dataclass(slots=True)
+class Person:
+    """A row of `person`, with its key."""
+
+    kek_generation: int
+    wrapped: bytes | None
+    last_ordinal: int = 0
+    erased_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Party:
+    """A row of `organisation`."""
+
+    definition: Organisation
+    paused_reason: str | None = None
+    draining: bool = False
+    pauses: list[list[datetime | None]] = field(default_factory=list)
+    """When each pause began and ended; None while it lasts."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing at all may be sent."""
+        return self.paused_reason is not None and not self.draining
+
+    def paused_since(self, since: datetime, now: datetime) -> timedelta:
+        """Return how long it was paused from then on."""
+        spans = ((began, ended or now) for began, ended in self.pauses if began is not None)
+        return sum((ended - max(began, since) for began, ended in spans if ended > since), timedelta())
+
+
+Write = Callable[[], None]
+"""What a statement will have done once its transaction commits. The lanes it changes stay locked until then."""
+
+
+@dataclass
+class Tables:
+    """Everything that is stored."""
+
+    lanes: dict[LaneKey, Lane] = field(default_factory=dict)
+    deliveries: dict[UUID, Row] = field(default_factory=dict)
+    people: dict[int, Person] = field(default_factory=dict)
+    parties: dict[str, Party] = field(default_factory=dict)
+    agreements: dict[tuple[str, int], Agreement] = field(default_factory=dict)
+    receipts: dict[UUID, Entry] = field(default_factory=dict)
+    keys: dict[tuple[int, bytes], UUID] = field(default_factory=dict)
+    quarantine: dict[tuple[str, int, int], SetAside] = field(default_factory=dict)
+    replays: dict[UUID, Replay] = field(default_factory=dict)
+    leaves: list[bytes] = field(default_factory=list)
+    version: int = 0
+    _by_lane: dict[LaneKey, list[UUID]] = field(default_factory=dict)
+
+    def of_lane(self, key: LaneKey) -> Iterator[Row]:
+        """Give the deliveries of a lane in the order of their changes."""
+        return (self.deliveries[one] for one in self._by_lane.get(key, ()))
+
+    def lanes_of(self, delivery_ids: Iterable[UUID]) -> list[LaneKey]:
+        """Return the lanes of these deliveries in lane order, as they are locked."""
+        return sorted({self.deliveries[one].lane for one in delivery_ids if one in self.deliveries})
+
+    def first_due(self, key: LaneKey) -> datetime | None:
+        return min((row.due for row in self.of_lane(key) if row.sequence is None and row.status in UNSENT), default=None)
+
+    # changes.accept
+
+    def accept(self, told: Told, now: datetime) -> None:
+        """Owe what a change owes. The person is not erased and the key is new."""
+        person = self.people[told.person_id]
+        person.last_ordinal += 1
+        self.keys[told.person_id, told.key] = told.id
+        self.leaves.append(told.leaf)
+        for owed in told.owed:
+            row = Row(
+                owed=owed,
+                change_id=told.id,
+                person_id=told.person_id,
+                ordinal=person.last_ordinal,
+                type=told.type,
+                generation=told.generation,
+                status="waiting" if owed.not_before > now else "queued",
+                due=max(owed.not_before, now),
+                accepted_at=now,
+            )
+            lane = self.lanes.setdefault(row.lane, Lane(owed.subject, row.due))
+            if lane.occupant is None:
+                lane.due = row.due if lane.due is None else min(lane.due, row.due)
+            self.deliveries[owed.id] = row
+            self._by_lane.setdefault(row.lane, []).append(owed.id)
+
+    # lanes.claim
+
+    def due_lanes(
+        self, now: datetime, organisations: Iterable[str], limit: int, credit: int, locked: Collection[LaneKey]
+    ) -> list[LaneKey]:
+        """Return the lanes `_DUE` locks: `locked` ones are skipped."""
+        chosen: list[LaneKey] = []
+        for organisation in organisations:
+            these = [(key, lane) for key, lane in self.lanes.items() if key[1] == organisation and lane.due is not None]
+            unanswered = sum(lane.in_flight and lane.due is not None and lane.due > now for _, lane in these)
+            room = min(limit, credit - min(credit, unanswered))
+            due = sorted((lane.due, key) for key, lane in these if lane.due is not None and lane.due <= now)
+            chosen += [key for _, key in due if key not in locked][: max(room, 0)]
+        return chosen
+
+    def claim(self, now: datetime, keys: Sequence[LaneKey], lease: timedelta) -> tuple[list[Claimed], Write]:
+        """Return what `_CLAIM` returns for these locked lanes, and what it writes."""
+        claimed: list[tuple[Claimed, Row, Lane]] = []
+        passed: list[LaneKey] = []
+        for key in keys:
+            lane = self.lanes[key]
+            row = self._next(key, lane, now)
+            if row is None:
+                passed.append(key)
+                continue
+            sequence = lane.last_sequence + 1 if row.sequence is None else row.sequence
+            item = Claimed(
+                person_id=row.person_id,
+                organisation=row.owed.organisation,
+                claim=lane.claim + 1,
+                subject=lane.subject,
+                delivery_id=row.owed.id,
+                epoch=row.epoch,
+                sequence=sequence,
+                type=row.type,
+                accepted_at=row.accepted_at,
+                generation=row.generation,
+                origin=row.owed.origin,
+                digest=row.owed.digest,
+                sealed=row.owed.sealed,
+                revoked=self.revoked(row),
+            )
+            claimed.append((item, row, lane))
+
+        def write() -> None:
+            for item, row, lane in claimed:
+                row.sequence = item.sequence
+                row.status = "queued" if row.status == "waiting" else row.status
+                lane.occupant, lane.in_flight, lane.claim, lane.due = item.delivery_id, True, item.claim, now + lease
+                lane.last_sequence = max(lane.last_sequence, item.sequence)
+            for key in passed:
+                self.lanes[key].due = self.first_due(key)
+
+        return [item for item, _, _ in claimed], write
+
+    def _next(self, key: LaneKey, lane: Lane, now: datetime) -> Row | None:
+        if lane.occupant is not None:
+            return self.deliveries[lane.occupant]
+        return next(
+            (row for row in self.of_lane(key) if row.sequence is None and row.status in UNSENT and row.due <= now), None
+        )
+
+    def revoked(self, row: Row) -> bool:
+        return self.agreements[row.owed.agreement, row.owed.agreement_version].revoked
+
+    # lanes.mark_published, lanes.next_due
+
+    def mark_published(self, now: datetime, claimed: Sequence[Claimed], again_after: timedelta) -> None:
+        for item in claimed:
+            lane = self.lanes[item.person_id, item.organisation]
+            if lane.claim == item.claim:
+                lane.due = now + again_after
+                row = self.deliveries[item.delivery_id]
+                row.published_at = row.published_at or now
+                row.status = "published" if row.status in UNSENT else row.status
+
+    def next_due(self, now: datetime, organisations: Collection[str]) -> float | None:
+        dues = [lane.due for key, lane in self.lanes.items() if key[1] in organisations and lane.due is not None]
+        return (min(dues) - now).total_seconds() if dues else None
+
+    # lanes.at_the_gate
+
+    def at_the_gate(self, now: datetime, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
+        found: dict[UUID, AtTheGate] = {}
+        for one in delivery_ids:
+            if (row := self.deliveries.get(one)) is None:
+                continue
+            lane, person = self.lanes[row.lane], self.people[row.person_id]
+            found[one] = AtTheGate(
+                delivery_id=one,
+                person_id=row.person_id,
+                organisation=row.owed.organisation,
+                epoch=row.epoch,
+                status=row.status,
+                attempts=row.attempts,
+                occupies=lane.occupant == one,
+                in_flight=lane.in_flight,
+                granted_until=lane.granted_until,
+                paused=self.parties[row.owed.organisation].paused,
+                revoked=self.revoked(row),
+                erased=person.erased_at is not None,
+                now=now,
+                kek_generation=None if person.wrapped is None else person.kek_generation,
+                wrapped=person.wrapped,
+                overtaken=self._overtaken(row, now),
+            )
+        return found
+
+    def _overtaken(self, row: Row, now: datetime) -> bool:
+        agreed = self.agreements[row.owed.agreement, row.owed.agreement_version]
+        return agreed.latest_only and any(
+            later.sequence is None
+            and later.status in UNSENT
+            and later.due <= now
+            and (later.owed.agreement, later.type) == (row.owed.agreement, row.type)
+            for later in self.of_lane(row.lane)
+        )
+
+    def grant(self, granted: Mapping[UUID, datetime]) -> None:
+        for one, until in granted.items():
+            self.lanes[self.deliveries[one].lane].granted_until = until
+
+    # receipts.folding
+
+    def touched(self, delivery_ids: Iterable[UUID], now: datetime) -> dict[UUID, Touched]:
+        found: dict[UUID, Touched] = {}
+        for one in delivery_ids:
+            if (row := self.deliveries.get(one)) is None:
+                continue
+            lane = self.lanes[row.lane]
+            begun = row.replayed_at or row.published_at or row.due
+            found[one] = Touched(
+                id=one,
+                person_id=row.person_id,
+                organisation=row.owed.organisation,
+                agreement=row.owed.agreement,
+                agreement_version=row.owed.agreement_version,
+                status=row.status,
+                epoch=row.epoch,
+                attempts=row.attempts,
+                unknowns=row.unknowns,
+                since=begun + self.parties[row.owed.organisation].paused_since(begun, now),
+                first_due=row.due,
+                published_at=row.published_at,
+                answered_at=row.answered_at,
+                reason=row.reason,
+                reference=row.reference,
+                occupies=lane.occupant == one,
+                in_flight=lane.in_flight,
+                lane_due=lane.due,
+                granted_until=lane.granted_until,
+                withdrawn=False,
+            )
+        return found
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Do what `_SETTLE` and `_LANES` do."""
+        for item in settled:
+            row = self.deliveries[item.id]
+            row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns
+            row.published_at, row.answered_at = item.published_at, item.answered_at
+            row.reason, row.reference = item.reason, item.reference
+        for item in settled:
+            if item.occupied:
+                self._move(item)
+
+    def _move(self, item: Settled) -> None:
+        key = item.person_id, item.organisation
+        lane = self.lanes[key]
+        if item.occupies and item.attempt_ended:
+            due = item.due
+        elif item.occupies:
+            due = max((at for at in (item.due, lane.granted_until) if at is not None), default=None)
+        else:
+            due = self.first_due(key)
+        lane.due, lane.in_flight, lane.claim = due, item.in_flight, lane.claim + 1
+        lane.occupant = lane.occupant if item.occupies else None
+        lane.granted_until = lane.granted_until if item.occupies and not item.attempt_ended else None
+
+    def keep(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.receipts[entry.id] = entry
+            self.leaves.append(entry.leaf)
+
+    # replays.step
+
+    def candidate(self, delivery_id: UUID) -> Candidate:
+        row = self.deliveries[delivery_id]
+        lane = self.lanes[row.lane]
+        return Candidate(
+            delivery_id=delivery_id,
+            person_id=row.person_id,
+            organisation=row.owed.organisation,
+            status=row.status,
+            epoch=row.epoch,
+            sequence=row.sequence,
+            overtaken=any(
+                later.sequence is not None
+                and (
+                    later.ordinal > row.ordinal
+                    if row.sequence is None
+                    else later.sequence > row.sequence
+                    and (later.published_at is not None or later.owed.id == lane.occupant)
+                )
+                for later in self.of_lane(row.lane)
+            ),
+            withdrawn=False,
+            revoked=self.revoked(row),
+            erased=self.people[row.person_id].erased_at is not None,
+        )
+
+    def reopen(self, delivery_id: UUID, now: datetime) -> None:
+        row = self.deliveries[delivery_id]
+        lane = self.lanes[row.lane]
+        if row.sequence is not None:
+            lane.occupant, lane.in_flight, lane.claim = delivery_id, False, lane.claim + 1
+            lane.due, lane.granted_until = now, None
+        elif lane.occupant is None:
+            lane.due = now if lane.due is None else min(lane.due, now)
+        row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, 0
+        row.reason, row.answered_at, row.replayed_at = None, None, now
+
+    # What people and operators do
+
+    def put_organisation(self, definition: Organisation) -> None:
+        self.parties[definition.id] = Party(definition)
+        self.version += 1
+
+    def put_agreement(self, agreement: Agreement) -> None:
+        self.agreements[agreement.id, agreement.version] = agreement
+        self.version += 1
+
+    def pause(self, organisation: str, reason: str | None, now: datetime, *, draining: bool = False) -> bool:
+        """Do what `operations.pause` and `Folding.pause` do: pause for a reason or resume; say whether it changed."""
+        party = self.parties[organisation]
+        was_paused = party.paused_reason is not None
+        may = was_paused if reason is None else not was_paused or (party.draining and not draining)
+        if not may:
+            return False
+        if was_paused and reason is None:
+            party.pauses[-1][1] = now
+        elif not was_paused:
+            party.pauses.append([now, None])
+        party.paused_reason, party.draining = reason, draining and reason is not None
+        self.version += 1
+        return True
+
+    def revoke(self, agreement: str, number: int) -> None:
+        found = self.agreements[agreement, number]
+        self.agreements[agreement, number] = found.model_copy(update={"revoked": True})
+        self.version += 1
+
+    def erase(self, person_id: int, now: datetime) -> None:
+        person = self.people[person_id]
+        person.erased_at, person.wrapped = now, None
