@@ -6,7 +6,7 @@ bare aiohttp 13,000 to 16,000. And `httpx-aiohttp` reports a connection lost aft
 have arrived" would become "nothing was sent". Callers see `contracts.adapters.HttpClient`.
 
 What may have been sent. From the moment a connection is in hand the request counts as possibly arrived: before it a
-fault is `Unavailable`, after it `Unknown`. aiohttp sends a POST again by itself in no case; a GET once, when a kept
+fault is `Unavailable`, after it `Unknown`. aiohttp sends POST and PATCH again by itself in no case; a GET once, when a kept
 connection turns out closed. Of servers that close after every answer without announcing it, half of all POSTs were
 lost on a kept connection; asking the system whether it still stands left none where the close came with the answer.
 """
@@ -106,6 +106,12 @@ class GuardedClient:
         """
         return await self._exchange(
             "POST", url, headers=headers, content=content, cap=self._cap, seconds=self._deadline
+        )
+
+    async def patch(self, url: str, *, headers: Mapping[str, str], content: bytes) -> HttpAnswer:
+        """PATCH; otherwise as `post`."""
+        return await self._exchange(
+            "PATCH", url, headers=headers, content=content, cap=self._cap, seconds=self._deadline
         )
 
     async def get(
