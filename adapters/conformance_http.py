@@ -47,6 +47,7 @@ class HttpPeer:
     """Serves on a free port of 127.0.0.1 between entering and leaving. Implements `adapters.conformance.Peer`.
 
     `say` puts an outcome into the protocol spoken on top of HTTP; `key` is the header of the idempotency key.
+    `aside` answers requests that are not deliveries (a search, a token): no act is done for them, and none is counted.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class HttpPeer:
         tls: ssl.SSLContext | None = None,
         say: Callable[[Says], bytes] = json_answer,
         key: str = "webhook-id",
+        aside: Callable[[HttpRequest], bytes | None] = lambda _: None,
     ) -> None:
         self._tls = tls
         self._say = say
         self._key = key
+        self._aside = aside
         self._acts: list[Act | bytes] = [response(204)]
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._port = 0
@@ -71,7 +74,11 @@ class HttpPeer:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://localhost:{self._port}{ENDPOINT}"
+        return f"{self.base}{ENDPOINT}"
+
+    @property
+    def base(self) -> str:
+        return f"{'https' if self._tls else 'http'}://localhost:{self._port}"
 
     @property
     def arrivals(self) -> Sequence[Arrival]:
@@ -114,6 +121,10 @@ class HttpPeer:
         try:
             while self._acts[0] is not Mishap.HANGS_UP_BEFORE:
                 request = await _read_request(reader)
+                if (beside := self._aside(request)) is not None:
+                    writer.write(beside)
+                    await writer.drain()
+                    continue
                 if request.path == ASTRAY:
                     self.led_astray += 1
                 self.requests.append(request)

@@ -112,6 +112,7 @@ class Hl7v2:
         self._context = context
         self._line = MllpConnections(
             context.connections,
+            context.deadline,
             settings.host,
             settings.port,
             tls=settings.tls,
@@ -262,14 +263,22 @@ def _addresses(change: Told, *, include_previous: bool) -> list[str]:
     new, previous, effective = change.change.new_address, change.change.previous_address, change.change.effective_date
     if effective is None:
         return []
+    ends = change.change.move_kind == "permanent"
     return [
-        *([_address(new, since=_day(effective))] if new else []),
-        *([_address(previous, until=_day(effective))] if previous and (include_previous or not new) else []),
+        *([_address(new, "H" if ends else "C", since=_day(effective))] if new else []),
+        *(
+            [_address(previous, "H", until=_day(effective) if ends else "")]
+            if previous and (include_previous or not new)
+            else []
+        ),
     ]
 
 
-def _address(address: ToldAddress, *, since: str = "", until: str = "") -> str:
-    """Return an XAD: two lines, town, postcode, country, `H` for home, and in XAD.13 and 14 from and until when."""
+def _address(address: ToldAddress, kind: str, *, since: str = "", until: str = "") -> str:
+    """Return an XAD: two lines, town, postcode, country, its kind, and in XAD.13 and 14 from and until when.
+
+    Kinds are `H` for home and `C` for a while (table 0190).
+    """
     first, *others = (*postal_lines(address), "")
     components = (
         first,
@@ -278,7 +287,7 @@ def _address(address: ToldAddress, *, since: str = "", until: str = "") -> str:
         "",
         address.postal_code or "",
         ALPHA_3.get(address.address_country or "", ""),
-        "H",
+        kind,
         *[""] * 5,
         since,
         until,

@@ -6,6 +6,7 @@ A frame is VT, the message, FS and CR. There is nothing else: no version, no err
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from contracts.adapters import Connections
@@ -27,9 +28,18 @@ class MllpConnections:
     """
 
     def __init__(
-        self, connections: Connections, host: str, port: int, *, tls: bool, keep_open: bool, at_once: int
+        self,
+        connections: Connections,
+        deadline: timedelta,
+        host: str,
+        port: int,
+        *,
+        tls: bool,
+        keep_open: bool,
+        at_once: int,
     ) -> None:
         self._connections = connections
+        self._deadline = deadline.total_seconds()
         self._host = host
         self._port = port
         self._tls = tls
@@ -46,7 +56,7 @@ class MllpConnections:
         """
         sent = False
         try:
-            async with asyncio.timeout(self._connections.deadline.total_seconds()), self._turns:
+            async with asyncio.timeout(self._deadline), self._turns:
                 line = await self._line()
                 in_step = False
                 try:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from adapters.fhir import Fhir
 from adapters.hl7v2 import Hl7v2
 from adapters.sftp import Sftp
 from adapters.webhook import Webhook
 from contracts.adapters import Adapter, AdapterContext, AdapterFactory
 
 ADAPTERS: Final[Mapping[str, AdapterFactory]] = {
+    "fhir": Fhir,
     "hl7v2": Hl7v2,
     "sftp": Sftp,
     "webhook": Webhook,

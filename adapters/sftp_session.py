@@ -47,6 +47,7 @@ class SftpSession:
     def __init__(self, context: AdapterContext, settings: ServerSettings) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""
         self._connections = context.connections
+        self._deadline = context.deadline.total_seconds()
         self._settings = settings
         self._host_keys = [_host_key(text) for text in settings.host_keys]
         self._keys = _private_keys(context)
@@ -64,7 +65,7 @@ class SftpSession:
         in_step = False
         failure: Failure
         try:
-            async with asyncio.timeout(self._connections.deadline.total_seconds()), self._turn:
+            async with asyncio.timeout(self._deadline), self._turn:
                 try:
                     yield await self._client()
                     in_step = True

@@ -65,6 +65,7 @@ class _Change(_Lenient):
     previous_address: ToldAddress | None = None
     new_address: ToldAddress | None = None
     effective_date: Day | None = None
+    move_kind: Literal["permanent", "temporary"] = "permanent"
 
 
 class Told(_Lenient):

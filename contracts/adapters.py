@@ -72,6 +72,10 @@ class HttpClient(Protocol):
         """
         ...
 
+    async def patch(self, url: str, *, headers: Mapping[str, str], content: bytes) -> HttpAnswer:
+        """PATCH; otherwise as `post`."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -84,11 +88,6 @@ host; `own` is what is spoken on it, as SSH; `none` is in clear, and only to hos
 
 class Connections(Protocol):
     """The guarded way out below HTTP: pinned public address or an operator's allowed host, TLS verified, an end."""
-
-    @property
-    def deadline(self) -> timedelta:
-        """Total time of one attempt. What an adapter does on its connections it must end within it."""
-        ...
 
     async def create_connection(
         self, protocol_factory: Callable[[], Spoken], host: str, port: int, *, protection: Protection
@@ -114,6 +113,8 @@ class AdapterContext:
     """Return a secret of this organisation by name; raises KeyError if it has none of that name."""
     http: HttpClient
     connections: Connections
+    deadline: timedelta
+    """Total time of one attempt. A request by `http` ends within it; so must all else an adapter does for one."""
     clock: Callable[[], datetime]
     """Aware, UTC."""
 

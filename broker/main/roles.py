@@ -146,6 +146,7 @@ def _adapters(
                 connections=organisation.policy.concurrency,
             ),
             connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
+            deadline=deadline,
             clock=utc_now,
         )
         try:

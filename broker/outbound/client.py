@@ -110,6 +110,12 @@ class GuardedClient:
             "POST", url, headers=headers, content=content, cap=self._cap, seconds=self._deadline
         )
 
+    async def patch(self, url: str, *, headers: Mapping[str, str], content: bytes) -> HttpAnswer:
+        """PATCH; otherwise as `post`."""
+        return await self._exchange(
+            "PATCH", url, headers=headers, content=content, cap=self._cap, seconds=self._deadline
+        )
+
     async def get(
         self, url: str, *, cap: int, deadline: timedelta, headers: Mapping[str, str] | None = None
     ) -> HttpAnswer:

@@ -20,7 +20,7 @@ class GuardedConnections:
     """Makes connections to one organisation's hosts; keeps none.
 
     `tls`: the rules of `tls_context`, announcing no protocol.
-    `deadline`: of a whole attempt; what remains after connecting is the caller's to keep.
+    `deadline`: total time of connecting: name, connection, TLS.
     `allowed_hosts`: hosts, by name or address, an operator has allowed private addresses and connections in clear.
     """
 
@@ -30,10 +30,6 @@ class GuardedConnections:
         self._tls = tls
         self._deadline = deadline
         self._names = VettedNames(allowed_hosts, lookup)
-
-    @property
-    def deadline(self) -> timedelta:
-        return self._deadline
 
     async def create_connection(
         self, protocol_factory: Callable[[], Spoken], host: str, port: int, *, protection: Protection

@@ -135,6 +135,7 @@ GOLDENS: dict[str, tuple[dict[str, Any], bytes]] = {
         WELSH,
     ),
     "address-leaving": ({}, minimised(roles=("leaving",), newAddress=None)),
+    "address-for-a-while": ({"previous_address": True}, minimised(moveKind="temporary")),
     "address-delimiters": (
         {},
         minimised(

@@ -29,5 +29,6 @@ def context(
         secret=lambda name: named[name].encode(),
         http=GuardedClient(tls=rules, deadline=deadline, allowed_hosts=HERE),
         connections=GuardedConnections(tls=rules, deadline=deadline, allowed_hosts=HERE),
+        deadline=deadline,
         clock=lambda: datetime.now(UTC),
     )

@@ -1,0 +1,148 @@
+"""A FHIR R4 Patient of `DataStandardsWales-Patient`: whether it is the person told of, and what changes in it. Pure.
+
+A Patient is taken as JSON, as it came: what is not looked at here stays as it is.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+from adapters.told import NHS_NUMBER, Told, ToldAddress, postal_lines
+
+ADDRESS_KEY: Final = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-AddressKey"
+ADDRESS_KEY_TYPE: Final = "https://fhir.hl7.org.uk/CodeSystem/UKCore-AddressKeyType"
+
+Json = Mapping[str, Any]
+
+
+def is_person(patient: Json, change: Told) -> bool:
+    """Return whether the record has the NHS number **and** the birth date and a name of who is told of.
+
+    Names agree without regard to case, accents, hyphens and apostrophes: the family name whole, and the first given
+    name, which may stand in any of the record's names that is not said to be an old one.
+    """
+    numbers = {
+        identifier.get("value")
+        for identifier in _items(patient, "identifier")
+        if identifier.get("system") == NHS_NUMBER
+    }
+    if change.nhs_number not in numbers or change.birth_date is None:
+        return False
+    if patient.get("birthDate") != change.birth_date.isoformat():
+        return False
+    return any(_is_named(name, change) for name in _items(patient, "name") if name.get("use") != "old")
+
+
+def needs_a_person(patient: Json) -> bool:
+    """Return whether somebody must look before this record is changed: it is of someone dead, inactive or merged."""
+    return bool(
+        patient.get("deceasedBoolean")
+        or patient.get("deceasedDateTime")
+        or patient.get("active") is False
+        or any(link.get("type") == "replaced-by" for link in _items(patient, "link"))
+    )
+
+
+def changes(patient: Json, change: Told) -> Sequence[Json] | None:
+    """Return the JSON Patch (RFC 6902) that makes the record current; empty if it is, None if a person must look.
+
+    A permanent move ends the home address: it becomes `old`, with the day it ended. A move for a while leaves it and
+    adds a `temp` one. Where only the leaving may be told, the home address is ended if it is the one left.
+    """
+    new, previous = change.change.new_address, change.change.previous_address
+    effective = change.change.effective_date
+    if effective is None:
+        return None
+    temporary = change.change.move_kind == "temporary"
+    addresses = _items(patient, "address")
+    current = [
+        (place, address)
+        for place, address in enumerate(addresses)
+        if address.get("use") in ({"temp"} if temporary else {"home", None})
+        and not (address.get("period") or {}).get("end")
+    ]
+    if new is None:
+        left = [(place, address) for place, address in current if previous and _same(address, previous)]
+        return [_ended(place, address, effective) for place, address in left] if left else None
+    kept = [place for place, address in current if _same(address, new)]
+    ended = [_ended(place, address, effective) for place, address in current if place not in kept]
+    if kept:
+        return ended
+    added = written(new, "temp" if temporary else "home", effective)
+    if not addresses:
+        return [{"op": "add", "path": "/address", "value": [added]}]
+    return [*ended, {"op": "add", "path": "/address/-", "value": added}]
+
+
+def written(address: ToldAddress, use: str, since: date) -> dict[str, Any]:
+    """Return an Address, with the UPRN in UK Core's extension."""
+    parts: dict[str, Any] = {
+        "use": use,
+        "line": list(postal_lines(address)),
+        "city": address.address_locality,
+        "postalCode": address.postal_code,
+        "country": address.address_country,
+        "period": {"start": since.isoformat()},
+    }
+    if address.uprn is not None:
+        kind = {"coding": [{"system": ADDRESS_KEY_TYPE, "code": "UPRN"}]}
+        key = [{"url": "type", "valueCodeableConcept": kind}, {"url": "value", "valueString": str(address.uprn)}]
+        parts["extension"] = [{"url": ADDRESS_KEY, "extension": key}]
+    return {name: value for name, value in parts.items() if value}
+
+
+def _is_named(name: Json, change: Told) -> bool:
+    given = name.get("given") or [""]
+    wanted = change.given[0] if change.given else ""
+    return folded(name.get("family")) == folded(change.family) and folded(given[0]) == folded(wanted)
+
+
+def folded(text: Any) -> str:
+    """Return a name without case, accents, spaces and marks, for comparing; empty for what is no text."""
+    if not isinstance(text, str):
+        return ""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
+
+
+def _same(address: Json, told: ToldAddress) -> bool:
+    """Return whether a record's address is the one told: by UPRN where both have it, else by lines and postcode."""
+    uprns = _uprns(address)
+    if uprns and told.uprn is not None:
+        return str(told.uprn).lstrip("0") in uprns
+    return folded(address.get("postalCode")) == folded(told.postal_code) and _words(
+        [*(address.get("line") or []), address.get("city")]
+    ) == _words([*postal_lines(told), told.address_locality])
+
+
+def _words(lines: Sequence[Any]) -> str:
+    return "".join(map(folded, lines))
+
+
+def _uprns(address: Json) -> set[str]:
+    found = set()
+    for extension in _items(address, "extension"):
+        if extension.get("url") != ADDRESS_KEY:
+            continue
+        parts = {part.get("url"): part for part in _items(extension, "extension")}
+        kind = parts.get("type", {})
+        coded = [*((kind.get("valueCodeableConcept") or {}).get("coding") or ()), kind.get("valueCoding") or {}]
+        if any(code.get("code") == "UPRN" for code in coded):
+            found.add(str(parts.get("value", {}).get("valueString", "")).lstrip("0"))
+    return found
+
+
+def _ended(place: int, address: Json, effective: date) -> Json:
+    period = dict(address.get("period") or {})
+    started = period.get("start")
+    if not started or started[:10] <= effective.isoformat():  # a period may not end before it starts (per-1)
+        period["end"] = effective.isoformat()
+    value = {**address, "use": "old"} | ({"period": period} if period else {})
+    return {"op": "replace", "path": f"/address/{place}", "value": value}
+
+
+def _items(of: Json, name: str) -> list[dict[str, Any]]:
+    """Return the objects of a list, nothing for anything else: what a server sends is not to be trusted in shape."""
+    value = of.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
