@@ -100,6 +100,39 @@ async def test_only_these_pages_are_for_anybody() -> None:
     assert {method for (method, _), rule in PAGES.items() if isinstance(rule, ForAnybody)} == {"GET"}
 
 
+async def test_what_staff_need_for_each_page_is_exactly_this() -> None:
+    needs: dict[May | None, set[str]] = {}
+    for (method, path), rule in PAGES.items():
+        if isinstance(rule, ForStaff):
+            needs.setdefault(rule.needs, set()).add(f"{method} {path.removeprefix(STAFF)}")
+    assert needs == {
+        None: {"POST /sign-out", "GET /session/left", "POST /session/stay"},
+        May.LOOK: {"GET ", "GET /live", "GET /organisations/{organisation}/deliveries/{status}"},
+        May.TRACE: {
+            "POST /organisations/{organisation}/deliveries/{status}",
+            "GET /trace",
+            "POST /trace",
+            "GET /trace/{place}",
+            "POST /trace/{place}",
+        },
+        May.PAUSE: {
+            "GET /organisations/{organisation}",
+            "POST /organisations/{organisation}/pause",
+            "POST /organisations/{organisation}/resume",
+        },
+        May.REPLAY: {
+            "POST /trace/{place}/replay",
+            "GET /replay",
+            "POST /replay",
+            "GET /replay/{place}",
+            "POST /replay/{place}",
+            "GET /replays/{replay}",
+            "GET /replays/{replay}/live",
+        },
+        May.READ_ACTS: {"GET /acts"},
+    }
+
+
 async def test_each_page_is_for_whom_the_policy_says(site: Sandbox) -> None:
     """Every page as every kind of caller: nobody, a citizen, each kind of staff, and bearers of the API's tokens."""
     url = site.addresses.public_url
