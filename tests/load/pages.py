@@ -58,13 +58,16 @@ async def measured(dsn: str, home: Path, receiver: Receiver, *, seconds: float, 
                 await at_check(guest, person)
             walks = [await walk(guest) for guest in people]
             await asked_steadily(zip(people, walks, strict=True), 2.0)
+            before = opened.processor_seconds("api")
             took = await asked_steadily(zip(people, walks, strict=True), seconds)
+            processor = (opened.processor_seconds("api") - before) / len(took) * 1000
             kilobytes = await first_view(people[0])
             operators = await guests.enter_async_context(a_guest(url))
             operator = await operator_page(operators, rounds=int(seconds * 10))
     return [
         Figure(f"{name}.citizen.p50", percentile(took, 0.5), "ms", "lower"),
         Figure(f"{name}.citizen.p95", percentile(took, 0.95), "ms", "lower", CITIZEN_P95_GOAL),
+        Figure(f"{name}.citizen.processor", processor, "ms", "lower"),
         Figure(f"{name}.first_view", kilobytes, "KB", "lower", FIRST_VIEW_GOAL),
         Figure(f"{name}.operator.p50", percentile(operator, 0.5), "ms", "lower"),
         Figure(f"{name}.operator.p95", percentile(operator, 0.95), "ms", "lower", OPERATOR_P95_GOAL),
