@@ -4,13 +4,14 @@ Built from the models, so that they cannot be wrong. No real person, and no home
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from contracts.address import Address
 from contracts.agreement import Agreement, Share
+from contracts.changes import EventKind, withdrawal
 from contracts.changes.address import KIND, AddressChange, Dependant
 from contracts.delivery import Delivery
 from contracts.events import canonical, structured
@@ -184,7 +185,16 @@ TOLD: Final = {
 """The data two councils receive of the same move: each what its agreement permits."""
 
 
-def _event(organisation: str, delivery_id: UUID, subject: str, origin: str) -> dict[str, Any]:
+def _event(
+    organisation: str,
+    delivery_id: UUID,
+    subject: str,
+    origin: str,
+    *,
+    kind: EventKind = KIND,
+    sequence: int = 1,
+    data: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     event: dict[str, Any] = json.loads(
         structured(
             Delivery(
@@ -192,15 +202,15 @@ def _event(organisation: str, delivery_id: UUID, subject: str, origin: str) -> d
                 organisation=organisation,
                 epoch=0,
                 attempt=1,
-                sequence=1,
-                type=KIND.event_type,
+                sequence=sequence,
+                type=kind.event_type,
                 source="urn:wales:unwaith",
                 subject=subject,
                 time=_WHEN,
-                dataschema=KIND.dataschema,
+                dataschema=kind.dataschema,
                 traceparent=f"00-{subject}-{origin}-01",
                 origin=origin,
-                data=canonical(TOLD[organisation]),
+                data=canonical(data or TOLD[organisation]),
             )
         )
     )
@@ -221,6 +231,22 @@ def examples() -> dict[str, tuple[str, dict[str, Any]]]:
                 UUID("b1c7e5d4-0a3e-4f6b-8d2c-91f0a7c3e522"),
                 "c41e2a9b77d04c1f8e0b5a6d3f29e810",
                 "90ac4d7be5f21368",
+            ),
+        ),
+        "change-withdrawn": (
+            "event.v1",
+            _event(
+                "cardiff",
+                UUID("7c2e9a41-5b0d-4e86-a1f3-60d8b7c95e24"),
+                "7d9f0c6a1b2e4f807d9f0c6a1b2e4f80",
+                "3b1f8c52d0a94e17",
+                kind=withdrawal.KIND,
+                sequence=2,
+                data={
+                    "person": TOLD["cardiff"]["person"],
+                    "roles": TOLD["cardiff"]["roles"],
+                    "withdraws": {"id": str(_DELIVERED), "type": KIND.event_type},
+                },
             ),
         ),
         "receipt.applied": ("receipt.v1", _wire(RECEIPTS["applied"])),

@@ -90,6 +90,7 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         ("GET", "/changes/{number:int}"): ForPeople(),
         ("GET", "/changes/{number:int}/sent"): ForPeople(),
         ("GET", "/changes/{number:int}/live"): ForPeople(),
+        **_asked("/changes/{number:int}/cancel", ForPeople()),
         # Operators.
         **_beneath(STAFF, ForStaff(needs=None)),
         ("GET", STAFF): ForStaff(May.LOOK),

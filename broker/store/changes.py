@@ -346,6 +346,8 @@ class Books:
     gaps: int
     """Lanes whose sequences are not dense."""
     quarantined: int
+    not_taken_back: int
+    """Deliveries of withdrawn changes that the organisation has or may have, and nobody will look at any more."""
     miscounted: int
     """Running counts that differ from a full count: of an organisation's deliveries in a status, owed, or accepted."""
 
@@ -356,6 +358,7 @@ class Books:
             "lanes that point astray": self.lanes_astray,
             "lanes with a gap in their sequence": self.gaps,
             "records in quarantine that nobody has looked at": self.quarantined,
+            "deliveries that were withdrawn and not taken back": self.not_taken_back,
             "running counts that differ from a full count": self.miscounted,
         }
         return [f"{count} {what}" for what, count in found.items() if count]
@@ -373,6 +376,19 @@ SELECT count(*) FROM (
 ) kept ON (counted.organisation, counted.tally, coalesce(counted.since, 'epoch'))
         = (kept.organisation, kept.tally, coalesce(kept.since, 'epoch'))
 WHERE coalesce(counted.n, 0) <> coalesce(kept.n, 0)
+"""
+
+
+_NOT_TAKEN_BACK: Final = """
+SELECT count(*) FROM withdrawal w JOIN delivery d ON d.change_id = w.change_id JOIN person p ON p.id = d.person_id
+WHERE w.look_at IS NULL AND p.erased_at IS NULL
+  AND (d.status IN ('received', 'needs_review', 'rejected', 'not_matched', 'already_current', 'applied')
+       OR (d.status = 'superseded' AND d.reason IS DISTINCT FROM 'superseded')
+       OR (d.unknowns > 0 AND d.status NOT IN ('waiting', 'queued', 'published')))
+  AND NOT EXISTS (SELECT FROM delivery b WHERE b.change_id = w.taken_back_by AND b.organisation = d.organisation)
+  AND NOT EXISTS (SELECT FROM delivery n WHERE n.change_id = w.corrected_by AND n.organisation = d.organisation
+                  AND NOT (n.unknowns = 0 AND (n.status = 'cancelled'
+                           OR (n.status = 'superseded' AND n.reason IS NOT DISTINCT FROM 'superseded'))))
 """
 
 
@@ -409,8 +425,9 @@ async def books(database: Database) -> Books:
             """
         )
         quarantined = await connection.fetchval("SELECT count(*) FROM quarantine WHERE examined_at IS NULL")
+        not_taken_back = await connection.fetchval(_NOT_TAKEN_BACK)
         miscounted = await connection.fetchval(_MISCOUNTED)
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         found.setdefault(row["organisation"], {})[row["status"]] = row["count"]
-    return Books(found, without, astray, gaps, quarantined, miscounted)
+    return Books(found, without, astray, gaps, quarantined, not_taken_back, miscounted)

@@ -191,7 +191,8 @@ SELECT d.id, content.digest, content.sealed, c.type AS event,
        EXISTS (SELECT FROM delivery b WHERE b.change_id = w.taken_back_by AND b.organisation = d.organisation)
            AS taken_back,
        EXISTS (SELECT FROM delivery n WHERE n.change_id = w.corrected_by AND n.organisation = d.organisation
-               AND NOT (n.status IN ('cancelled', 'superseded') AND n.reason IS NOT NULL AND n.unknowns = 0))
+               AND NOT (n.unknowns = 0 AND (n.status = 'cancelled'
+                        OR (n.status = 'superseded' AND n.reason IS NOT DISTINCT FROM 'superseded'))))
            AS replaced
 FROM withdrawal w JOIN change c ON c.id = w.change_id JOIN delivery d ON d.change_id = w.change_id
 JOIN delivery_content content ON content.delivery_id = d.id

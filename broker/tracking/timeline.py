@@ -29,7 +29,9 @@ async def followed(
     receipts: dict[UUID, list[ReceiptRow]] = defaultdict(list)
     for receipt in await changes.receipts_of(database, [row.id for row in deliveries]):
         receipts[receipt.delivery_id].append(receipt)
-    return tuple(view(row, receipts[row.id], organisations) for row in deliveries)
+    seen = tuple(view(row, receipts[row.id], organisations) for row in deliveries)
+    withdrawn, _ = await withdrawals.of_change(database, change_id)
+    return seen if withdrawn is None else stopping(seen)
 
 
 def view(
@@ -62,12 +64,15 @@ async def withdrawn_too(
     if withdrawn is None:
         return seen if corrects is None else seen.model_copy(update={"corrects": corrects})
     back = await followed(database, withdrawn.taken_back_by, organisations)
-    stopping = tuple(
-        item.model_copy(update={"stopping": True}) if RANK[item.status] < OCCUPIES_LANE_BELOW else item
-        for item in seen.deliveries
-    )
     told = Withdrawn(at=withdrawn.asked_at, corrected_by=withdrawn.corrected_by, taken_back=back)
-    return seen.model_copy(update={"corrects": corrects, "withdrawn": told, "deliveries": stopping})
+    return seen.model_copy(update={"corrects": corrects, "withdrawn": told, "deliveries": stopping(seen.deliveries)})
+
+
+def stopping(seen: Sequence[DeliveryView]) -> tuple[DeliveryView, ...]:
+    """Return the deliveries of a withdrawn change: those still open are being stopped."""
+    return tuple(
+        item.model_copy(update={"stopping": True}) if RANK[item.status] < OCCUPIES_LANE_BELOW else item for item in seen
+    )
 
 
 def _entry(receipt: ReceiptRow) -> TimelineEntry:

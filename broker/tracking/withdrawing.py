@@ -18,7 +18,7 @@ from broker import audit, sealing
 from broker.store import Database, StoreUnavailable, withdrawals
 from broker.store.ids import new_id
 from broker.store.receipts import Entry, Settled, Touched
-from broker.store.withdrawals import Look, OwedBack, Sent
+from broker.store.withdrawals import OwedBack, Sent
 from broker.tracking.entries import entry_of, settled, standing_of
 from broker.tracking.fold import Standing, stopped
 from broker.vault import Vault
@@ -61,15 +61,25 @@ def decide(standing: Standing, sent: Sent, granted_until: datetime | None, now: 
 def may_have(standing: Standing) -> bool:
     """Return whether the organisation was sent a delivery, as far as anybody can know."""
     said = RANK[standing.status] >= RANK[Status.RECEIVED]
-    said_superseded = standing.status is Status.SUPERSEDED and standing.reason is None  # else it was we who said so
+    said_superseded = standing.status is Status.SUPERSEDED and standing.reason is not Reason.SUPERSEDED  # which is ours
     return said or said_superseded or standing.unknowns > 0 or standing.granted
 
 
 async def carry_out(database: Database, vault: Vault, change_id: UUID, clock: Callable[[], datetime]) -> None:
     """Look at every delivery of a withdrawn change and do what is due. Any number may; one at a time does.
 
-    Raises StoreUnavailable: then nothing was done.
+    A fault of ours is logged, and it is tried again later: it stays asked for. Raises StoreUnavailable.
     """
+    try:
+        await _look(database, vault, change_id, clock)
+    except StoreUnavailable:
+        raise
+    except Exception as fault:  # one that cannot be carried out must not hold up the others
+        log.exception("withdrawal.failed", change_id=str(change_id), error=type(fault).__name__)
+        await withdrawals.later(database, change_id, FAULT_SECONDS)
+
+
+async def _look(database: Database, vault: Vault, change_id: UUID, clock: Callable[[], datetime]) -> None:
     async with withdrawals.looking(database, change_id) as look:
         if look is None:
             return
@@ -144,7 +154,7 @@ async def attend(database: Database, vault: Vault, clock: Callable[[], datetime]
         try:
             waiting = await withdrawals.due(database, AT_ONCE)
             for change_id in waiting:
-                await _one(database, vault, change_id, clock)
+                await carry_out(database, vault, change_id, clock)
         except StoreUnavailable as away:
             log.warning("withdrawals.waiting", error=type(away).__name__)
             waiting = []
@@ -156,14 +166,4 @@ async def attend(database: Database, vault: Vault, clock: Callable[[], datetime]
                 pass
 
 
-async def _one(database: Database, vault: Vault, change_id: UUID, clock: Callable[[], datetime]) -> None:
-    try:
-        await carry_out(database, vault, change_id, clock)
-    except StoreUnavailable:
-        raise
-    except Exception as fault:  # one that cannot be carried out must not hold up the others
-        log.exception("withdrawal.failed", change_id=str(change_id), error=type(fault).__name__)
-        await withdrawals.later(database, change_id, FAULT_SECONDS)
-
-
-__all__ = ["Look", "Verdict", "attend", "carry_out", "decide", "may_have"]
+__all__ = ["Verdict", "attend", "carry_out", "decide", "may_have"]

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from broker import sealing
 from broker.intake.intake import opened
 from broker.language import long_date, moment_in_words
-from broker.store import changes
+from broker.store import changes, withdrawals
+from broker.store.withdrawals import Withdrawn
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
 from broker.web.move.wording import address_line, told_fields
@@ -74,12 +75,17 @@ async def list_changes(visit: Visit) -> Response:
 
 
 async def show_change(visit: Visit) -> Response:
-    found = await _found(visit)
+    found = await own_change(visit)
     if found is None:
         raise HTTPException(404)
     person, change = found
     content = orjson.loads(opened(person, change.id, change.type, change.sealed))
-    deliveries = await followed(visit.parts.database, change.id, visit.parts.directory.organisations())
+    organisations = visit.parts.directory.organisations()
+    deliveries = await followed(visit.parts.database, change.id, organisations)
+    withdrawn, _ = await withdrawals.of_change(visit.parts.database, change.id)
+    taken_back: tuple[DeliveryView, ...] = ()
+    if withdrawn is not None:
+        taken_back = await followed(visit.parts.database, withdrawn.taken_back_by, organisations)
     return visit.page(
         "change.html",
         back="/changes",
@@ -91,8 +97,20 @@ async def show_change(visit: Visit) -> Response:
         told=moment_in_words(change.accepted_at, visit.language),
         timeline=timeline(visit, deliveries),
         over=_over(deliveries),
+        withdrawn=None if withdrawn is None else _withdrawn(visit, withdrawn),
+        taken_back=[
+            (visit.words.of(one.name), status_words(one.status, visit.words), tag_colour(one.status))
+            for one in taken_back
+        ],
         details=await _details(visit, person, change),
     )
+
+
+def _withdrawn(visit: Visit, withdrawn: Withdrawn) -> str:
+    at = moment_in_words(withdrawn.asked_at, visit.language)
+    if withdrawn.corrected_by is None:
+        return visit.words("withdrawn-cancelled", at=at)
+    return visit.words("withdrawn-replaced", at=at, reference=withdrawn.corrected_by)
 
 
 async def _details(visit: Visit, person: PersonKey, change: changes.ToldBefore) -> list[dict[str, Any]]:
@@ -127,7 +145,7 @@ async def _details(visit: Visit, person: PersonKey, change: changes.ToldBefore) 
 
 
 async def show_sent(visit: Visit) -> Response:
-    found = await _found(visit)
+    found = await own_change(visit)
     if found is None:
         raise HTTPException(404)
     _, change = found
@@ -138,7 +156,7 @@ async def show_sent(visit: Visit) -> Response:
 
 async def watch(visit: Visit, watchers: Watchers) -> Response:
     """Follow the timeline; see `streaming.follow`."""
-    found = await _found(visit)
+    found = await own_change(visit)
     if found is None:
         return Response(status_code=404)
     _, change = found
@@ -156,7 +174,7 @@ def timeline(visit: Visit, deliveries: tuple[DeliveryView, ...]) -> str:
     shown: list[dict[str, Any]] = [
         {
             "name": words.of(delivery.name),
-            "status": status_words(delivery.status, words),
+            "status": words("status-stopping") if delivery.stopping else status_words(delivery.status, words),
             "colour": tag_colour(delivery.status),
             "entries": [entry_words(entry, words) for entry in delivery.timeline],
             "advice": advice_of(delivery, words),
@@ -176,7 +194,7 @@ async def _person(visit: Visit) -> PersonKey | None:
     return await visit.parts.vault.known(who["issuer"], who["subject"])
 
 
-async def _found(visit: Visit) -> tuple[PersonKey, changes.ToldBefore] | None:
+async def own_change(visit: Visit) -> tuple[PersonKey, changes.ToldBefore] | None:
     """Return the person's own change of the number asked for; another's is as absent as none."""
     person = await _person(visit)
     number = _number(visit.request)

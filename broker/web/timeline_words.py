@@ -61,7 +61,7 @@ def entry_words(entry: TimelineEntry, words: Words) -> tuple[str, str]:
             said = words("happened-deferred-until", at=moment_in_words(entry.next_try, words.language))
         case "deferred":
             said = words("happened-deferred")
-        case "withheld":
+        case "withheld" if entry.status not in (Status.CANCELLED, Status.SUPERSEDED):
             said = words("happened-withheld")
         case "conflict":
             said = words("happened-conflict")

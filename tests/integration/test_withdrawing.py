@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from broker import intake
-from broker.eventlog import Record
+from broker.eventlog import Partition, Received, Record
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted, NotAcceptable
 from broker.store import Database, changes, register, withdrawals
@@ -129,6 +130,17 @@ async def test_a_future_one_is_stopped_before_its_day(attended: Line) -> None:
     following = await line.tell(somebody(), a_move(8))
     await line.until(following, applied(line))
     assert await balanced(line)
+
+
+async def test_the_day_begins_when_it_begins_in_wales(line: Line) -> None:
+    this = now().date()
+    days = [
+        next(day for year in (this.year, this.year + 1) if (day := date(year, month, 15)) > this) for month in (1, 7)
+    ]
+    for number, (day, before) in enumerate(zip(days, (timedelta(0), timedelta(hours=1)), strict=True)):
+        accepted = await line.tell(somebody(number, f"Tŷ{number}"), a_move(on=day))
+        rows = await changes.deliveries_of(line.database, [accepted.change_id])
+        assert {row.due for row in rows} == {datetime(day.year, day.month, day.day, tzinfo=UTC) - before}
 
 
 async def test_what_is_in_the_log_is_stopped_at_the_gate(attended: Line) -> None:
@@ -317,6 +329,39 @@ async def test_cancelled_at_any_moment_whoever_applied_it_is_told_and_nobody_els
             key: delivery_id in has for key, delivery_id in ids.items()
         }
     assert await balanced(line)
+
+
+async def test_a_fault_holds_up_no_other_and_is_said_aloud(line: Line) -> None:
+    first, second = await line.tell(somebody(1), a_move()), await line.tell(somebody(2, "Arall"), a_move())
+    for accepted in (first, second):
+        await line.relay().step()
+        [swansea] = [key for name, key in (await ids_of(line, accepted)).items() if name.startswith("swansea")]
+        late = Receipt(
+            id=uuid4(),
+            delivery_id=swansea,
+            epoch=0,
+            attempt=1,
+            kind=ReceiptKind.ANSWERED,
+            outcome=Outcome.APPLIED,
+            at=now(),
+        )
+        await line.tracker().fold_all([Received(Partition(RECEIPTS.name, 0), 0, *write_receipt(late))])
+    async with line.database.connection() as connection:
+        await connection.execute(
+            "UPDATE delivery_content SET sealed = 'damaged' WHERE delivery_id IN (SELECT id FROM delivery WHERE change_id = $1)",
+            first.change_id,
+        )
+    with capture_logs() as logged:
+        await cancel(line, first)
+        await cancel(line, second)
+    assert [item["change_id"] for item in logged if item["event"] == "withdrawal.failed"] == [str(first.change_id)]
+    assert await taken_back(line, first) == {}
+    assert await taken_back(line, second) == named(line, swansea_council="queued")
+    async with line.database.connection() as connection:
+        waits = await connection.fetchval(
+            "SELECT look_at > now() FROM withdrawal WHERE change_id = $1", first.change_id
+        )
+    assert waits, "it is tried again"
 
 
 # Correcting

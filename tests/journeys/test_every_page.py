@@ -325,6 +325,32 @@ async def test_every_page_is_in_its_language_and_leads_somewhere(site: Sandbox, 
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_change_is_cancelled_after_asking_once_more(site: Sandbox, language: Language) -> None:
+    person, words = {"cy": "iestyn", "en": "angharad"}[language], words_in(language)
+    async with a_guest(site.addresses.public_url, language) as guest:
+        await move(guest, person)
+        await guest.fill("/move/declaration")
+        assert "/changes/1/cancel" in (await guest.get("/changes/1")).page.links
+        asked = await guest.get("/changes/1/cancel")
+        judged(asked, language, "/changes/1/cancel")
+        assert (await guest.ask("POST", "/changes/1/cancel", {"csrf": "x"})).status == 403
+        assert words("cancel-link") in (await guest.get("/changes/1")).html, "nothing was done by looking"
+        for _ in range(2):
+            form = asked.page.forms[-1]
+            done = await guest.ask("POST", form.action, dict(form.fields))
+            assert done.location == "/changes/1"
+        shown = await guest.get("/changes/1")
+        judged(shown, language, "/changes/1")
+        assert words("cancel-link") not in shown.html
+        assert words("withdrawn-cancelled", at="X").partition("X")[0] in shown.html
+        assert (await guest.get("/changes/1/cancel")).location == "/changes/1"
+        assert len(re.findall(r'href="/changes/\d+"', (await guest.get("/changes")).html)) == 1, "and is no change more"
+    async with a_guest(site.addresses.public_url, language) as guest:
+        await guest.sign_in(person)  # known again, but not who they are
+        assert (await guest.get("/changes/1/cancel")).location == "/changes/1", "it is cancelled already"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_page_that_is_none_says_so_and_leads_to_none_of_a_strangers(site: Sandbox, language: Language) -> None:
     async with a_guest(site.addresses.public_url, language) as guest:
         await guest.sign_in("dafydd")

@@ -47,6 +47,7 @@ LATER = NOW + timedelta(seconds=5)
         (replace(WAITING, status=Status.CANCELLED, reason=Reason.CANCELLED, unknowns=1), None, Verdict(take_back=True)),
         (replace(WAITING, status=Status.SUPERSEDED, reason=Reason.SUPERSEDED), None, Verdict()),
         (replace(WAITING, status=Status.SUPERSEDED), None, Verdict(take_back=True)),  # so the organisation said
+        (replace(WAITING, status=Status.SUPERSEDED, reason=Reason.CONFLICTS), None, Verdict(take_back=True)),
         (replace(WAITING, status=Status.UNDELIVERED, reason=Reason.HORIZON_PASSED), None, Verdict()),
         (replace(WAITING, status=Status.UNDELIVERED, reason=Reason.UNKNOWN_LIMIT, unknowns=5), None, Verdict(take_back=True)),
     ],

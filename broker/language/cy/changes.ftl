@@ -44,9 +44,22 @@ details-gone = Ni ellir ei ddarllen mwyach.
 timeline-refresh = Dangos y diweddaraf
 timeline-their-reference = Eu cyfeirnod nhw: { $reference }
 
+# Cancelling.
+cancel-link = Canslo’r newid hwn
+cancel-title = Canslo eich newid cyfeiriad
+cancel-not-told = Ni fydd sefydliadau nad ydynt wedi cael gwybod eto yn cael gwybod.
+cancel-told = Gofynnir i sefydliadau sydd wedi cael gwybod ei ddadwneud.
+cancel-warning = Ni allwch dynnu hyn yn ôl. Os ydych yn symud wedi’r cwbl, bydd angen i chi ddweud wrthym eto.
+cancel-warning-prefix = Rhybudd
+cancel-button = Canslo’r newid
+withdrawn-cancelled = Gwnaethoch ganslo’r newid hwn ar { $at }.
+withdrawn-replaced = Gwnaethoch ddisodli’r newid hwn â { $reference } ar { $at }.
+taken-back-title = Gofynnwyd iddynt ei ddadwneud
+
 status-waiting = Yn aros am ei ddiwrnod
 status-queued = Yn aros i gael ei anfon
 status-published = Ar ei ffordd
+status-stopping = Yn cael ei atal
 status-cancelled = Wedi’i ganslo
 status-superseded = Wedi’i ddisodli
 status-undelivered = Heb ei ddanfon

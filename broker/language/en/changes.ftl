@@ -36,9 +36,22 @@ details-gone = It can no longer be read.
 timeline-refresh = Show the latest
 timeline-their-reference = Their reference: { $reference }
 
+# Cancelling.
+cancel-link = Cancel this change
+cancel-title = Cancel your change of address
+cancel-not-told = Organisations that have not been told yet will not be told.
+cancel-told = Organisations that have been told will be asked to undo it.
+cancel-warning = You cannot take this back. If you are moving after all, you will need to tell us again.
+cancel-warning-prefix = Warning
+cancel-button = Cancel the change
+withdrawn-cancelled = You cancelled this change on { $at }.
+withdrawn-replaced = You replaced this change with { $reference } on { $at }.
+taken-back-title = Asked to undo it
+
 status-waiting = Waiting for its day
 status-queued = Waiting to be sent
 status-published = On its way
+status-stopping = Being stopped
 status-cancelled = Cancelled
 status-superseded = Replaced
 status-undelivered = Not delivered
