@@ -28,7 +28,7 @@ from broker.store import Database, changes, register
 from broker.store.embedded import EmbeddedPostgres
 from broker.store.migrate import migrate
 from broker.vault import RootKeyFile, Vault
-from contracts.organisation import DeliveryPolicy
+from contracts.organisation import BreakerPolicy, DeliveryPolicy
 from deploy.kafka.kafka import Broker
 from tests.faults.processes import PATIENCE, Process
 from tests.faults.told import Told
@@ -39,7 +39,13 @@ LogKind = Literal["postgres", "kafka"]
 LEASE_SECONDS: Final = 2.0
 SESSION_SECONDS: Final = 2.0
 SHORT: Final = DeliveryPolicy(
-    first_delay_seconds=0.05, longest_delay_seconds=0.2, deadline_seconds=1.0, unknown_limit=100, concurrency=16
+    first_delay_seconds=0.05,
+    longest_delay_seconds=0.2,
+    deadline_seconds=1.0,
+    unknown_limit=100,
+    concurrency=16,
+    retry_share=0.9,
+    breaker=BreakerPolicy(first_probe_seconds=0.2, longest_probe_seconds=0.5, ramp_seconds=0.5),
 )
 """`unknown_limit` is out of reach: an organisation that is killed again and again must not end a delivery."""
 
