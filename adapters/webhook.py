@@ -14,23 +14,30 @@ What the organisation's answer means:
     408 425 429 5xx   not now, see `Retry-After`       Unavailable
     the rest          not what was agreed              Misconfigured
 
+Where the organisation's policy has batches, several deliveries go in one POST (`application/cloudevents-batch+json`) and
+the body of a 200, 400, 409, 413 or 422 is a list of such answers, each with its `deliveryId`. One that is missing from a
+200 was taken, with `answer_unreadable`; from another, Unknown. A batch that is refused without a word on any is
+Misconfigured: one bad delivery must not have all others refused for good.
+
 An answer in the body is `{"outcome": ..., "reference": ...}`, an `Outcome` and a `Reference`, at most 4 KiB; where it
 has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and `failed` are raised: tried again.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from adapters.retry_after import retry_after
 from adapters.settings import settings_of
 from adapters.standard_webhooks import SECRETS, signature_headers, signing_keys
 from contracts.adapters import AdapterContext, HttpAnswer
-from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
-from contracts.events import CONTENT_TYPE, structured
+from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
+from contracts.events import BATCH_CONTENT_TYPE, CONTENT_TYPE, structured
 from contracts.receipts import Receipt, Reference
 from contracts.statuses import Outcome, Reason
 from contracts.text import Strict
@@ -57,6 +64,10 @@ ANSWER_LIMIT: Final = 4 * 1024
 """Bytes. Far below the cap of the way out, so that an answer cut there is never taken for a whole one."""
 
 
+BATCH_ANSWER_LIMIT: Final = 60 * 1024
+"""Bytes, for all answers to a batch; below the cap of the way out too."""
+
+
 class WebhookSettings(Strict):
     """`adapter_settings` of an organisation reached by webhook."""
 
@@ -72,6 +83,9 @@ class WebhookAnswer(Strict):
     outcome: Outcome
     reference: Reference | None = None
     delivery_id: UUID | None = None
+
+
+WEBHOOK_ANSWERS: Final = TypeAdapter(list[WebhookAnswer])
 
 
 class Webhook:
@@ -94,6 +108,14 @@ class Webhook:
         )
         answer = await self._http.post(self._endpoint, headers=headers, content=body)
         return understood(delivery, answer, self._clock())
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
+        body = b"[" + b",".join(map(structured, deliveries)) + b"]"
+        headers = {"content-type": BATCH_CONTENT_TYPE} | signature_headers(
+            self._keys, batch_id(deliveries), int(self._clock().timestamp()), body
+        )
+        answer = await self._http.post(self._endpoint, headers=headers, content=body)
+        return understood_each(deliveries, answer, self._clock())
 
     async def close(self) -> None:
         await self._context.close()
@@ -119,6 +141,39 @@ def understood(delivery: Delivery, answer: HttpAnswer, now: datetime) -> Receipt
     if status in NOT_NOW:
         raise Unavailable(NOT_NOW[status], retry_after=wait)
     raise Misconfigured(MISCONFIGURED.get(status, Reason.ADAPTER_FAULT))
+
+
+def batch_id(deliveries: Sequence[Delivery]) -> str:
+    """Return the `webhook-id` of a batch: the same for the same deliveries in the same order."""
+    return "batch-" + sha256(b"".join(delivery.id.bytes for delivery in deliveries)).hexdigest()[:32]
+
+
+def understood_each(deliveries: Sequence[Delivery], answer: HttpAnswer, now: datetime) -> Sequence[Receipt | Failure]:
+    """Return what became of each delivery of a batch, or raise what became of all. Pure."""
+    told = told_of_each(answer.body, len(deliveries)) if answer.status in TAKEN | REFUSED | {CONFLICT} else {}
+    if not told and answer.status in REFUSED:
+        raise Misconfigured(Reason.REFUSED_BY_POLICY)
+    unsaid = b"?" if told or answer.body.strip() else b""
+    ended: list[Receipt | Failure] = []
+    for delivery in deliveries:
+        try:
+            if told and delivery.id not in told and answer.status not in TAKEN:
+                raise Unknown(Reason.CONFLICTS)
+            ended.append(understood(delivery, replace(answer, body=told.get(delivery.id, unsaid)), now))
+        except Failure as failure:
+            ended.append(failure)
+    return ended
+
+
+def told_of_each(body: bytes, count: int) -> dict[UUID, bytes]:
+    """Return the answers a list of them holds, by delivery; empty where the body is no such list."""
+    if len(body) > min(ANSWER_LIMIT * count, BATCH_ANSWER_LIMIT):
+        return {}
+    try:
+        told = WEBHOOK_ANSWERS.validate_json(body)
+    except ValidationError:
+        return {}
+    return {one.delivery_id: one.model_dump_json().encode() for one in told if one.delivery_id is not None}
 
 
 def told_in(body: bytes, delivery_id: UUID) -> WebhookAnswer | None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from contracts.delivery import Delivery, Failure
 from contracts.receipts import Receipt
@@ -30,10 +30,17 @@ class Adapter(Protocol):
         ...
 
 
+@runtime_checkable
 class BatchAdapter(Protocol):
-    """An adapter that hands over many at once; its answers are per item, in the order given."""
+    """An adapter that hands over many at once."""
 
-    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]: ...
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
+        """Hand over many, at least once each; no two of them are about one person.
+
+        Return what became of each, in the order given: what was said, or the failure `deliver` would raise. Raise where
+        all failed alike. Another number of answers, or an answer about something else, counts as Unknown for all.
+        """
+        ...
 
     async def close(self) -> None: ...
 

@@ -11,6 +11,8 @@ from contracts.delivery import Delivery
 SPEC_VERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
 """Structured mode, CloudEvents HTTP binding 1.0.2, section 3.2."""
+BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
+"""Batched mode, CloudEvents HTTP binding 1.0.2, section 3.3: a JSON array of structured events."""
 SEQUENCE_DIGITS: Final = 12
 """`sequence` is compared as text (CloudEvents sequence extension), so it is padded with zeros."""
 

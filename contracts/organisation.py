@@ -25,6 +25,15 @@ class BreakerPolicy(Strict):
     """After a probe that was answered, how long it takes from one at a time to all."""
 
 
+class BatchPolicy(Strict):
+    """How deliveries are put together, for an adapter that hands over many at once."""
+
+    size: Annotated[int, Field(ge=1, le=1000)] = 100
+    """At most so many in one batch; `concurrency` then counts batches."""
+    linger_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    """A batch that is not full is sent when its first delivery has waited for so long."""
+
+
 class DeliveryPolicy(Strict):
     """How deliveries to this organisation are tried. Data, so that an operator can read it at a glance."""
 
@@ -44,6 +53,8 @@ class DeliveryPolicy(Strict):
     """After so long without success it is `undelivered`, with an alarm."""
     unknown_limit: Annotated[int, Field(ge=1, le=100)] = 5
     breaker: BreakerPolicy = BreakerPolicy()
+    batch: BatchPolicy | None = None
+    """Only for an adapter that takes batches; one at a time, without."""
 
 
 class Organisation(Strict):

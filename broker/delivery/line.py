@@ -5,7 +5,7 @@ Takes as many as it may have under way, asks the gate for all of them at once, a
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,13 +14,16 @@ from uuid import UUID
 import structlog
 
 from broker import failpoints, sealing
-from broker.delivery.attempt import attempt, withheld
+from broker.delivery.adapting import AdapterSource, HeldAdapter
+from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
+from broker.delivery.attempt import attempt, attempt_many, opened, withheld
 from broker.delivery.limits import Pace, RetryBudget, share_of
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
 from broker.telemetry.metrics import Metrics
-from contracts.adapters import Adapter
+from contracts.adapters import Adapter, BatchAdapter
+from contracts.delivery import Delivery
 from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
@@ -33,18 +36,10 @@ START_SECONDS: Final = 1.0
 """An attempt begins within so long of asking the gate, or not at all: less than a grant outlives its deadline."""
 AHEAD: Final = 4
 """Records held for an organisation, as a multiple of what it may have under way, before fetching for it pauses."""
-ASK_SECONDS: Final = 0.005
-"""How long a free slot waits for others before the gate is asked: one question for a quarter of them costs as much as
-for one."""
-REST_SECONDS: Final = 1.0
-"""A pause, or a window's closed hours, may end without a record coming."""
 RETRY_LATER: Final = timedelta(seconds=30)
 """A retry for which there was no leave is due again after so long."""
 
 log = structlog.get_logger()
-
-AdapterSource = Callable[[Organisation], Awaitable[Adapter]]
-"""Makes the adapter for an organisation's settings. Raises ValueError for wrong ones, GateUnavailable for no answer."""
 
 Finish = Callable[[Received, "Receipt | Quarantined"], None]
 """Called once for every record: its receipt is to be made durable, then its offset is done."""
@@ -56,13 +51,7 @@ class _Taken:
     sealed: SealedDelivery
 
 
-def worth_asking(waiting: int, free: int, slots: int, idle_seconds: float) -> int:
-    """Return for how many the gate is to be asked now: for all that wait, for a quarter of the slots, or after a while.
-
-    `free` of the `slots` are free, and have been, with something waiting, for `idle_seconds`.
-    """
-    count = max(0, min(waiting, free))
-    return count if count == waiting or 4 * count >= slots or idle_seconds >= ASK_SECONDS else 0
+_Granted = tuple[_Taken, Grant]
 
 
 class Line:
@@ -85,7 +74,6 @@ class Line:
         self.organisation = organisation
         self.owned = 0
         """Partitions of its topic that this worker owns now: its share of what the organisation may be sent."""
-        self._adapters = adapters
         self._gate = gate
         self._config = config
         self._now = breakers.now
@@ -100,11 +88,7 @@ class Line:
         self._pace = Pace()
         self._retries = RetryBudget()
         self._woken = asyncio.Event()
-        self._adapter: Adapter | None = None
-        self._making = asyncio.Lock()
-        self._version = -1
-        self._former: list[Adapter] = []
-        self._closing: set[asyncio.Task[None]] = set()
+        self._held = HeldAdapter(adapters)
 
     def put(self, records: Iterable[Received]) -> None:
         self._waiting.extend(records)
@@ -121,7 +105,10 @@ class Line:
     def full(self) -> bool:
         """Return whether fetching for this organisation should pause."""
         settings = self._open()
-        if settings is None or len(self._waiting) >= AHEAD * settings.policy.concurrency:
+        if settings is None:
+            return True
+        policy = settings.policy
+        if len(self._waiting) >= AHEAD * max(policy.concurrency, policy.batch.size if policy.batch else 0):
             return True
         return bool(self._waiting) and self._watch.left_alone()
 
@@ -161,15 +148,20 @@ class Line:
             self._free_since = None
             return 0, REST_SECONDS
         now = asyncio.get_running_loop().time()
+        allowed = len(self._waiting)
         if settings.policy.rate is not None:
             rate = settings.policy.rate * self.owned / max(self.owned, settings.partitions)
             self._pace = self._pace.later(now, rate)
-            free = min(free, self._pace.ready())
+            allowed = self._pace.ready()
+            free = min(free, allowed)
             if free == 0:
                 return 0, min(REST_SECONDS, self._pace.wait(rate))
         if self._free_since is None:
             self._free_since = now
-        return worth_asking(len(self._waiting), free, slots, now - self._free_since), ASK_SECONDS
+        idle = now - self._free_since
+        if settings.policy.batch and self._watch.probe is None:
+            return batch_of(len(self._waiting), settings.policy.batch, allowed, idle)
+        return worth_asking(len(self._waiting), free, slots, idle), ASK_SECONDS
 
     def _take(self, count: int) -> list[_Taken]:
         taken: list[_Taken] = []
@@ -194,21 +186,25 @@ class Line:
             await asyncio.sleep(GATE_RETRY_SECONDS)
             return
         failpoints.reach("delivery.granted")
+        granted: list[_Granted] = []
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
                 case Grant() if not self._may_try(settings.policy, verdict, asked):
                     later = self._clock() + RETRY_LATER
-                    receipt = self._not_tried(item, FailureKind.STOPPED, Reason.RETRIES_SPENT)
+                    receipt = self._not_tried(item, verdict, FailureKind.STOPPED, Reason.RETRIES_SPENT)
                     self._finish(item.received, receipt.model_copy(update={"not_before": later}))
                 case Grant():
-                    self._pace = self._pace.less(1)
-                    task = asyncio.create_task(self._attempt(settings, item, verdict, asked, self._watch.probe))
-                    self._running.add(task)
-                    task.add_done_callback(self._ended)
+                    granted.append((item, verdict))
                 case Withheld(reason, not_before):
                     self._finish(item.received, withheld(item.sealed, reason, not_before, self._clock()))
                 case NotKnown():
                     self._quarantine(item.received, Reason.UNKNOWN_DELIVERY, item.sealed.id)
+        self._pace = self._pace.less(len(granted))
+        together = [granted] if granted and settings.policy.batch else [[one] for one in granted]
+        for several in together:
+            task = asyncio.create_task(self._attempt(settings, several, asked, self._watch.probe))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
 
     def _may_try(self, policy: DeliveryPolicy, grant: Grant, now: float) -> bool:
         """Return whether there is leave for this try: a first one always; else as the budget has it, if all is well.
@@ -226,66 +222,88 @@ class Line:
         return spent is not None
 
     async def _attempt(
-        self, settings: Organisation, item: _Taken, grant: Grant, asked: float, probe: int | None
+        self, settings: Organisation, granted: Sequence[_Granted], asked: float, probe: int | None
     ) -> None:
+        """Hand over what was granted, one delivery or a batch, and finish every record of it."""
         loop = asyncio.get_running_loop()
         try:
-            adapter = self._adapter
-            if adapter is None or self._version != self._config.version():
-                adapter = await self._adapter_for(settings)
+            adapter = await self._held.of(settings, self._config.version())
         except GateUnavailable:
-            self._finish(item.received, self._not_tried(item, grant, FailureKind.STOPPED, Reason.STOPPING))
+            self._none_tried(granted, FailureKind.STOPPED, Reason.STOPPING)
             return
         except Exception as wrong:  # wrong settings, or a secret that cannot be opened
             log.exception("adapter.misconfigured", organisation=self.organisation, error=type(wrong).__name__)
-            self._finish(item.received, self._not_tried(item, grant, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT))
+            self._none_tried(granted, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT)
             return
         began = loop.time()
         if began - asked > START_SECONDS:
-            self._ask_again(item)
+            self._ask_again([item for item, _ in granted])
+            return
+        granted, deliveries = self._opened(granted)
+        if not deliveries:
             return
         try:
-            receipt = await attempt(
-                adapter, self.organisation, item.sealed, grant, settings.policy.deadline_seconds, self._clock
-            )
-        except sealing.CannotOpen:
-            self._quarantine(item.received, Reason.UNKNOWN_KEY, item.sealed.id)
+            receipts = await self._hand_over(adapter, deliveries, settings.policy)
         except asyncio.CancelledError:
-            self._finish(item.received, self._not_tried(item, grant, FailureKind.STOPPED, Reason.STOPPING))
+            self._none_tried(granted, FailureKind.STOPPED, Reason.STOPPING)
             raise
         except Exception as fault:  # a fault of ours: the record must still end in a receipt, or its lane waits a day
-            log.exception("delivery.failed", delivery_id=str(item.sealed.id), error=type(fault).__name__)
-            self._finish(item.received, self._not_tried(item, grant, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT))
-        else:
-            failpoints.reach("delivery.answered")
-            ended = loop.time()
-            self._seconds.observe(ended - began)
-            late = ended - asked > 2 * START_SECONDS + settings.policy.deadline_seconds
-            if late and receipt.kind is not ReceiptKind.ANSWERED:
-                self._ask_again(item)
-            else:
+            log.exception("delivery.failed", delivery_id=str(deliveries[0].id), error=type(fault).__name__)
+            self._none_tried(granted, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT)
+            return
+        failpoints.reach("delivery.answered")
+        ended = loop.time()
+        self._seconds.observe(ended - began)
+        late = ended - asked > 2 * START_SECONDS + settings.policy.deadline_seconds
+        for (item, grant), receipt in zip(granted, receipts, strict=True):
+            if receipt.kind is ReceiptKind.ANSWERED:
                 self._finish(item.received, receipt)
-            await self._watch.observe(settings.policy, receipt, probe)
+            elif late:
+                self._ask_again([item])
+            else:
+                self._finish(item.received, receipt.model_copy(update={"granted_until": grant.valid_until}))
+        await self._watch.observe(settings.policy, receipts, probe)
 
-    def _ask_again(self, item: _Taken) -> None:
+    def _opened(self, granted: Sequence[_Granted]) -> tuple[list[_Granted], list[Delivery]]:
+        """Return what could be opened, and that in clear; what could not is set aside."""
+        kept: list[_Granted] = []
+        deliveries: list[Delivery] = []
+        for item, grant in granted:
+            try:
+                deliveries.append(opened(self.organisation, item.sealed, grant))
+            except sealing.CannotOpen:
+                self._quarantine(item.received, Reason.UNKNOWN_KEY, item.sealed.id)
+            else:
+                kept.append((item, grant))
+        return kept, deliveries
+
+    async def _hand_over(
+        self, adapter: Adapter, deliveries: Sequence[Delivery], policy: DeliveryPolicy
+    ) -> Sequence[Receipt]:
+        if policy.batch and isinstance(adapter, BatchAdapter):
+            return await attempt_many(adapter, deliveries, policy.deadline_seconds, self._clock)
+        return [await attempt(adapter, one, policy.deadline_seconds, self._clock) for one in deliveries]
+
+    def _ask_again(self, items: Sequence[_Taken]) -> None:
         """Let the gate decide anew: this process was held up until its grant ran out.
 
         By now the delivery may have been withdrawn, or be under way elsewhere, so it must not be sent; nor may our own
         word about an attempt count against somebody else's. What the organisation has answered always counts.
         """
-        log.warning("grant.expired", organisation=self.organisation, delivery_id=str(item.sealed.id))
-        self._waiting.appendleft(item.received)
+        for item in reversed(items):
+            log.warning("grant.expired", organisation=self.organisation, delivery_id=str(item.sealed.id))
+            self._waiting.appendleft(item.received)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if self._free_since is None:  # else the wait for others to end has an end of its own
             self._woken.set()
-        if not self._running and self._former:
-            former, self._former = self._former, []
-            for adapter in former:  # nobody uses them any more
-                closing = asyncio.create_task(adapter.close())
-                self._closing.add(closing)
-                closing.add_done_callback(self._closing.discard)
+        if not self._running:
+            self._held.spare()
+
+    def _none_tried(self, granted: Sequence[_Granted], failure: FailureKind, reason: Reason) -> None:
+        for item, grant in granted:
+            self._finish(item.received, self._not_tried(item, grant, failure, reason))
 
     def _not_tried(self, item: _Taken, grant: Grant, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed
@@ -308,17 +326,6 @@ class Line:
             ),
         )
 
-    async def _adapter_for(self, settings: Organisation) -> Adapter:
-        """Return the adapter for the settings as they are; other settings or secrets make a new one."""
-        async with self._making:
-            version = self._config.version()
-            if self._adapter is None or self._version != version:
-                made = await self._adapters(settings)
-                if self._adapter is not None:
-                    self._former.append(self._adapter)  # attempts under way still use it
-                self._adapter, self._version = made, version
-            return self._adapter
-
     async def drain(self, seconds: float) -> None:
         """Let attempts under way end, at most so long; what is cut short is reported as no attempt."""
         self._waiting.clear()
@@ -328,7 +335,4 @@ class Line:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=5.0)
-        for adapter in (*self._former, *([self._adapter] if self._adapter else [])):
-            await adapter.close()
-        if self._closing:
-            await asyncio.wait(self._closing)
+        await self._held.close()

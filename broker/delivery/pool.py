@@ -11,7 +11,8 @@ from typing import Final
 import structlog
 
 from broker import failpoints
-from broker.delivery.line import AdapterSource, Line
+from broker.delivery.adapting import AdapterSource
+from broker.delivery.line import Line
 from broker.delivery.offsets import Offsets
 from broker.delivery.ports import Breakers, Config, Gate, OwnBreakers
 from broker.eventlog import Consumer, EventLog, LogUnavailable, Received, Record

@@ -1,5 +1,6 @@
 """One organisation's breaker as one line goes by it: what it has seen, and what it does about it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -60,13 +61,16 @@ class Watch:
         breaker = self._known()
         return allowed(breaker, now, most) if self.probe is None else 1
 
-    async def observe(self, policy: DeliveryPolicy, receipt: Receipt, probe: int | None) -> None:
-        """Take note of how an attempt ended. `probe`: what `probe` was when it began."""
-        failure = failed(receipt)
-        if failure is None:
+    async def observe(self, policy: DeliveryPolicy, receipts: Sequence[Receipt], probe: int | None) -> None:
+        """Take note of how an attempt ended, with one delivery or a batch: it failed if nothing in it was answered.
+
+        `probe`: what `probe` was when it began.
+        """
+        told = [failure for receipt in receipts if (failure := failed(receipt)) is not None]
+        if not told:
             return
-        breaker = self._known()
-        asked = receipt.not_before - receipt.at if receipt.not_before else timedelta()
+        failure, breaker = all(told), self._known()
+        asked = max(receipt.not_before - receipt.at if receipt.not_before else timedelta() for receipt in receipts)
         if probe is not None:
             if breaker.version == probe:
                 now = self._breakers.now()

@@ -19,7 +19,7 @@ from adapters.conformance_http import HttpPeer, response
 from adapters.registry import ADAPTERS, adapter_for
 from adapters.webhook import ANSWER_LIMIT, Webhook
 from contracts.adapters import Adapter
-from contracts.delivery import Failure, Misconfigured, Rejected, Unavailable, Unknown
+from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.ways_out import context
@@ -31,10 +31,11 @@ PREVIOUS = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 @asynccontextmanager
 async def webhook_and_peer(
     *, deadline: timedelta = DEADLINE, tls: ssl.SSLContext | None = None, secrets: dict[str, str] | None = None
-) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
+) -> AsyncIterator[tuple[Webhook, HttpPeer]]:
     async with HttpPeer(tls=tls) as peer:
         named = {"signing": SECRET} if secrets is None else secrets
         adapter = adapter_for("webhook", context({"endpoint": peer.url}, named, deadline=deadline))
+        assert isinstance(adapter, Webhook)
         try:
             yield adapter, peer
         finally:
@@ -210,3 +211,60 @@ def test_every_adapter_has_a_conformance_test() -> None:
     for name in ADAPTERS:
         suite = here / f"test_{name.replace('-', '_')}.py"
         assert "(AdapterConformance)" in suite.read_text(), f"{suite.name} must subclass the suite"
+
+
+def batch_answers(*said: tuple[Delivery, str]) -> bytes:
+    return json.dumps([{"deliveryId": str(delivery.id), "outcome": outcome} for delivery, outcome in said]).encode()
+
+
+async def test_a_batch_is_one_signed_request_that_the_cloudevents_library_reads() -> None:
+    deliveries = [sample_delivery() for _ in range(3)]
+    async with webhook_and_peer() as (adapter, peer):
+        peer.does(response(200, batch_answers(*((one, "applied") for one in reversed(deliveries)))))
+        ended = await adapter.deliver_many(deliveries)
+        again = await adapter.deliver_many(deliveries)
+    assert [one.delivery_id for one in ended if isinstance(one, Receipt)] == [one.id for one in deliveries]
+    assert len(again) == 3
+    first, second = peer.requests
+    assert first.headers["content-type"].startswith("application/cloudevents-batch+json")
+    assert [event["id"] for event in json.loads(first.body)] == [str(one.id) for one in deliveries]
+    assert StandardWebhook(SECRET).verify(first.body, first.headers)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"], "the same batch again has the same key"
+
+
+@pytest.mark.parametrize(
+    ("status", "answers", "expected"),
+    [
+        (200, ("applied", "rejected_invalid"), ("applied", "rejected_invalid")),
+        (200, ("unknown", "failed"), (Unknown, Unavailable)),
+        (200, ("applied", None), ("applied", "accepted")),
+        (200, None, ("accepted", "accepted")),
+        (202, b"", ("accepted", "accepted")),
+        (200, b'{"outcome":"applied"}', ("accepted", "accepted")),  # of which?
+        (422, ("applied", "rejected_invalid"), ("applied", "rejected_invalid")),
+        (422, ("applied", None), ("applied", Unknown)),
+        (409, b"", (Unknown, Unknown)),
+        (503, ("applied", "applied"), (Unavailable, Unavailable)),
+        (401, b"", (Misconfigured, Misconfigured)),
+    ],
+)
+async def test_each_of_a_batch_has_its_own_answer(
+    status: int, answers: tuple[str | None, ...] | bytes | None, expected: tuple[str | type[Failure], ...]
+) -> None:
+    deliveries = [sample_delivery(), sample_delivery()]
+    if isinstance(answers, tuple):
+        body = batch_answers(*((one, said) for one, said in zip(deliveries, answers, strict=True) if said is not None))
+    else:
+        body = answers if answers is not None else b"<html>OK</html>"
+    async with webhook_and_peer() as (adapter, peer):
+        peer.does(response(status, body))
+        ended = await adapter.deliver_many(deliveries)
+    assert [one.outcome if isinstance(one, Receipt) else type(one) for one in ended] == list(expected)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"outcome":"rejected_invalid"}', b"no"])
+async def test_a_batch_refused_without_a_word_on_any_rejects_nobody_for_good(body: bytes) -> None:
+    async with webhook_and_peer() as (adapter, peer):
+        peer.does(response(400, body))
+        with pytest.raises(Misconfigured):
+            await adapter.deliver_many([sample_delivery(), sample_delivery()])

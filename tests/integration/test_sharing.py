@@ -1,7 +1,7 @@
 """What an organisation is sent at most, whoever sends it: at once, a second, by the hour, and again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from broker.delivery.limits import BURST_SECONDS
 from broker.eventlog.postgres import PostgresLog
 from broker.store import Database, register
 from broker.vault import RootKeyFile
-from contracts.delivery import Delivery, Unavailable
-from contracts.organisation import BreakerPolicy, Organisation
+from contracts.adapters import Adapter
+from contracts.delivery import Delivery, Failure, Unavailable
+from contracts.organisation import BatchPolicy, BreakerPolicy, Organisation
 from contracts.receipts import Receipt
-from contracts.statuses import Reason
+from contracts.statuses import Outcome, Reason
 from contracts.windows import ZONE
 from tests.support.line import QUICK, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
 
@@ -132,3 +133,62 @@ async def test_tries_again_stay_a_share_and_waiting_for_leave_is_no_attempt(
     async with line.database.connection() as connection:
         spent = await connection.fetchval("SELECT count(*) FROM receipt WHERE reason = 'retries_spent'")
     assert spent, "more than the budget had were due at once"
+
+
+class Gathered:
+    """An adapter that takes batches, and refuses the deliveries of one of them for good, by turns."""
+
+    def __init__(self, line: Line, name: str) -> None:
+        self._line = line
+        self._name = name
+        self.batches: list[list[Delivery]] = []
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        return delivery.answered(Outcome.APPLIED, now())
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
+        self.batches.append(list(deliveries))
+        return [
+            Unavailable(Reason.SERVER_ERROR) if delivery.attempt == 1 and place == 0 else await self.deliver(delivery)
+            for place, delivery in enumerate(deliveries)
+        ]
+
+    async def close(self) -> None:
+        return None
+
+
+async def test_batches_are_full_or_have_waited_and_never_hold_two_of_one_person(line: Line) -> None:
+    await agree(line, batch=BatchPolicy(size=8, linger_seconds=0.3))
+    gathered = Gathered(line, swansea(line))
+    scripted = line.adapter
+
+    async def adapter(settings: Organisation) -> Adapter:
+        return gathered if settings.id == swansea(line) else await scripted(settings)
+
+    line.adapter = adapter  # type: ignore[method-assign, assignment]  # one organisation is reached in another way
+    told = [await line.tell(somebody(number), a_move(house)) for house in (1, 2) for number in range(20)]
+    line.start()
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    assert all(len(batch) <= 8 for batch in gathered.batches)
+    assert any(len(batch) == 8 for batch in gathered.batches)
+    for batch in gathered.batches:
+        assert len({delivery.subject for delivery in batch}) == len(batch)
+    order: dict[str, list[int]] = {}
+    for batch in gathered.batches:
+        for delivery in batch:
+            order.setdefault(delivery.subject, []).append(delivery.sequence)
+    assert all(sequences == sorted(sequences) for sequences in order.values())
+    assert any(len(sequences) > 2 for sequences in order.values()), "one of each batch was tried again, alone"
+
+
+async def test_batches_for_an_adapter_that_takes_none_are_somebodys_mistake(line: Line) -> None:
+    await agree(line, batch=BatchPolicy(size=8))
+    line.start()
+    accepted = await line.tell(somebody(), a_move())
+    await line.until(
+        accepted, named(line, cardiff_council="applied", swansea_council="published", transport_for_wales="applied")
+    )
+    while not line.directory.organisations()[swansea(line)].paused:
+        await asyncio.sleep(0.02)
+    assert line.systems.of(swansea(line)) == []
