@@ -33,7 +33,7 @@ def opened(organisation: str, sealed: SealedDelivery, grant: Grant) -> Delivery:
 async def attempt(
     adapter: Adapter, delivery: Delivery, deadline_seconds: float, clock: Callable[[], datetime]
 ) -> Receipt:
-    """Hand one delivery over within the deadline, and return the receipt; the caller adds which grant it ends."""
+    """Hand one delivery over within the deadline, and return the receipt."""
     began = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(deadline_seconds):

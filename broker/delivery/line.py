@@ -256,10 +256,12 @@ class Line:
         self._seconds.observe(ended - began)
         late = ended - asked > 2 * START_SECONDS + settings.policy.deadline_seconds
         for (item, grant), receipt in zip(granted, receipts, strict=True):
-            if late and receipt.kind is not ReceiptKind.ANSWERED:
+            if receipt.kind is ReceiptKind.ANSWERED:
+                self._finish(item.received, receipt)
+            elif late:
                 self._ask_again([item])
             else:
-                self._finish(item.received, _ending(grant, receipt))
+                self._finish(item.received, receipt.model_copy(update={"granted_until": grant.valid_until}))
         await self._watch.observe(settings.policy, receipts, probe)
 
     def _opened(self, granted: Sequence[_Granted]) -> tuple[list[_Granted], list[Delivery]]:
@@ -334,10 +336,3 @@ class Line:
         if self._running:
             await asyncio.wait(self._running, timeout=5.0)
         await self._held.close()
-
-
-def _ending(grant: Grant, receipt: Receipt) -> Receipt:
-    """Return a receipt that also says which grant it ends, where its delivery is to be tried again."""
-    if receipt.kind is not ReceiptKind.DEFERRED:
-        return receipt
-    return receipt.model_copy(update={"granted_until": grant.valid_until})
