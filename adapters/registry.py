@@ -1,6 +1,11 @@
-"""Every adapter by the name an organisation's `adapter` setting carries. A new adapter is one line here."""
+"""Every adapter by the name an organisation's `adapter` setting carries: ours here, others' from installed packages.
+
+A package announces its adapters as entry points of the group `unwaith.adapters`; `unwaith adapter new` makes one. Who
+installs a package on our machines trusts it: it runs with us.
+"""
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from adapters.fhir import Fhir
@@ -9,12 +14,15 @@ from adapters.sftp import Sftp
 from adapters.webhook import Webhook
 from contracts.adapters import Adapter, AdapterContext, AdapterFactory
 
+GROUP: Final = "unwaith.adapters"
+
 ADAPTERS: Final[Mapping[str, AdapterFactory]] = {
     "fhir": Fhir,
     "hl7v2": Hl7v2,
     "sftp": Sftp,
     "webhook": Webhook,
 }
+"""Ours. Their names are nobody else's."""
 
 
 def adapter_for(name: str, context: AdapterContext) -> Adapter:
@@ -27,10 +35,32 @@ def adapter_for(name: str, context: AdapterContext) -> Adapter:
 
 def secrets_of(name: str) -> Sequence[str]:
     """Return the names of the secrets the adapter `name` may ask for. Raises ValueError for an unknown name."""
-    return _factory(name).secrets
+    return tuple(_factory(name).secrets)
+
+
+def names() -> Sequence[str]:
+    """Return every name an organisation's `adapter` may have."""
+    return sorted(ADAPTERS.keys() | entry_points(group=GROUP).names)
 
 
 def _factory(name: str) -> AdapterFactory:
-    if name not in ADAPTERS:
-        raise ValueError(f"adapter: must be one of {', '.join(sorted(ADAPTERS))}")
-    return ADAPTERS[name]
+    if name in ADAPTERS:
+        return ADAPTERS[name]
+    announcing = entry_points(group=GROUP, name=name)
+    if not announcing:
+        raise ValueError(f"adapter: must be one of {', '.join(names())}")
+    if len({found.value for found in announcing}) > 1:
+        packages = ", ".join(sorted(found.dist.name for found in announcing if found.dist is not None))
+        raise ValueError(f"adapter {name}: several packages announce it, uninstall all but one: {packages}")
+    return _loaded(next(iter(announcing)))
+
+
+def _loaded(found: EntryPoint) -> AdapterFactory:
+    try:
+        factory: AdapterFactory = found.load()
+        wrong = not callable(factory) or isinstance(factory.secrets, str)
+    except Exception as fault:  # whatever a package of somebody else's does
+        raise ValueError(f"adapter {found.name}: {found.value} cannot be loaded ({type(fault).__name__})") from fault
+    if wrong:
+        raise ValueError(f"adapter {found.name}: {found.value} is not an adapter's factory")
+    return factory

@@ -19,6 +19,9 @@ app: Final = typer.Typer(
     help="Unwaith: tell a change once, and every organisation that must know is told.",
 )
 
+adapter_app: Final = typer.Typer(no_args_is_help=True, help="Ways of reaching an organisation.")
+app.add_typer(adapter_app, name="adapter")
+
 Data = Annotated[Path, typer.Option(help="Where everything is kept.", envvar="UNWAITH_DATA")]
 LogKind = Annotated[Literal["postgres", "kafka"], typer.Option(help="The log between the stages.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
@@ -258,6 +261,26 @@ def examined(
     from broker.cli.quarantine import examine
 
     _finish(lambda _stop: examine(topic, partition, offset, note))
+
+
+@adapter_app.command(name="new")
+def new_adapter(
+    name: str,
+    folder: Annotated[Path, typer.Option(help="Where the package's own folder is made.")] = Path(),
+) -> None:
+    """Make a package for a new adapter, with its conformance test, which passes."""
+    from broker.cli.new_adapter import new_adapter as make
+
+    raise typer.Exit(make(name, folder))
+
+
+@adapter_app.command(name="list")
+def list_adapters() -> None:
+    """List what an organisation's `adapter` may say: ours, and those of installed packages."""
+    from adapters.registry import names
+
+    for name in names():
+        _say(name)
 
 
 def _finish(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> NoReturn:

@@ -1,0 +1,1 @@
+"""What `unwaith adapter new` begins with: an adapter, its conformance test and its package. Nothing here is registered."""
