@@ -259,6 +259,9 @@ class Invariants:
         made: Counter[UUID] = Counter()
         for (delivery_id, _), calls in counted.items():
             made[delivery_id] = max(made[delivery_id], calls)
+        for entry in self._tables.receipts.values():
+            if (entry.kind, entry.effect) == (ReceiptKind.WITHHELD, "raised"):
+                made[entry.delivery_id] += 1  # one that was granted and never heard of counts as perhaps sent
         told: Counter[tuple[UUID, int]] = Counter()
         for entry in self._tables.receipts.values():
             mattered = entry.effect in ("raised", "scheduled") and entry.attempt > 0

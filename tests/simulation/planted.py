@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from broker.delivery import line, pool
 from broker.eventlog import Partition, Received
-from broker.tracking import fold, tracker
+from broker.tracking import fold
 from broker.vault import gate
 from contracts.receipts import FailureKind, Quarantined, Receipt
 from contracts.statuses import Reason, Status
@@ -45,8 +45,12 @@ def commits_before_the_receipt() -> Iterator[None]:
 
 @contextmanager
 def drops_on_rebalance() -> Iterator[None]:
-    """What waits when a partition goes is let go, and still counts as being worked on when it comes back."""
-    with patch.object(pool.Offsets, "forget", lambda _self, _partition: None):
+    """What waits when a partition goes is let go, and counts as done when it comes back."""
+
+    def let_go(self: pool.Offsets, partition: Partition) -> None:
+        self._open[partition] = set()
+
+    with patch.object(pool.Offsets, "forget", let_go):
         yield
 
 
@@ -88,13 +92,6 @@ def grants_twice() -> Iterator[None]:
 
 
 @contextmanager
-def gives_back_a_later_grant() -> Iterator[None]:
-    """A receipt ends whatever attempt is under way, not only its own."""
-    with patch.object(tracker, "_ended", lambda _touched, receipt: receipt.failure is not None):
-        yield
-
-
-@contextmanager
 def uses_an_old_grant() -> Iterator[None]:
     """A worker that was held up sends all the same."""
     with patch.object(line, "START_SECONDS", 1e9):
@@ -108,6 +105,5 @@ FAULTS: Final[tuple[Callable[[], Any], ...]] = (
     counts_cancelled_as_failed,
     lowers_a_status,
     grants_twice,
-    gives_back_a_later_grant,
     uses_an_old_grant,
 )

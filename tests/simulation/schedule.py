@@ -148,7 +148,7 @@ class Schedule:
             (self.log_away, 0.3),
             (self.unsettle, dice.choice((0.5, 2.0))),
             (self.calm, 1.0),
-            (self.rebalance, 0.5),
+            (self.rebalance, 1.5),
             (self.rewind, 0.2),
             (self.change_mood, 1.5),
             (self.pause, 0.3),

@@ -1,0 +1,475 @@
+"""The store's twin does what the store does: one history on both, compared after every act.
+
+PostgreSQL's `now()` is put on the simulation's clock, so that even times must be equal. Hypothesis makes the histories.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broker.store import Database, StoreUnavailable, changes, keys, register, replays
+from broker.store.changes import Owed, Told
+from broker.store.lanes import AtTheGate, Claimed
+from broker.store.receipts import SetAside
+from broker.tracking import replay
+from broker.tracking.entries import entry_of, settled, standing_of
+from broker.tracking.fold import Effect, fold
+from broker.tracking.tracker import _ended
+from broker.vault import gate
+from contracts.organisation import DeliveryPolicy
+from contracts.receipts import FailureKind, Receipt, ReceiptKind
+from contracts.statuses import Outcome, Reason
+from tests.simulation import store as twins
+from tests.simulation.loop import EPOCH
+from tests.simulation.store import TWINS, Store
+from tests.simulation.tables import Person, Tables
+from tests.support.line import agreement, organisation
+
+T = TypeVar("T")
+PEOPLE, PLACES = (1, 2, 3), ("council", "library")
+LEASE, AGAIN, VALID = timedelta(seconds=30), timedelta(hours=24), timedelta(seconds=10)
+
+CLOCK = """
+CREATE SCHEMA simulated;
+CREATE TABLE simulated.clock (at timestamptz NOT NULL);
+INSERT INTO simulated.clock VALUES ($$2026-03-02T09:00:00Z$$);
+CREATE FUNCTION simulated.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM simulated.clock';
+"""
+
+
+@asynccontextmanager
+async def on_a_clock(dsn: str) -> AsyncIterator[Database]:
+    """Open a database whose `now()` is what stands in `simulated.clock`."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(CLOCK)
+    await connection.close()
+    setting = {"search_path": "simulated,unwaith,public,pg_catalog", "timezone": "UTC", "lock_timeout": "5000"}
+    pool = asyncpg.create_pool(dsn, min_size=0, max_size=4, server_settings=setting)
+    await pool
+    opened = Database(pool, dsn, setting, 12.0)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@dataclass
+class Both:
+    """The real store and its twin, given the same."""
+
+    real: Database
+    tables: Tables = field(default_factory=Tables)
+    now: datetime = EPOCH
+    made: int = 0
+    claimed: list[Claimed] = field(default_factory=list)
+    granted: list[tuple[UUID, datetime]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        async def at_once(work: Callable[[], Awaitable[T]]) -> T:
+            return await work()
+
+        self.twin = cast("Database", Store(self.tables, lambda: self.now, at_once, lambda _event, _what: None))
+
+    async def begin(self) -> None:
+        """Put the same people, organisations and agreements into both."""
+        await keys.add_generation(self.real, 1, b"kek")
+        for name in PLACES:
+            agreed = agreement(name, "anywhere").model_copy(update={"latest_only": name == "library"})
+            await register.put_organisation(self.real, organisation(name))
+            await register.put_agreement(self.real, agreed)
+            self.tables.put_organisation(organisation(name))
+            self.tables.put_agreement(agreed)
+        for number in PEOPLE:
+            assert await keys.add_person(self.real, b"account %d" % number) == number
+            await keys.add_person_key(self.real, number, 1, b"wrapped %d" % number)
+            self.tables.people[number] = Person(1, b"wrapped %d" % number)
+        self.tables.version = await register.version(self.real)
+
+    async def tick(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        async with self.real.connection() as connection:
+            await connection.execute("UPDATE simulated.clock SET at = $1", self.now)
+
+    async def both(self, act: Callable[[Any, Database], Awaitable[T]]) -> T:
+        """Do one act on the real store's functions and on the twins; what they return must be equal."""
+        real, twin = await act(REAL, self.real), await act(twins, self.twin)
+        assert twin == real
+        return real
+
+    async def compare(self) -> None:
+        """Everything that is stored must be equal, row by row."""
+        async with self.real.connection() as connection:
+            kept = [dict(row) for row in await connection.fetch("SELECT * FROM lane ORDER BY person_id, organisation")]
+            sent = [dict(row) for row in await connection.fetch("SELECT * FROM delivery ORDER BY id")]
+            read = await connection.fetch("SELECT id, effect, status, next_due FROM receipt ORDER BY id")
+            leaves = await connection.fetchval("SELECT count(*) FROM audit_leaf")
+            aside = await connection.fetch("SELECT topic, partition, record_offset FROM quarantine ORDER BY 1, 2, 3")
+            version = await connection.fetchval("SELECT version FROM configuration")
+        tables = self.tables
+        names = ("subject", "last_sequence", "occupant", "in_flight", "claim", "due", "granted_until")
+        assert {(row["person_id"], row["organisation"]): [row[name] for name in names] for row in kept} == {
+            key: [getattr(lane, name) for name in names] for key, lane in tables.lanes.items()
+        }
+        columns = (
+            "change_id", "person_id", "ordinal", "status", "epoch", "sequence", "attempts", "unknowns", "due",
+            "accepted_at", "published_at", "answered_at", "replayed_at", "reason", "reference",
+        )  # fmt: skip
+        assert {row["id"]: [row[name] for name in columns] for row in sent} == {
+            one: [getattr(row, name) for name in columns] for one, row in tables.deliveries.items()
+        }
+        assert [tuple(row) for row in read] == [
+            (one.id, one.effect, one.status, one.next_due) for one in sorted(tables.receipts.values(), key=lambda r: r.id)
+        ]
+        assert [tuple(row) for row in aside] == sorted(tables.quarantine)
+        assert (leaves, version) == (len(tables.leaves), tables.version)
+
+    # Acts
+
+    async def tell(self, person: int, places: list[str], wait: float) -> None:
+        self.made += 1
+        number = self.made
+        owed = tuple(
+            Owed(
+                id=UUID(int=1000 * number + place),
+                organisation=name,
+                subject=f"{name}-{person}",
+                agreement=f"{name}-moves",
+                agreement_version=1,
+                not_before=self.now + timedelta(seconds=wait),
+                origin="origin",
+                digest=b"digest",
+                sealed=b"sealed",
+            )
+            for place, name in enumerate(places)
+        )
+        told = Told(
+            id=UUID(int=number),
+            person_id=person,
+            key=b"key %d" % number,
+            fingerprint=b"",
+            reference=f"R{number}",
+            type="address",
+            generation=1,
+            sealed=b"",
+            accepted_at=self.now,
+            owed=owed,
+            leaf=b"{}",
+        )
+
+        async def telling(of: Any, database: Database) -> object:
+            try:
+                return await of.accept(database, [told]), await of.accept(database, [told])
+            except changes.PersonErased as erased:
+                return erased.change_ids
+
+        await self.both(telling)
+
+    async def claim(self, limit: int, credit: int) -> None:
+        async def claiming(of: Any, database: Database) -> list[Claimed]:
+            found: list[Claimed] = await of.claim(
+                database, list(PLACES), limit=limit, credit=credit, lease=LEASE, leaf=lambda _: b"{}"
+            )
+            return sorted(found, key=lambda item: item.delivery_id)
+
+        self.claimed += await self.both(claiming)
+
+    async def mark(self, place: int) -> None:
+        if self.claimed:
+            item = self.claimed[place % len(self.claimed)]
+            await self.both(lambda of, database: of.mark_published(database, [item], again_after=AGAIN))
+
+    async def gate(self, place: int, stale: int) -> None:
+        known = sorted(self.tables.deliveries)
+        ids = [known[place % len(known)], UUID(int=7)] if known else [UUID(int=7)]
+
+        def decide(rows: Any) -> dict[UUID, datetime]:
+            return {
+                one: row.now + VALID for one, row in rows.items() if gate.decide(row, row.epoch + stale, row.now) is None
+            }
+
+        async def asking(of: Any, database: Database) -> dict[UUID, AtTheGate]:
+            found: dict[UUID, AtTheGate] = await of.at_the_gate(database, ids, decide)
+            return found
+
+        for one, row in (await self.both(asking)).items():
+            self.granted += [(one, until) for until in decide({one: row}).values()]
+
+    async def fold(self, receipts_of: list[Receipt], aside: bool) -> None:
+        """As the tracker does it."""
+
+        async def folding(of: Any, database: Database) -> object:
+            ids = list({one.delivery_id for one in receipts_of})
+            async with of.folding(database, [one.id for one in receipts_of], ids) as transaction:
+                standings = {key: standing_of(touched) for key, touched in transaction.touched.items()}
+                entries, moved, ended = [], set(), set()
+                for receipt in receipts_of:
+                    if receipt.id in transaction.known or receipt.delivery_id not in transaction.touched:
+                        continue
+                    touched = transaction.touched[receipt.delivery_id]
+                    folded = fold(standings[touched.id], receipt, DeliveryPolicy(), transaction.now, 0.5)
+                    standings[touched.id] = folded.standing
+                    entries.append(entry_of(receipt, folded, touched))
+                    if folded.effect in (Effect.RAISED, Effect.SCHEDULED):
+                        moved.add(touched.id)
+                    if _ended(transaction.touched, receipt):
+                        ended.add(touched.id)
+                await transaction.write(
+                    [
+                        settled(transaction.touched[one], standings[one], attempt_ended=one in ended)
+                        for one in standings
+                        if one in moved
+                    ],
+                    entries,
+                )
+                if aside:
+                    await transaction.quarantine(
+                        [SetAside(topic="t", partition=0, offset=self.made, reason="undecodable", at=self.now, delivery_id=None)]
+                    )
+                    await transaction.pause(PLACES[0], "unauthorised", b"{}")
+                return transaction.now, transaction.known, transaction.touched
+
+        await self.both(folding)
+
+    async def replay(self, place: int) -> None:
+        if not (known := sorted(self.tables.deliveries)):
+            return
+        row = self.tables.deliveries[known[place % len(known)]]
+        self.made += 1
+        asked = replays.Replay(
+            id=UUID(int=self.made),
+            asked=replays.Asked(organisation=row.owed.organisation, delivery_id=row.owed.id),
+            reason="repaired",
+            note="",
+            actor="operator",
+            asked_at=self.now,
+            expected=1,
+            replayed=0,
+            refused={},
+            ended_at=None,
+        )
+
+        async def replaying(of: Any, database: Database) -> object:
+            await of.ask(database, asked, b"{}")
+            return await of.step(database, 10, replay.decide, lambda *_: b"{}"), await of.step(
+                database, 10, replay.decide, lambda *_: b"{}"
+            )
+
+        await self.both(replaying)
+
+    async def pause(self, place: str, reason: str | None, draining: bool) -> None:
+        await self.both(lambda of, database: of.pause(database, place, reason, None, b"{}", draining=draining))
+
+    async def revoke(self, place: str) -> None:
+        if await register.revoke_agreement(self.real, f"{place}-moves", 1, self.now):
+            self.tables.revoke(f"{place}-moves", 1)
+
+    async def erase(self, person: int) -> None:
+        async with self.real.connection() as connection:
+            await connection.execute("UPDATE person SET erased_at = now() WHERE id = $1", person)
+            await connection.execute("DELETE FROM person_key WHERE person_id = $1", person)
+        self.tables.erase(person, self.now)
+
+    async def look(self) -> None:
+        await self.both(lambda of, database: of.next_due(database, list(PLACES)))
+        await self.both(lambda of, database: of.version(database))
+
+        async def configured(of: Any, database: Database) -> object:
+            found = await of.configuration(database)
+            return found.version, found.organisations, {(one.id, one.revoked) for one in found.agreements}
+
+        await self.both(configured)
+
+
+class _Real:
+    """The store's own functions, by their names."""
+
+    def __getattr__(self, name: str) -> Any:
+        return next(original for original, twin in TWINS if twin.__name__ == name)
+
+
+REAL = _Real()
+
+
+def receipt(both: Both, place: int, said: int, offset: int) -> Receipt | None:
+    """Return some receipt about some delivery; the same `offset` again is the same receipt."""
+    known = sorted(both.tables.deliveries)
+    if not known:
+        return None
+    row = both.tables.deliveries[known[place % len(known)]]
+    granted = [until for one, until in both.granted if one == row.owed.id]
+    shape: dict[str, Any] = (
+        {"kind": ReceiptKind.ANSWERED, "outcome": list(Outcome)[said % len(Outcome)], "attempt": row.attempts + 1},
+        {"kind": ReceiptKind.DEFERRED, "failure": list(FailureKind)[said % 4], "reason": Reason.SERVER_ERROR,
+         "attempt": row.attempts + said % 2, "granted_until": granted[said % len(granted)] if granted else None},
+        {"kind": ReceiptKind.WITHHELD, "attempt": 0, "reason": (Reason.ERASED, Reason.PAUSED, Reason.GRANTED_ELSEWHERE,
+         Reason.ALREADY_RECEIVED)[said % 4], "not_before": both.now + timedelta(seconds=said)},
+        {"kind": ReceiptKind.UNDELIVERED, "attempt": 0, "reason": Reason.UNKNOWN_LIMIT},
+    )[(0, 1, 1, 1, 2, 3)[said % 6]]  # fmt: skip
+    return Receipt(
+        id=UUID(int=10**9 + offset), delivery_id=row.owed.id, epoch=max(0, row.epoch - (said % 7 == 0)), at=both.now, **shape
+    )
+
+
+NUMBER = st.integers(0, 60)
+ACTS = st.one_of(
+    st.tuples(st.just("tell"), st.sampled_from(PEOPLE), st.sampled_from(([PLACES[0]], list(PLACES))), st.sampled_from((0.0, 0.0, 40.0))),
+    st.tuples(st.just("claim"), st.sampled_from((1, 500)), st.sampled_from((2, 8192))),
+    st.tuples(st.just("mark"), NUMBER),
+    st.tuples(st.just("gate"), NUMBER, st.sampled_from((0, 0, 0, 1))),
+    st.tuples(st.just("fold"), NUMBER, NUMBER, NUMBER, st.booleans()),
+    st.tuples(st.just("replay"), NUMBER),
+    st.tuples(st.just("pause"), st.sampled_from(PLACES), st.sampled_from((None, "operator")), st.booleans()),
+    st.tuples(st.just("tick"), st.sampled_from((0.5, 3.0, 15.0, 45.0, 90_000.0))),
+)  # fmt: skip
+RARE = st.one_of(
+    st.tuples(st.just("revoke"), st.sampled_from(PLACES)), st.tuples(st.just("erase"), st.sampled_from(PEOPLE))
+)
+HISTORIES = st.lists(st.one_of(ACTS, ACTS, ACTS, ACTS, ACTS, RARE), min_size=10, max_size=60)
+
+
+async def live(both: Both, history: list[tuple[Any, ...]]) -> None:
+    """Live through a history, and compare after each act."""
+    for name, *given_to in history:
+        await both.tick(0.001)  # so that no two lanes fall due in one moment, and which is first is told
+        if name == "fold":
+            place, said, offset, aside = given_to
+            found = [one for one in (receipt(both, place, said, offset), receipt(both, place + 1, said + 3, offset + 1)) if one]
+            await both.fold(found, aside and said > 50)
+        elif name == "claim" and given_to[0] == 1 and _tied(both):
+            await both.claim(500, given_to[1])
+        else:
+            await getattr(both, name)(*given_to)
+        await both.look()
+        await both.compare()
+
+
+def _tied(both: Both) -> bool:
+    """Whether two lanes of a place fell due in one moment: PostgreSQL may then begin with either."""
+    dues = [(key[1], lane.due) for key, lane in both.tables.lanes.items() if lane.due is not None]
+    return len(dues) != len(set(dues))
+
+
+async def emptied(both: Both) -> None:
+    """Begin again on an empty store."""
+    async with both.real.connection() as connection:
+        await connection.execute(
+            "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, lane, delivery,"
+            " delivery_content, receipt, quarantine, replay, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
+        )
+        await connection.execute("UPDATE simulated.clock SET at = $1", EPOCH)
+    await both.begin()
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as opened:
+        yield opened
+
+
+def test_any_history_is_the_same_on_both(dsn: str, runner: asyncio.Runner) -> None:
+    opening = on_a_clock(dsn)
+    real = runner.run(opening.__aenter__())
+    acts = 0
+
+    @settings(
+        max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(HISTORIES)
+    def both_agree(history: list[tuple[Any, ...]]) -> None:
+        async def lived() -> None:
+            both = Both(real)
+            await emptied(both)
+            await live(both, history)
+
+        nonlocal acts
+        acts += len(history)
+        runner.run(lived())
+
+    try:
+        both_agree()
+    finally:
+        runner.run(opening.__aexit__(None, None, None))
+    print(f"{acts} acts compared")  # noqa: T201  said with -s
+
+
+@pytest.mark.parametrize(("original", "twin"), TWINS, ids=[twin.__name__ for _, twin in TWINS])
+def test_each_twin_is_called_as_the_store_is(original: Callable[..., Any], twin: Callable[..., Any]) -> None:
+    def shape(of: Callable[..., Any]) -> list[tuple[str, object, object]]:
+        return [(one.name, one.kind, one.default) for one in inspect.signature(of).parameters.values()]
+
+    assert shape(twin) == shape(original)
+
+
+async def test_what_is_locked_is_waited_for_or_passed_over_by_both(dsn: str) -> None:
+    """A fold holds one lane: a claim passes it over, and the gate waits and then sees what the fold decided."""
+    async with on_a_clock(dsn) as real:
+        both = Both(real)
+        await emptied(both)
+        for person in PEOPLE[:2]:
+            await both.tell(person, ["council"], 0.0)
+            await both.tick(1.0)
+        held = UUID(int=1000)
+
+        async def contended(of: Any, database: Database) -> object:
+            async with of.folding(database, [], [held]):
+                first = await of.claim(database, ["council"], limit=9, credit=9, lease=LEASE, leaf=lambda _: b"{}")
+            second = await of.claim(database, ["council"], limit=9, credit=9, lease=LEASE, leaf=lambda _: b"{}")
+            seen: list[Any] = []
+            done = asyncio.Event()
+
+            async def asks() -> None:
+                await of.at_the_gate(database, [held], lambda rows: seen.append(rows[held]) or {})
+                done.set()
+
+            async with of.folding(database, [], [held]) as transaction:
+                asking = asyncio.create_task(asks())
+                await asyncio.sleep(0.1)
+                waited = not done.is_set()
+                answered = Receipt(
+                    id=UUID(int=1), delivery_id=held, epoch=0, attempt=1, kind=ReceiptKind.ANSWERED,
+                    outcome=Outcome.APPLIED, at=self_now,
+                )  # fmt: skip
+                touched = transaction.touched[held]
+                folded = fold(standing_of(touched), answered, DeliveryPolicy(), transaction.now, 0.5)
+                await transaction.write(
+                    [settled(touched, folded.standing, attempt_ended=False)], [entry_of(answered, folded, touched)]
+                )
+            await asking
+            return [one.delivery_id for one in first], [one.delivery_id for one in second], waited, seen
+
+        self_now = both.now
+        first, second, waited, [seen] = cast("Any", await both.both(contended))
+        assert (first, second, waited) == ([UUID(int=2000)], [held], True)
+        assert seen.status == "applied"
+        await both.compare()
+
+
+async def test_a_transaction_that_failed_leaves_nothing_in_either(dsn: str) -> None:
+    async with on_a_clock(dsn) as real:
+        both = Both(real)
+        await emptied(both)
+        await both.tell(1, ["council"], 0.0)
+
+        async def failing(of: Any, database: Database) -> object:
+            with pytest.raises(StoreUnavailable):
+                async with of.folding(database, [], [UUID(int=1000)]) as transaction:
+                    await transaction.pause("council", "unauthorised", b"{}")
+                    raise StoreUnavailable
+            return await of.version(database)
+
+        await both.both(failing)
+        await both.compare()
+        await both.claim(9, 9)
+        await both.compare()
+
+
