@@ -19,7 +19,7 @@ from broker.tracking import replay as replaying
 from broker.tracking.replay import Refusal
 from broker.vault import RootKeyFile
 from contracts.delivery import Delivery, Unavailable, Unknown
-from contracts.organisation import DeliveryPolicy
+from contracts.organisation import BreakerPolicy, DeliveryPolicy
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.line import Line, a_line, a_move, applied, named, now, organisation, somebody
@@ -40,7 +40,8 @@ async def refuses(_delivery: Delivery, _seen: int) -> Receipt:
 async def give_up_soon(line: Line, name: str) -> str:
     """Have an organisation's deliveries given up at the first failure; return its id."""
     key = f"{name}-{line.prefix}"
-    policy = DeliveryPolicy(first_delay_seconds=1e-6, longest_delay_seconds=1e-6, horizon_seconds=1e-6)
+    never = BreakerPolicy(consecutive=1000, of_last=1000, share=1.0)  # opens
+    policy = DeliveryPolicy(first_delay_seconds=1e-6, longest_delay_seconds=1e-6, horizon_seconds=1e-6, breaker=never)
     await register.put_organisation(line.database, organisation(key, policy))
     await line.directory.refresh()
     line.systems.behaviour[key] = refuses
