@@ -88,7 +88,7 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers[:] = [_Library()]
     root.setLevel(max(number, logging.INFO))
-    for name in ("alembic", "aiokafka", "uvicorn"):
+    for name in ("alembic", "aiokafka", "asyncssh", "uvicorn"):
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught

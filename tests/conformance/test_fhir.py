@@ -35,6 +35,7 @@ from contracts.events import canonical
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.ways_out import context
+from tests.support.welsh import NHS, people
 
 GOLDEN = Path(__file__).parent / "golden"
 FHIR = ("Content-Type", "application/fhir+json; charset=utf-8")
@@ -488,3 +489,25 @@ async def test_a_repeat_after_a_lost_answer_finds_what_it_wrote() -> None:
         assert (await adapter.deliver(replace(delivery, attempt=2))).outcome is Outcome.ALREADY_CURRENT
         assert record["address"][1]["extension"] == RECORD["address"][1]["extension"]
         assert date.fromisoformat(record["address"][1]["period"]["end"]) == date(2026, 3, 1)
+
+
+def test_ten_thousand_people_are_matched_and_their_homes_come_back_identical() -> None:
+    for told in people(10_000):
+        change = Told.model_validate_json(canonical(told))
+        *given, family = (part["value"] for part in told["person"]["name"]["nameParts"])
+        record = {
+            "identifier": [{"system": NHS, "value": told["person"]["identifiers"][0]["value"]}],
+            "name": [{"family": family, "given": given}],
+            "birthDate": told["person"]["birthDate"],
+            "address": [{"use": "home", "line": ["Hen Gartref"]}],
+        }
+        assert is_person(record, change)
+        ended, added = json.loads(json.dumps(changes(record, change), ensure_ascii=False))
+        assert ended["value"]["line"] == ["Hen Gartref"]
+        home = told["change"]["newAddress"]
+        assert added["value"]["line"] == [
+            *([home["buildingName"]] if "buildingName" in home else []),
+            f"{home['buildingNumber']} {home['streetName']}",
+            *([home["dependentAddressLocality"]] if "dependentAddressLocality" in home else []),
+        ]
+        assert (added["value"]["city"], added["value"]["postalCode"]) == (home["addressLocality"], home["postalCode"])

@@ -109,9 +109,9 @@ async def test_what_hapi_answers_is_understood(hapi: tuple[str, IO[str]]) -> Non
     await adapter.close()
 
 
-async def test_ten_thousand_people_are_matched_and_their_homes_come_back_identical(hapi: tuple[str, IO[str]]) -> None:
+async def test_thousands_are_matched_and_their_homes_come_back_identical(hapi: tuple[str, IO[str]]) -> None:
     base, printed = hapi
-    told = list(people(10_000))
+    told = list(people(2_500))  # of the ten thousand that tests/conformance/test_fhir.py patches in memory
     before = []
     for data in told:
         *given, family = (part["value"] for part in data["person"]["name"]["nameParts"])

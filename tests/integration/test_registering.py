@@ -99,6 +99,18 @@ def test_a_private_key_is_refused_without_repeating_it() -> None:
     assert "870MB6" not in str(refused.value)
 
 
+def test_a_secret_is_one_its_adapter_asks_for(settings: Path, dsn: str, tmp_path: Path) -> None:
+    organisation = json.loads(EXAMPLE.read_text())["organisations"][0] | {"adapter": "sftp", "adapterSettings": {}}
+    assert unwaith("register", changed(tmp_path, organisations=[organisation])).exit_code == 0
+    refused = unwaith("secret", "cardiff", told=SECRET)
+    assert refused.exit_code == 1
+    assert "ssh-key, ssh-key-previous" in refused.output
+    assert unwaith("secret", "cardiff", "ssh-key", told="").exit_code == 1
+    assert unwaith("secret", "cardiff", "ssh-key", told="x" * 8193).exit_code == 1
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEA" * 150
+    assert unwaith("secret", "cardiff", "ssh-key", told=key).exit_code == 0
+
+
 def test_a_secret_goes_in_by_standard_input_and_only_the_vault_has_it(settings: Path, dsn: str) -> None:
     unwaith("register", str(EXAMPLE))
     refused = unwaith("secret", "cardiff", told="not a secret of that form")
