@@ -5,6 +5,7 @@
 #   make demo                 one change on its way, unattended; LOG=kafka puts it on a real Kafka
 #   make check                what a change must pass
 #   make bench                how fast it is on this machine; QUICK=1 in a minute or two
+#   make simulate             the delivery engine in virtual time; STEPS=5000000, SEED=n replays
 #   make faults               everything is killed under load, and nothing is lost; KILLS=1000, SEED=n replays
 
 PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -16,6 +17,8 @@ TESTS ?=
 # Most tests wait for servers: four at once finish soonest, on two cores too.
 WORKERS ?= 4
 KILLS ?=
+STEPS ?=
+EACH ?=
 SEED ?=
 HOURS ?= 1
 UPGRADE ?=
@@ -28,7 +31,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run tell demo test check faults long bench format lock clean
+.PHONY: help run tell demo test check simulate faults long bench format lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +59,9 @@ check: $(VENV)/.dev ## format, lint, types, import layers, tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
+
+simulate: $(VENV)/.dev ## the delivery engine in virtual time, disturbed from seeds (STEPS=1000000; SEED=n replays one)
+	@$(BIN)/python -m tests.simulation $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(EACH),--each $(EACH))
 
 faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 14 of the fault matrix (KILLS=1000 SEED=n)
 	@$(BIN)/python deploy/kafka/kafka.py fetch >/dev/null || [ "$$CI" != true ]

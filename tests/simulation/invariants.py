@@ -33,6 +33,10 @@ ENOUGH: Final = frozenset({*ENDED, Status.RECEIVED, Status.NEEDS_REVIEW})
 """After these, it is the organisation's turn, or nobody's."""
 
 
+PERHAPS_SENT: Final = frozenset({Status.CANCELLED, Status.SUPERSEDED})
+"""Where a delivery ends withheld, an attempt that was granted and never heard of is counted: it may have arrived."""
+
+
 class Invariants:
     """Everything that is told of a run, held against what must always be."""
 
@@ -44,6 +48,8 @@ class Invariants:
         self._open: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
         self._data: dict[UUID, bytes] = {}
         self._numbered: dict[UUID, int] = {}
+        self._made: defaultdict[UUID, Counter[int]] = defaultdict(Counter)
+        """Attempts that ended at the organisation, by delivery and epoch."""
         self._granted_until: dict[UUID, datetime] = {}
         self._given_back: set[tuple[UUID, datetime]] = set()
         """Grants whose attempt a receipt has ended."""
@@ -97,6 +103,10 @@ class Invariants:
             row = self._tables.deliveries[item.id]
             if RANK[Status(item.status)] < RANK[Status(row.status)]:
                 self._history.violated("6, a status only rises", f"{item.id} from {row.status} to {item.status}")
+            perhaps = row.attempts + (item.status in PERHAPS_SENT)
+            made = max(perhaps, *self._made[item.id].values(), 0)
+            if item.attempts > made:
+                self._history.violated("attempts are counted right", f"{item.id}: {item.attempts} counted, {made} made")
         for entry in entries:
             said = entry.outcome or entry.failure or entry.reason
             self._history.note("folded", entry.delivery_id, entry.kind, said, entry.epoch, entry.attempt, entry.effect)
@@ -196,6 +206,13 @@ class Invariants:
         owed = row.owed
         return f"agreement:{owed.agreement}", f"person:{row.person_id}", f"open:{owed.organisation}"
 
+    def ended(self, call: Call) -> None:
+        """An attempt is over."""
+        call.over = True
+        if call.counts:
+            made = self._made[call.delivery.id]
+            made[call.delivery.epoch] += 1
+
     def ignored(self, delivery: Delivery) -> None:
         """An organisation has never had this delivery, and has applied a later one."""
         if Status(self._tables.deliveries[delivery.id].status) not in ENDED:
@@ -255,13 +272,6 @@ class Invariants:
                 self._history.violated("7, never silent", f"lane {key} is held by {lane.occupant}, which has ended")
 
     def _attempts(self) -> None:
-        counted = Counter((call.delivery.id, call.delivery.epoch) for call in self._history.calls if call.counts)
-        made: Counter[UUID] = Counter()
-        for (delivery_id, _), calls in counted.items():
-            made[delivery_id] = max(made[delivery_id], calls)
-        for entry in self._tables.receipts.values():
-            if (entry.kind, entry.effect) == (ReceiptKind.WITHHELD, "raised"):
-                made[entry.delivery_id] += 1  # one that was granted and never heard of counts as perhaps sent
         told: Counter[tuple[UUID, int]] = Counter()
         for entry in self._tables.receipts.values():
             mattered = entry.effect in ("raised", "scheduled") and entry.attempt > 0
@@ -269,12 +279,7 @@ class Invariants:
                 key = entry.delivery_id, entry.epoch
                 told[key] = max(told[key], entry.attempt)
         for row in self._tables.deliveries.values():
-            key = row.owed.id, row.epoch
-            if row.attempts > made[row.owed.id]:
-                self._history.violated(
-                    "attempts are counted right", f"{row.owed.id}: {row.attempts} counted, {made[row.owed.id]} made"
-                )
-            if row.attempts < told[key]:
+            if row.attempts < told[row.owed.id, row.epoch]:
                 self._history.violated("attempts are counted right", f"{row.owed.id}: fewer counted than told")
 
     def _facts_hold(self) -> None:
@@ -307,5 +312,3 @@ class Invariants:
             if (topic == RECEIPTS.name) == (topics is not None)
             for number, records in enumerate(partitions)
         )
-
-

@@ -60,8 +60,9 @@ class SimulatedLog:
         committed: Committed,
         prompt: bool = False,
     ) -> None:
-        """A member that is stopped or dead for `session_seconds` loses its partitions to the others; a rebalance takes a while,
-        unless it is `prompt`.
+        """A member that is stopped or dead for `session_seconds` loses its partitions to the others.
+
+        A rebalance takes a while, unless it is `prompt`.
         """
         self.weather = Weather()
         self.partitions: dict[str, list[list[Record]]] = {}

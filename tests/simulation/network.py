@@ -36,7 +36,12 @@ class Network:
         self._even = even
 
     async def ask(
-        self, weather: Weather, failure: Callable[[], Exception], work: Callable[[], Awaitable[T]], *, lossy: bool = True
+        self,
+        weather: Weather,
+        failure: Callable[[], Exception],
+        work: Callable[[], Awaitable[T]],
+        *,
+        lossy: bool = True,
     ) -> T:
         """Have `work` done at the other end and return its result, or raise `failure()`: then it may be done or not.
 
@@ -52,7 +57,7 @@ class Network:
                 return
             try:
                 result = await work()
-            except Exception as error:  # whatever it is, it is the asker's
+            except Exception as error:  # noqa: BLE001  whatever it is, it is the asker's
                 back(None, error)
                 return
             if weather.away or lost == "answer":

@@ -34,6 +34,8 @@ class Witness(Protocol):
 
     def called(self, settings: Organisation, delivery: Delivery, process: Process, now: float) -> Call: ...
 
+    def ended(self, call: Call) -> None: ...
+
     def ignored(self, delivery: Delivery) -> None: ...
 
 
@@ -72,7 +74,7 @@ class SimulatedOrganisation:
             call.counts = True
             return receipt
         finally:
-            call.over = True
+            self.witness.ended(call)
 
     async def close(self) -> None:
         return None

@@ -4,17 +4,19 @@ Each is a small change of one real function, in force inside its context.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest.mock import patch
 
 from broker.delivery import line, pool
+from broker.delivery.offsets import Offsets
 from broker.eventlog import Partition, Received
 from broker.tracking import fold
 from broker.vault import gate
 from contracts.receipts import FailureKind, Quarantined, Receipt
 from contracts.statuses import Reason, Status
+from tests.simulation.organisations import Mood
 
 
 @contextmanager
@@ -47,10 +49,10 @@ def commits_before_the_receipt() -> Iterator[None]:
 def drops_on_rebalance() -> Iterator[None]:
     """What waits when a partition goes is let go, and counts as done when it comes back."""
 
-    def let_go(self: pool.Offsets, partition: Partition) -> None:
+    def let_go(self: Offsets, partition: Partition) -> None:
         self._open[partition] = set()
 
-    with patch.object(pool.Offsets, "forget", let_go):
+    with patch.object(Offsets, "forget", let_go):
         yield
 
 
@@ -91,19 +93,20 @@ def grants_twice() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def uses_an_old_grant() -> Iterator[None]:
-    """A worker that was held up sends all the same."""
-    with patch.object(line, "START_SECONDS", 1e9):
-        yield
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A fault, and the kind of disturbance it takes to show."""
+
+    fault: Callable[[], AbstractContextManager[None]]
+    favouring: str = ""
+    mood: Mood | None = None
 
 
-FAULTS: Final[tuple[Callable[[], Any], ...]] = (
-    overtakes_on_retry,
-    commits_before_the_receipt,
-    drops_on_rebalance,
-    counts_cancelled_as_failed,
-    lowers_a_status,
-    grants_twice,
-    uses_an_old_grant,
+FAULTS: Final = (
+    Planted(overtakes_on_retry),
+    Planted(commits_before_the_receipt, "unsettle"),
+    Planted(drops_on_rebalance, "rebalance", {"hangs": 1, "applies": 1}),
+    Planted(counts_cancelled_as_failed, "end", {"hangs": 1, "dawdles": 1}),
+    Planted(lowers_a_status, "", {"takes_in": 1, "answers_twice": 1}),
+    Planted(grants_twice),
 )

@@ -20,6 +20,8 @@ from tests.support.line import organisation
 
 HEALED_SECONDS: Final = 240.0
 """Within so long after everything is well again, everything must have been brought."""
+STEPS_A_SEED: Final = 3_000
+"""Steps a seed is disturbed for, before it may heal."""
 PATIENT_SECONDS: Final = 1200.0
 """The same where the log had lost records, which are published again only after `again_after`, or a clock was ten
 minutes off, which shifts what an organisation asked for by `Retry-After`."""
@@ -63,12 +65,15 @@ class Run:
         )
 
 
-def simulate(seed: int, steps: int) -> Run:
-    """Run one seed for `steps` steps of disturbance, and then until it has healed."""
+def simulate(seed: int, steps: int, *, favouring: str = "", mood: Mood | None = None) -> Run:
+    """Run one seed for `steps` steps of disturbance, and then until it has healed.
+
+    One kind of act can be favoured, and organisations be kept in one mood, to look for one kind of fault.
+    """
     dice = random.Random(f"schedule {seed}")
     patient = dice.random() < 0.25
     with a_world(seed, a_setting(dice, patient=patient)) as world:
-        schedule = Schedule(world, dice, patient=patient)
+        schedule = Schedule(world, dice, patient=patient, favouring=favouring, moods=(mood,) if mood else MOODS)
         try:
             schedule.disturb(steps)
             schedule.heal()
@@ -102,7 +107,11 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
         )
         return organisation(f"organisation-{number}", policy).model_copy(update={"partitions": dice.choice((1, 2, 3))})
 
-    roles: dict[Role, int] = {"relay": dice.choice((1, 2)), "worker": dice.choice((1, 2, 3)), "tracker": dice.choice((1, 2))}
+    roles: dict[Role, int] = {
+        "relay": dice.choice((1, 2)),
+        "worker": dice.choice((1, 2, 3)),
+        "tracker": dice.choice((1, 2)),
+    }
     organisations = [one(number) for number in range(1, dice.choice((1, 2, 3)) + 1)]
     return Setting(
         organisations=organisations,
@@ -115,7 +124,7 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
             lease=timedelta(seconds=dice.choice((4, 10, 30))),
             again_after=timedelta(seconds=300) if patient else timedelta(days=1),
         ),
-        pooling=PoolSettings(fetch=dice.choice((1, 3, 1000)), drain_seconds=dice.choice((0.5, 5.0))),
+        pooling=PoolSettings(fetch=dice.choice((1, 3, 1000)), drain_seconds=dice.choice((0.2, 5.0))),
         tracking=TrackerSettings(batch=dice.choice((1, 4, 1000))),
         session_seconds=dice.choice((1.0, 6.0)),
     )
@@ -124,7 +133,9 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
 class Schedule:
     """The disturbances of one run, each drawn from the dice."""
 
-    def __init__(self, world: World, dice: random.Random, *, patient: bool) -> None:
+    def __init__(
+        self, world: World, dice: random.Random, *, patient: bool, favouring: str, moods: tuple[Mood, ...]
+    ) -> None:
         self.world = world
         self.dice = dice
         self.acts = 0
@@ -135,13 +146,14 @@ class Schedule:
         self._rage = dice.choice((60, 250, 1000))
         """Steps between two strikes."""
         self._next_strike = 0
+        self._moods = moods
         for one in world.organisations.values():
-            one.mood = dict(dice.choice(MOODS))
+            one.mood = dict(dice.choice(moods))
         acts: list[tuple[Callable[[], None], float]] = [
             (self.tell, 10.0),
             (self.kill, 0.5),
             (self.restart, 3.0),
-            (self.end, 1.0),
+            (self.end, 2.0),
             (self.stop, 0.5),
             (self.go_on, 3.0),
             (self.store_away, 0.3),
@@ -162,7 +174,7 @@ class Schedule:
             (self.lose, 0.1 if patient else 0.0),
         ]
         self._acts = [act for act, _ in acts]
-        self._weights = [weight for _, weight in acts]
+        self._weights = [weight * (8.0 if act.__name__ == favouring else 1.0) for act, weight in acts]
 
     def disturb(self, steps: int) -> None:
         """Let the dice act until so many steps were taken."""
@@ -305,7 +317,7 @@ class Schedule:
         return self.dice.choice(("unwaith.delivery", "unwaith.tracking"))
 
     def change_mood(self) -> None:
-        self.dice.choice(list(self.world.organisations.values())).mood = dict(self.dice.choice(MOODS))
+        self.dice.choice(list(self.world.organisations.values())).mood = dict(self.dice.choice(self._moods))
 
     def pause(self) -> None:
         self.world.pause(self._organisation(), "operator", draining=self.dice.random() < 0.3)

@@ -152,7 +152,9 @@ class Store:
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> Awaitable[None]:
         """See Database.listen."""
-        listener = _Listener(channel, heard, PROCESS.get(None), copy_context(), asyncio.get_running_loop().create_future())
+        listener = _Listener(
+            channel, heard, PROCESS.get(None), copy_context(), asyncio.get_running_loop().create_future()
+        )
 
         async def heard_from_now_on() -> None:
             self._listeners.append(listener)

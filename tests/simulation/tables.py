@@ -126,7 +126,9 @@ class Tables:
         return sorted({self.deliveries[one].lane for one in delivery_ids if one in self.deliveries})
 
     def first_due(self, key: LaneKey) -> datetime | None:
-        return min((row.due for row in self.of_lane(key) if row.sequence is None and row.status in UNSENT), default=None)
+        return min(
+            (row.due for row in self.of_lane(key) if row.sequence is None and row.status in UNSENT), default=None
+        )
 
     # changes.accept
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,9 +58,9 @@ class Setting:
     organisations: Sequence[Organisation]
     people: int = 3
     roles: Mapping[Role, int] = field(default_factory=lambda: {"relay": 1, "worker": 1, "tracker": 1})
-    relaying: RelaySettings = RelaySettings(lease=timedelta(seconds=10))
-    pooling: PoolSettings = PoolSettings(drain_seconds=2.0)
-    tracking: TrackerSettings = TrackerSettings()
+    relaying: RelaySettings = field(default_factory=lambda: RelaySettings(lease=timedelta(seconds=10)))
+    pooling: PoolSettings = field(default_factory=lambda: PoolSettings(drain_seconds=2.0))
+    tracking: TrackerSettings = field(default_factory=TrackerSettings)
     latest_only: frozenset[str] = frozenset()
     """Organisations to whom only a person's newest change matters."""
     session_seconds: float = 10.0
@@ -74,7 +74,7 @@ class World:
     def __init__(self, seed: int, setting: Setting) -> None:
         self.dice = random.Random(seed)
         self.setting = setting
-        self.loop = SimulatedLoop(random.Random(self.dice.random()))
+        self.loop = SimulatedLoop(random.Random(self.dice.random()))  # type: ignore[abstract]  # what nobody calls is absent
         self.history = History(self.loop)
         self.network = Network(self.loop, random.Random(self.dice.random()), even=setting.even)
         self.weather = Weather()
@@ -230,10 +230,10 @@ class World:
 
     async def _hearts(self) -> None:
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(max(1.0, self.setting.session_seconds / 60))
             self.log.beat()
 
-    async def _to_the_store(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _to_the_store(self, work: Callable[[], Awaitable[T]]) -> T:
         return await self.network.ask(self.weather, lambda: StoreUnavailable("ConnectionLost"), work)
 
     # People, organisations, operators

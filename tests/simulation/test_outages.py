@@ -1,0 +1,109 @@
+"""Long outages and slow organisations, in virtual time: who is well is not delayed, and nothing piles up."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from broker.delivery import PoolSettings, line
+from broker.register import directory
+from broker.relay import RelaySettings
+from broker.tracking import replay
+from broker.tracking.tracker import TrackerSettings
+from contracts.organisation import DeliveryPolicy
+from contracts.statuses import Status
+from tests.simulation.organisations import WELL, Mood
+from tests.simulation.world import Setting, World, a_world
+from tests.support.line import organisation
+
+THIRTY = tuple(f"organisation-{number}" for number in range(1, 31))
+BAD: Mapping[str, Mood] = {THIRTY[4]: {"hangs": 1}, THIRTY[14]: {"is_away": 1}, THIRTY[24]: {"drips": 1}}
+HOUR = 3600.0
+
+
+def effects(world: World) -> dict[str, list[float]]:
+    """Return how long after acceptance each applied delivery was answered, by organisation."""
+    found: dict[str, list[float]] = {}
+    for row in world.tables.deliveries.values():
+        if row.status == Status.APPLIED and row.answered_at is not None:
+            waited = (row.answered_at - row.accepted_at).total_seconds()
+            found.setdefault(row.owed.organisation, []).append(waited)
+    return {name: sorted(times) for name, times in found.items()}
+
+
+def thirty(moods: Mapping[str, Mood]) -> dict[str, list[float]]:
+    """Tell twenty people's changes, a second apart, to thirty organisations; return the times of the answers."""
+    policy = DeliveryPolicy(concurrency=4, deadline_seconds=10.0)
+    setting = Setting(organisations=[organisation(name, policy) for name in THIRTY], people=20, even=True)
+    with a_world(1, setting) as world:
+        for name, mood in moods.items():
+            world.organisations[name].mood = dict(mood)
+        world.run(seconds=5.0)
+        for person in range(1, 21):
+            world.tell(person, THIRTY)
+            world.run(seconds=1.0)
+        well = [name for name in THIRTY if name not in BAD]
+
+        def brought() -> bool:
+            rows = world.tables.deliveries.values()
+            return world.errands == 0 and all(
+                row.status == Status.APPLIED for row in rows if row.owed.organisation in well
+            )
+
+        assert world.run(brought, seconds=120.0), world.history.violation
+        return effects(world)
+
+
+def test_one_hangs_one_refuses_one_answers_a_byte_a_second_and_the_others_are_not_delayed() -> None:
+    undisturbed, beside = thirty({}), thirty(BAD)
+    for name in THIRTY:
+        if name not in BAD:
+            assert len(beside[name]) == 20
+            assert beside[name][-1] <= undisturbed[name][-1] * 1.1, name
+
+
+def test_72_hours_of_outage_are_no_storm_and_everything_arrives_in_order_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What looks around every second does so every ten minutes: three days of idling show nothing more.
+    for module, name in ((line, "REST_SECONDS"), (directory, "POLL_SECONDS")):
+        monkeypatch.setattr(module, name, 600.0)
+    monkeypatch.setattr(directory, "STALE_SECONDS", 3_000.0)
+    monkeypatch.setattr(replay, "attend", lambda _database, _clock, stop: stop.wait())
+    people, changes = 10, 3
+    away = organisation("away", DeliveryPolicy(longest_delay_seconds=HOUR))
+    idle = timedelta(minutes=10)
+    setting = Setting(
+        organisations=[away],
+        people=people,
+        relaying=RelaySettings(longest_wait=idle),
+        pooling=PoolSettings(fetch_wait=timedelta(seconds=60)),
+        tracking=TrackerSettings(fetch_wait=timedelta(seconds=60)),
+        session_seconds=HOUR,
+        even=True,
+    )
+    with a_world(1, setting) as world:
+        world.organisations["away"].mood = {"is_away": 1}
+        for _ in range(changes):
+            for person in range(1, people + 1):
+                world.tell(person, ["away"])
+        timers: list[int] = []
+        for _ in range(72):
+            world.run(seconds=HOUR)
+            timers.append(world.loop.timers())
+        assert world.history.violation is None
+        assert {row.status for row in world.tables.deliveries.values()} <= {"queued", "published"}
+
+        hourly = Counter(int(call.began // HOUR) for call in world.history.calls)
+        calls = Counter(call.delivery.id for call in world.history.calls)
+        assert len(calls) == people, "only the first of each lane is tried"
+        assert all(hourly[hour] <= 10 * people for hour in range(1, 72)), f"a storm: {hourly}"
+        assert max(timers[10:]) <= max(timers[:10]) + 3 * people, "what is waited for grows"
+        assert all(len(item._waiting) == 0 for item in world.pools["worker-1"]._lines.values())
+
+        world.organisations["away"].mood = dict(WELL)
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=24 * HOUR), world.history.violation
+        world.invariants.at_the_end(world.promised, world.organisations)
+        assert world.history.violation is None
+        assert {row.status for row in world.tables.deliveries.values()} == {Status.APPLIED}
