@@ -109,7 +109,9 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
                 consecutive=dice.choice((2, 10)), first_probe_seconds=1.0, longest_probe_seconds=20.0, ramp_seconds=5.0
             ),
         )
-        return organisation(f"organisation-{number}").model_copy(update={"policy": policy, "partitions": min(concurrency, dice.choice((1, 2, 3)))})
+        return organisation(f"organisation-{number}").model_copy(
+            update={"policy": policy, "partitions": min(concurrency, dice.choice((1, 2, 3)))}
+        )
 
     roles: dict[Role, int] = {
         "relay": dice.choice((1, 2)),

@@ -388,7 +388,7 @@ class Tables:
         row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, 0
         row.reason, row.answered_at, row.replayed_at = None, None, now
 
-    # breakers.move
+    # What breakers.move does
 
     def move(self, organisation: str, to: Breaker) -> Breaker | None:
         """Take a breaker's next state and return None, or return what stands instead."""

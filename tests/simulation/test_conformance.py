@@ -33,7 +33,7 @@ from contracts.statuses import Outcome, Reason
 from tests.simulation import store as twins
 from tests.simulation.loop import EPOCH
 from tests.simulation.store import TWINS, Store
-from tests.simulation.tables import HOLDING, Person, Tables
+from tests.simulation.tables import Person, Tables
 from tests.support.line import agreement, organisation
 
 T = TypeVar("T")
@@ -301,7 +301,7 @@ class Both:
     async def move(self, place: str, phase: Phase, seconds: float, ahead: int) -> None:
         """Move a breaker as whoever sees does, sometimes from a state that no longer stands."""
         stands = self.tables.breakers.get(place, Breaker())
-        until = self.now + timedelta(seconds=seconds) if phase in HOLDING else None
+        until = None if phase is Phase.CLOSED else self.now + timedelta(seconds=seconds)
         to = Breaker(phase=phase, since=self.now, until=until, probes=1, version=stands.version + ahead)
         await self.both(lambda of, database: of.move(database, place, to))
         await self.both(lambda of, database: of.standing(database))
