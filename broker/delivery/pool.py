@@ -114,7 +114,7 @@ class Pool:
                 metrics=self._metrics,
                 clock=self._clock,
             )
-            for key in organisations
+            for key in sorted(organisations)
         }
         work = [asyncio.create_task(line.run()) for line in self._lines.values()]
         try:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -134,6 +134,8 @@ class Tracker:
             before = standings[touched.id]
             folded = fold(before, receipt, policy, transaction.now, self._jitter())
             standings[touched.id] = folded.standing
+            if _ended(transaction.touched, receipt):  # else what comes after it would count that attempt again
+                standings[touched.id] = replace(folded.standing, granted=False)
             if receipt.kind is ReceiptKind.ANSWERED and RANK[before.status] < TAKEN_IN <= RANK[folded.standing.status]:
                 answered.append((touched.organisation, max(timedelta(), transaction.now - touched.first_due)))
             entries.append(entry_of(receipt, folded, touched))

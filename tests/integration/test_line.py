@@ -600,6 +600,38 @@ async def test_a_late_receipt_gives_back_its_own_grant_and_not_a_later_one(plain
     assert lane["due"] <= lane["now"], "its own end gives the lane back at once"
 
 
+async def test_an_attempt_that_ended_is_not_counted_again_by_what_withholds_the_next(plain_line: Line) -> None:
+    """Both receipts are folded at once: the failure of the one attempt, and that its person was erased since."""
+    line = plain_line
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    row = (await changes.deliveries_of(line.database, [accepted.change_id]))[0]
+    [grant] = await StoreGate(line.database, line.vault).grant([(row.id, 0)], timedelta(seconds=60))
+    assert isinstance(grant, Grant)
+    failed = Receipt(
+        id=uuid4(),
+        delivery_id=row.id,
+        epoch=0,
+        attempt=1,
+        kind=ReceiptKind.DEFERRED,
+        failure=FailureKind.UNKNOWN,
+        reason=Reason.CONNECTION_LOST,
+        granted_until=grant.valid_until,
+        at=now(),
+    )
+    erased = Receipt(
+        id=uuid4(), delivery_id=row.id, epoch=0, attempt=0, kind=ReceiptKind.WITHHELD, reason=Reason.ERASED, at=now()
+    )
+    await line.tracker().fold_all(
+        [
+            Received(Partition(RECEIPTS.name, 0), offset, *write_receipt(receipt))
+            for offset, receipt in enumerate((failed, erased))
+        ]
+    )
+    [found] = [one for one in await changes.deliveries_of(line.database, [accepted.change_id]) if one.id == row.id]
+    assert (found.status, found.attempts) == ("cancelled", 1)
+
+
 async def test_one_definition_that_cannot_be_read_stops_nobody_else(plain_line: Line) -> None:
     line = plain_line
     async with line.database.connection() as connection:

@@ -74,6 +74,8 @@ class Invariants:
                 self._settled(*what)
             case "reopened":
                 self._history.note("reopened", what)
+            case "breaker":
+                self._history.note("breaker", what[0], what[1].phase)
             case "paused":
                 self._paused(*what)
 

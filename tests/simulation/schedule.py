@@ -10,7 +10,7 @@ from typing import Final
 from broker.delivery import PoolSettings
 from broker.relay import RelaySettings
 from broker.tracking.tracker import TrackerSettings
-from contracts.organisation import DeliveryPolicy, Organisation
+from contracts.organisation import BreakerPolicy, DeliveryPolicy, Organisation
 from contracts.statuses import Status
 from contracts.topics import RECEIPTS, deliveries_topic
 from tests.simulation.loop import Spinning
@@ -97,15 +97,21 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
     """Return how the world of a seed begins: how many of everything, and how lasting."""
 
     def one(number: int) -> Organisation:
+        concurrency = dice.choice((1, 2, 8))
         policy = DeliveryPolicy(
-            concurrency=dice.choice((1, 2, 8)),
+            concurrency=concurrency,
             deadline_seconds=dice.choice((2.0, 5.0)),
             first_delay_seconds=dice.choice((0.1, 1.0)),
             longest_delay_seconds=20.0,
             unknown_limit=dice.choice((2, 5)),
             horizon_seconds=dice.choice((30.0, 7 * 86_400.0)),
+            breaker=BreakerPolicy(
+                consecutive=dice.choice((2, 10)), first_probe_seconds=1.0, longest_probe_seconds=20.0, ramp_seconds=5.0
+            ),
         )
-        return organisation(f"organisation-{number}", policy).model_copy(update={"partitions": dice.choice((1, 2, 3))})
+        return organisation(f"organisation-{number}").model_copy(
+            update={"policy": policy, "partitions": min(concurrency, dice.choice((1, 2, 3)))}
+        )
 
     roles: dict[Role, int] = {
         "relay": dice.choice((1, 2)),

@@ -16,12 +16,14 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from unittest.mock import patch
 from uuid import UUID
 
-from broker.store import Database, StoreUnavailable, changes, lanes, operations, receipts, register, replays
+from broker.store import Database, StoreUnavailable, breakers, changes, lanes, operations, receipts, register, replays
+from broker.store.breakers import Standing
 from broker.store.changes import PersonErased, Told
 from broker.store.lanes import AtTheGate, Claimed, GateDecision
 from broker.store.receipts import Entry, SetAside, Settled, Touched
 from broker.store.register import Configuration
 from broker.store.replays import Candidate, Replay
+from contracts.breaker import Breaker
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.tables import LaneKey, Tables, Write
 
@@ -470,8 +472,33 @@ async def configuration(database: Database) -> Configuration:
     return await store.carry(looking)
 
 
+async def standing(database: Database) -> Standing:
+    """See breakers.standing."""
+    store = _store(database)
+
+    async def looking() -> Standing:
+        return Standing(store.tables.version, store.now(), dict(store.tables.breakers))
+
+    return await store.carry(looking)
+
+
+async def move(database: Database, organisation: str, to: Breaker) -> Breaker | None:
+    """See breakers.move."""
+    store = _store(database)
+
+    async def moving() -> Breaker | None:
+        stands = store.tables.move(organisation, to)
+        store.watch("breaker", (organisation, to))
+        store.notify("unwaith_configuration")
+        return stands
+
+    return await store.carry(moving)
+
+
 TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (changes.accept, accept),
+    (breakers.standing, standing),
+    (breakers.move, move),
     (lanes.claim, claim),
     (lanes.mark_published, mark_published),
     (lanes.next_due, next_due),

@@ -15,12 +15,14 @@ from broker.store.lanes import AtTheGate, Claimed
 from broker.store.receipts import Entry, SetAside, Settled, Touched
 from broker.store.replays import Candidate, Replay
 from contracts.agreement import Agreement
+from contracts.breaker import Breaker, Phase
 from contracts.organisation import Organisation
 
 LaneKey = tuple[int, str]
 """Person and organisation."""
 
 UNSENT: Final = frozenset({"waiting", "queued"})
+HOLDING: Final = frozenset({Phase.OPEN, Phase.PROBING})
 OPEN: Final = UNSENT | {"published"}
 
 
@@ -112,6 +114,7 @@ class Tables:
     receipts: dict[UUID, Entry] = field(default_factory=dict)
     keys: dict[tuple[int, bytes], UUID] = field(default_factory=dict)
     quarantine: dict[tuple[str, int, int], SetAside] = field(default_factory=dict)
+    breakers: dict[str, Breaker] = field(default_factory=dict)
     replays: dict[UUID, Replay] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
     version: int = 0
@@ -166,7 +169,12 @@ class Tables:
         for organisation in organisations:
             these = [(key, lane) for key, lane in self.lanes.items() if key[1] == organisation and lane.due is not None]
             unanswered = sum(lane.in_flight and lane.due is not None and lane.due > now for _, lane in these)
-            room = min(limit, credit - min(credit, unanswered))
+            unanswered = min(credit, unanswered)
+            breaker = self.breakers.get(organisation)
+            if breaker is None or breaker.phase not in HOLDING or breaker.until is None:
+                room = min(limit, credit - unanswered)
+            else:
+                room = min(1, 1 - unanswered) if breaker.until <= now else 0
             due = sorted((lane.due, key) for key, lane in these if lane.due is not None and lane.due <= now)
             chosen += [key for _, key in due if key not in locked][: max(room, 0)]
         return chosen
@@ -233,7 +241,9 @@ class Tables:
                 row.status = "published" if row.status in UNSENT else row.status
 
     def next_due(self, now: datetime, organisations: Collection[str]) -> float | None:
-        dues = [lane.due for key, lane in self.lanes.items() if key[1] in organisations and lane.due is not None]
+        held = {key for key, breaker in self.breakers.items() if breaker.phase in HOLDING}
+        among = set(organisations) - held
+        dues = [lane.due for key, lane in self.lanes.items() if key[1] in among and lane.due is not None]
         return (min(dues) - now).total_seconds() if dues else None
 
     # lanes.at_the_gate
@@ -377,6 +387,16 @@ class Tables:
             lane.due = now if lane.due is None else min(lane.due, now)
         row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, 0
         row.reason, row.answered_at, row.replayed_at = None, None, now
+
+    # What breakers.move does
+
+    def move(self, organisation: str, to: Breaker) -> Breaker | None:
+        """Take a breaker's next state and return None, or return what stands instead."""
+        stands = self.breakers.get(organisation, Breaker())
+        if to.version != stands.version + 1:
+            return stands
+        self.breakers[organisation] = to
+        return None
 
     # What people and operators do
 

@@ -26,6 +26,7 @@ from broker.tracking.entries import entry_of, settled, standing_of
 from broker.tracking.fold import Effect, fold
 from broker.tracking.tracker import _ended
 from broker.vault import gate
+from contracts.breaker import Breaker, Phase
 from contracts.organisation import DeliveryPolicy
 from contracts.receipts import FailureKind, Receipt, ReceiptKind
 from contracts.statuses import Outcome, Reason
@@ -297,6 +298,14 @@ class Both:
             await connection.execute("DELETE FROM person_key WHERE person_id = $1", person)
         self.tables.erase(person, self.now)
 
+    async def move(self, place: str, phase: Phase, seconds: float, ahead: int) -> None:
+        """Move a breaker as whoever sees does, sometimes from a state that no longer stands."""
+        stands = self.tables.breakers.get(place, Breaker())
+        until = None if phase is Phase.CLOSED else self.now + timedelta(seconds=seconds)
+        to = Breaker(phase=phase, since=self.now, until=until, probes=1, version=stands.version + ahead)
+        await self.both(lambda of, database: of.move(database, place, to))
+        await self.both(lambda of, database: of.standing(database))
+
     async def look(self) -> None:
         await self.both(lambda of, database: of.next_due(database, list(PLACES)))
         await self.both(lambda of, database: of.version(database))
@@ -351,6 +360,7 @@ ACTS = st.one_of(
     st.tuples(st.just("gate"), NUMBER, st.sampled_from((0, 0, 0, 1))),
     st.tuples(st.just("fold"), NUMBER, NUMBER, NUMBER, st.booleans()),
     st.tuples(st.just("replay"), NUMBER),
+    st.tuples(st.just("move"), st.sampled_from(PLACES), st.sampled_from(list(Phase)), st.sampled_from((0.5, 20.0)), st.sampled_from((1, 1, 2))),
     st.tuples(st.just("pause"), st.sampled_from(PLACES), st.sampled_from((None, "operator")), st.booleans()),
     st.tuples(st.just("tick"), st.sampled_from((0.5, 3.0, 15.0, 45.0, 90_000.0))),
 )  # fmt: skip
@@ -392,7 +402,7 @@ async def emptied(both: Both) -> None:
     async with both.real.connection() as connection:
         await connection.execute(
             "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, lane, delivery,"
-            " delivery_content, receipt, quarantine, replay, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
+            " delivery_content, receipt, breaker, quarantine, replay, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
         )
         await connection.execute("UPDATE simulated.clock SET at = $1", EPOCH)
     await both.begin()

@@ -205,6 +205,7 @@ class World:
                 self.setting.pooling,
                 self._metrics,
                 _clock(self, process),
+                directory,
             )
             self.pools[process.name] = pool
             await pool.run(stop)
