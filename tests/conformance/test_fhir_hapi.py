@@ -27,7 +27,8 @@ HAPI = Path(__file__).parents[1] / "support" / "fhir"
 NHS = "https://fhir.nhs.uk/Id/nhs-number"
 PATIENCE = timedelta(minutes=1)
 
-pytestmark = pytest.mark.xdist_group("fhir-hapi")
+# Where nothing is cached yet the first of them fetches the server, which may take minutes.
+pytestmark = [pytest.mark.xdist_group("fhir-hapi"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

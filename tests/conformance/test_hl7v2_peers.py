@@ -29,7 +29,8 @@ from tests.support.welsh import people
 
 HAPI = Path(__file__).parents[1] / "support" / "hl7v2"
 
-pytestmark = pytest.mark.xdist_group("hl7v2-peers")
+# Where nothing is cached yet the first of them fetches the server, which may take minutes.
+pytestmark = [pytest.mark.xdist_group("hl7v2-peers"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

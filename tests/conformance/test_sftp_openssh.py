@@ -25,7 +25,8 @@ from tests.support.openssh import OpenSsh, openssh
 from tests.support.ways_out import context
 from tests.support.welsh import people
 
-pytestmark = pytest.mark.xdist_group("sftp-openssh")
+# Where nothing is cached yet the first of them fetches the server, which may take minutes.
+pytestmark = [pytest.mark.xdist_group("sftp-openssh"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

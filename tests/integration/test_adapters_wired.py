@@ -1,0 +1,78 @@
+"""From an organisation in the register to an adapter that reaches it: its way out, its secrets, its deadline."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from adapters.conformance import attempt, sample_delivery
+from adapters.conformance_mllp import MllpPeer
+from adapters.conformance_sftp import SftpPeer
+from broker.main.roles import _adapters, secret_name
+from broker.main.rooms import Rooms
+from broker.outbound.client import tls_context
+from contracts.adapters import Adapter
+from contracts.delivery import Misconfigured
+from contracts.organisation import Organisation
+from contracts.receipts import Receipt
+from contracts.statuses import Reason
+
+
+class Secrets:
+    """A vault that holds these, by their whole names."""
+
+    def __init__(self, **held: str) -> None:
+        self._held = {secret_name("board", name.replace("_", "-")): value.encode() for name, value in held.items()}
+        self.asked: list[str] = []
+
+    async def find(self, name: str) -> bytes | None:
+        self.asked.append(name)
+        return self._held.get(name)
+
+
+async def made(adapter: str, settings: dict[str, Any], secrets: Secrets, *allowed_hosts: str) -> Adapter:
+    organisation = Organisation.model_validate(
+        {
+            "id": "board",
+            "name": {"cy": "Bwrdd", "en": "Board"},
+            "sector": "health-board",
+            "adapter": adapter,
+            "adapter_settings": settings,
+            "allowed_hosts": allowed_hosts,
+        }
+    )
+    rooms = cast("Rooms", SimpleNamespace(vault=secrets))
+    return await _adapters(rooms, tls_context(), tls_context(spoken=None))(organisation)
+
+
+async def test_a_board_by_hl7_is_reached_only_where_an_operator_allows_it() -> None:
+    async with MllpPeer() as peer:
+        parties = ("sending_application", "sending_facility", "receiving_application", "receiving_facility")
+        settings = {"host": "localhost", "port": peer.port, "tls": False, **dict.fromkeys(parties, "108")}
+        for allowed, reached in ((("localhost",), True), ((), False), (("another.example",), False)):
+            adapter = await made("hl7v2", settings, Secrets(), *allowed)
+            ended = await attempt(adapter, sample_delivery())
+            await adapter.close()
+            assert isinstance(ended, Receipt) is reached
+            if not isinstance(ended, Receipt):
+                assert isinstance(ended, Misconfigured)
+                assert ended.reason is Reason.ADDRESS_NOT_ALLOWED
+        assert len(peer.messages) == 1
+
+
+async def test_a_council_by_sftp_gets_its_own_key_and_no_other_secret(tmp_path: Path) -> None:
+    async with SftpPeer(tmp_path) as peer:
+        secrets = Secrets(ssh_key=peer.key, signing="whsec_x")
+        adapter = await made("sftp", peer.settings, secrets, "localhost")
+        assert isinstance(await attempt(adapter, sample_delivery()), Receipt)
+        await adapter.close()
+        assert secrets.asked == ["webhook:board:ssh-key", "webhook:board:ssh-key-previous"]
+
+
+async def test_an_adapter_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="adapter: must be one of fhir, hl7v2, sftp, webhook"):
+        await made("pigeon", {}, Secrets())
+    async with SftpPeer(tmp_path) as peer:
+        with pytest.raises(ValueError, match="secret ssh-key: is missing"):
+            await made("sftp", peer.settings, Secrets(), "localhost")
