@@ -20,9 +20,9 @@ from broker.tracking import withdrawing
 from broker.tracking.withdrawing import carry_out
 from broker.vault import RootKeyFile, StoreGate
 from contracts.delivery import Delivery, Unavailable, Unknown
-from contracts.grants import Withheld
+from contracts.grants import Grant, Withheld
 from contracts.organisation import DeliveryPolicy
-from contracts.receipts import Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Receipt, ReceiptKind
 from contracts.records import write_receipt
 from contracts.requests import ChangeRequest, PreviewRequest
 from contracts.statuses import Outcome, Reason
@@ -301,6 +301,51 @@ async def test_an_attempt_nobody_spoke_of_is_taken_back(attended: Line) -> None:
     await until_taken_back(line, accepted, named(line, swansea_council="applied"))
     assert [item.type for item in line.systems.arrived] == [WITHDRAWN]
     assert await balanced(line)
+
+
+async def stopped_unsent(line: Line, accepted: Accepted, delivery_id: UUID) -> None:
+    """Cancel what waits in its lane for another try: it ends there, and nothing is heard of it any more."""
+    await cancel(line, accepted)
+    [row] = [
+        item for item in await changes.deliveries_of(line.database, [accepted.change_id]) if item.id == delivery_id
+    ]
+    assert row.status == "cancelled"
+
+
+def deferred(delivery_id: UUID, grant: Grant, failure: FailureKind, reason: Reason, epoch: int = 0) -> Record:
+    receipt = Receipt(
+        id=uuid4(),
+        delivery_id=delivery_id,
+        epoch=epoch,
+        attempt=grant.attempt,
+        kind=ReceiptKind.DEFERRED,
+        failure=failure,
+        reason=reason,
+        granted_until=grant.valid_until,
+        not_before=now() + timedelta(hours=1),
+        at=now(),
+    )
+    return Record(RECEIPTS.name, *write_receipt(receipt))
+
+
+async def folded(line: Line, record: Record) -> None:
+    received = Received(Partition(RECEIPTS.name, 0), 0, record.key, record.value, record.headers)
+    await line.tracker().fold_all([received])
+
+
+async def test_an_attempt_nobody_spoke_of_is_not_forgotten_over_a_later_one_that_failed(line: Line) -> None:
+    """A worker died while it was sending; the next was refused the connection; then the person cancels."""
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    swansea = f"swansea-council-{line.prefix}"
+    delivery_id = (await ids_of(line, accepted))[swansea]
+    gate = StoreGate(line.database, line.vault)
+    await gate.grant([(delivery_id, 0)], timedelta(seconds=-2))  # over at once
+    [grant] = await gate.grant([(delivery_id, 0)], timedelta(seconds=1))
+    assert isinstance(grant, Grant)
+    await folded(line, deferred(delivery_id, grant, FailureKind.UNAVAILABLE, Reason.CONNECTION_REFUSED))
+    await stopped_unsent(line, accepted, delivery_id)
+    assert await taken_back(line, accepted) == named(line, swansea_council="queued")
 
 
 async def test_cancelled_at_any_moment_whoever_applied_it_is_told_and_nobody_else(attended: Line) -> None:

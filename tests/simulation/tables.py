@@ -286,7 +286,10 @@ class Tables:
 
     def grant(self, granted: Mapping[UUID, datetime]) -> None:
         for one, until in granted.items():
-            self.lanes[self.deliveries[one].lane].granted_until = until
+            row = self.deliveries[one]
+            if self.lanes[row.lane].granted_until is not None:
+                row.unknowns = max(row.unknowns, 1)
+            self.lanes[row.lane].granted_until = until
 
     # receipts.folding
 
