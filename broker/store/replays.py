@@ -225,7 +225,10 @@ async def _locked(connection: Connection, organisation: str, delivery_ids: Seque
 
 
 async def _reopen(connection: Connection, chosen: Sequence[Candidate]) -> None:
-    """Owe these again under the next epoch: the same id, bytes and sequence, first in their lanes."""
+    """Owe these again under the next epoch: the same id, bytes and sequence, first in their lanes.
+
+    What was tried is forgotten, but not that one may have arrived: what is withdrawn then must still be taken back.
+    """
     await connection.execute(
         """
         WITH chosen AS (
@@ -240,8 +243,8 @@ async def _reopen(connection: Connection, chosen: Sequence[Candidate]) -> None:
             FROM chosen c WHERE lane.person_id = c.person_id AND lane.organisation = c.organisation AND NOT c.numbered
               AND lane.occupant IS NULL
         )
-        UPDATE delivery d SET status = 'queued', epoch = epoch + 1, attempts = 0, unknowns = 0, reason = NULL,
-                              answered_at = NULL, replayed_at = now()
+        UPDATE delivery d SET status = 'queued', epoch = epoch + 1, attempts = 0, unknowns = least(unknowns, 1),
+                              reason = NULL, answered_at = NULL, replayed_at = now()
         FROM chosen c WHERE d.id = c.delivery_id
         """,
         [item.delivery_id for item in chosen],

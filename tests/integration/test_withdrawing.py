@@ -16,7 +16,8 @@ from broker.eventlog import Partition, Received, Record
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted, NotAcceptable
 from broker.store import Database, changes, register, withdrawals
-from broker.tracking import withdrawing
+from broker.store.replays import Asked
+from broker.tracking import replay, withdrawing
 from broker.tracking.withdrawing import carry_out
 from broker.vault import RootKeyFile, StoreGate
 from contracts.delivery import Delivery, Unavailable, Unknown
@@ -344,6 +345,26 @@ async def test_an_attempt_nobody_spoke_of_is_not_forgotten_over_a_later_one_that
     [grant] = await gate.grant([(delivery_id, 0)], timedelta(seconds=1))
     assert isinstance(grant, Grant)
     await folded(line, deferred(delivery_id, grant, FailureKind.UNAVAILABLE, Reason.CONNECTION_REFUSED))
+    await stopped_unsent(line, accepted, delivery_id)
+    assert await taken_back(line, accepted) == named(line, swansea_council="queued")
+
+
+async def test_what_may_have_arrived_before_a_replay_is_taken_back(line: Line) -> None:
+    swansea = f"swansea-council-{line.prefix}"
+    once = DeliveryPolicy(unknown_limit=1)
+    await register.put_organisation(line.database, organisation(swansea, once))
+    await line.directory.refresh()
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    delivery_id = (await ids_of(line, accepted))[swansea]
+    [grant] = await StoreGate(line.database, line.vault).grant([(delivery_id, 0)], timedelta(seconds=1))
+    assert isinstance(grant, Grant)
+    await folded(line, deferred(delivery_id, grant, FailureKind.UNKNOWN, Reason.CONNECTION_LOST))
+    assert (await line.statuses(accepted))[swansea] == "undelivered"
+    asked = Asked(organisation=swansea, delivery_id=delivery_id)
+    await replay.ask(line.database, asked, reason="repaired", note="", actor="o", expected=1, now=now())
+    await replay.carry_on(line.database, now())
+    assert (await line.statuses(accepted))[swansea] == "queued"
     await stopped_unsent(line, accepted, delivery_id)
     assert await taken_back(line, accepted) == named(line, swansea_council="queued")
 

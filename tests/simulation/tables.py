@@ -388,7 +388,7 @@ class Tables:
             lane.due, lane.granted_until = now, None
         elif lane.occupant is None:
             lane.due = now if lane.due is None else min(lane.due, now)
-        row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, 0
+        row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, min(row.unknowns, 1)
         row.reason, row.answered_at, row.replayed_at = None, None, now
 
     # What breakers.move does
