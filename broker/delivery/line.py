@@ -245,7 +245,7 @@ class Line:
         try:
             receipts = await self._hand_over(adapter, deliveries, settings.policy)
         except asyncio.CancelledError:
-            self._none_tried(granted, FailureKind.STOPPED, Reason.STOPPING)
+            self._cut_short(granted)
             raise
         except Exception as fault:  # a fault of ours: the record must still end in a receipt, or its lane waits a day
             log.exception("delivery.failed", delivery_id=str(deliveries[0].id), error=type(fault).__name__)
@@ -304,6 +304,12 @@ class Line:
     def _none_tried(self, granted: Sequence[_Granted], failure: FailureKind, reason: Reason) -> None:
         for item, grant in granted:
             self._finish(item.received, self._not_tried(item, grant, failure, reason))
+
+    def _cut_short(self, granted: Sequence[_Granted]) -> None:
+        """Finish what had begun and may have arrived: its grant is not given back."""
+        for item, grant in granted:
+            receipt = self._not_tried(item, grant, FailureKind.STOPPED, Reason.STOPPING)
+            self._finish(item.received, receipt.model_copy(update={"granted_until": None}))
 
     def _not_tried(self, item: _Taken, grant: Grant, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed

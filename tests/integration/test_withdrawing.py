@@ -369,6 +369,35 @@ async def test_what_may_have_arrived_before_a_replay_is_taken_back(line: Line) -
     assert await taken_back(line, accepted) == named(line, swansea_council="queued")
 
 
+async def test_an_attempt_cut_short_at_a_shutdown_may_have_arrived(line: Line) -> None:
+    swansea = f"swansea-council-{line.prefix}"
+    sending = asyncio.Event()
+
+    async def never(_delivery: Delivery, _seen: int) -> Receipt:
+        sending.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    line.systems.behaviour[swansea] = never
+    await register.put_organisation(line.database, organisation(swansea, DeliveryPolicy(deadline_seconds=60.0)))
+    await line.directory.refresh()
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    delivery_id = (await ids_of(line, accepted))[swansea]
+    stop = asyncio.Event()
+    pool = asyncio.create_task(line.pool().run(stop))
+    await asyncio.wait_for(sending.wait(), 30)
+    stop.set()
+    await pool
+    line.start(line.tracker())
+    async with asyncio.timeout(20), line.database.connection() as connection:
+        while await connection.fetchval("SELECT in_flight FROM lane WHERE organisation = $1", swansea):
+            await asyncio.sleep(0.02)
+        await connection.execute("UPDATE lane SET granted_until = now() WHERE granted_until IS NOT NULL")
+    await stopped_unsent(line, accepted, delivery_id)
+    assert swansea in await taken_back(line, accepted)
+
+
 async def test_cancelled_at_any_moment_whoever_applied_it_is_told_and_nobody_else(attended: Line) -> None:
     line = attended
     line.start(line.relay(), line.relay(), line.pool(), line.tracker(), line.tracker())
