@@ -257,6 +257,8 @@ async def test_a_cancellation_while_it_is_being_sent_waits_for_the_answer(attend
     line.start()
     accepted = await line.tell(somebody(), a_move())
     await asyncio.wait_for(sending.wait(), 30)
+    others = named(line, cardiff_council="applied", swansea_council="published", transport_for_wales="applied")
+    await line.until(accepted, others)  # what the gate is asked for after the cancellation is withheld, not taken back
     await cancel(line, accepted)
     assert (await line.statuses(accepted))[swansea] == "published"
     answer.set()
