@@ -249,7 +249,7 @@ class Line:
             raise
         except Exception as fault:  # a fault of ours: the record must still end in a receipt, or its lane waits a day
             log.exception("delivery.failed", delivery_id=str(deliveries[0].id), error=type(fault).__name__)
-            self._none_tried(granted, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT)
+            self._fell(granted)
             return
         failpoints.reach("delivery.answered")
         ended = loop.time()
@@ -310,6 +310,12 @@ class Line:
         for item, grant in granted:
             receipt = self._not_tried(item, grant, FailureKind.STOPPED, Reason.STOPPING)
             self._finish(item.received, receipt.model_copy(update={"granted_until": None}))
+
+    def _fell(self, granted: Sequence[_Granted]) -> None:
+        """Finish what may have arrived, by a fault of ours: counted, so that it ends some day."""
+        for item, grant in granted:
+            receipt = self._not_tried(item, grant, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT)
+            self._finish(item.received, receipt.model_copy(update={"attempt": grant.attempt}))
 
     def _not_tried(self, item: _Taken, grant: Grant, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed

@@ -681,3 +681,20 @@ async def test_a_topic_that_takes_nothing_holds_up_its_own_organisation_alone(pl
     for accepted in told:
         await line.until(accepted, applied(line))
     assert len(line.systems.of(swansea)) == 8
+
+
+async def test_a_fault_of_ours_in_mid_attempt_is_counted_and_ends(plain_line: Line) -> None:
+    """An adapter refuses with a reference that is none, so that no receipt can be made of it."""
+    line = plain_line
+    swansea = f"swansea-council-{line.prefix}"
+
+    async def refuses(_delivery: Delivery, _seen: int) -> Receipt:
+        raise Rejected(Reason.INVALID_FOR_RECEIVER, reference="not a reference, but words")
+
+    line.systems.behaviour[swansea] = refuses
+    accepted = await line.tell(somebody(), a_move())
+    line.start()
+    await line.until(
+        accepted, named(line, cardiff_council="applied", swansea_council="undelivered", transport_for_wales="applied")
+    )
+    assert [item.attempt for item in line.systems.of(swansea)] == [1, 2, 3, 4, 5]
