@@ -370,11 +370,11 @@ class Tables:
                 and (
                     later.ordinal > row.ordinal
                     if row.sequence is None
-                    else later.sequence > row.sequence
-                    and (later.published_at is not None or later.owed.id == lane.occupant)
+                    else later.sequence > row.sequence and later.published_at is not None
                 )
                 for later in self.of_lane(row.lane)
-            ),
+            )
+            or (row.sequence is not None and lane.occupant not in (None, delivery_id)),
             withdrawn=False,
             revoked=self.revoked(row),
             erased=self.people[row.person_id].erased_at is not None,
