@@ -261,7 +261,8 @@ class Line:
             elif late:
                 self._ask_again([item])
             else:
-                self._finish(item.received, receipt.model_copy(update={"granted_until": grant.valid_until}))
+                told = {"granted_until": grant.valid_until, "probe": None if probe is None else True}
+                self._finish(item.received, receipt.model_copy(update=told))
         await self._watch.observe(settings.policy, receipts, probe)
 
     def _opened(self, granted: Sequence[_Granted]) -> tuple[list[_Granted], list[Delivery]]:
