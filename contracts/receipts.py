@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID, uuid5
 
 from pydantic import Field, StringConstraints, model_validator
@@ -52,6 +52,8 @@ class Receipt(Strict):
     dated `at`, so what counts is the span between the two. Of one that was withheld: by the store's clock."""
     granted_until: Moment | None = None
     """Which grant this ended: until when it was good. Only that one is given back, not a later one."""
+    probe: Literal[True] | None = None
+    """It was sent to see whether an organisation that had failed answers again: how that ends is no fault of its own."""
     at: Moment
 
     @model_validator(mode="after")

@@ -245,11 +245,11 @@ class Line:
         try:
             receipts = await self._hand_over(adapter, deliveries, settings.policy)
         except asyncio.CancelledError:
-            self._none_tried(granted, FailureKind.STOPPED, Reason.STOPPING)
+            self._cut_short(granted)
             raise
         except Exception as fault:  # a fault of ours: the record must still end in a receipt, or its lane waits a day
             log.exception("delivery.failed", delivery_id=str(deliveries[0].id), error=type(fault).__name__)
-            self._none_tried(granted, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT)
+            self._fell(granted)
             return
         failpoints.reach("delivery.answered")
         ended = loop.time()
@@ -261,7 +261,8 @@ class Line:
             elif late:
                 self._ask_again([item])
             else:
-                self._finish(item.received, receipt.model_copy(update={"granted_until": grant.valid_until}))
+                told = {"granted_until": grant.valid_until, "probe": None if probe is None else True}
+                self._finish(item.received, receipt.model_copy(update=told))
         await self._watch.observe(settings.policy, receipts, probe)
 
     def _opened(self, granted: Sequence[_Granted]) -> tuple[list[_Granted], list[Delivery]]:
@@ -304,6 +305,18 @@ class Line:
     def _none_tried(self, granted: Sequence[_Granted], failure: FailureKind, reason: Reason) -> None:
         for item, grant in granted:
             self._finish(item.received, self._not_tried(item, grant, failure, reason))
+
+    def _cut_short(self, granted: Sequence[_Granted]) -> None:
+        """Finish what had begun and may have arrived: its grant is not given back."""
+        for item, grant in granted:
+            receipt = self._not_tried(item, grant, FailureKind.STOPPED, Reason.STOPPING)
+            self._finish(item.received, receipt.model_copy(update={"granted_until": None}))
+
+    def _fell(self, granted: Sequence[_Granted]) -> None:
+        """Finish what may have arrived, by a fault of ours: counted, so that it ends some day."""
+        for item, grant in granted:
+            receipt = self._not_tried(item, grant, FailureKind.UNKNOWN, Reason.ADAPTER_FAULT)
+            self._finish(item.received, receipt.model_copy(update={"attempt": grant.attempt}))
 
     def _not_tried(self, item: _Taken, grant: Grant, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed

@@ -34,6 +34,9 @@ from contracts.organisation import Organisation
 Role = Literal["api", "relay", "deliver", "track", "notify"]
 ROLES: Final[tuple[Role, ...]] = ("api", "relay", "deliver", "track", "notify")
 
+ADAPTERS_SHARE: Final = 0.95
+"""Of an attempt's time, what its adapter has: it alone can tell that nothing was sent yet, and must come to say so."""
+
 
 async def work(
     rooms: Rooms,
@@ -134,7 +137,7 @@ def _adapters(
         except StoreUnavailable:
             raise GateUnavailable from None
         secrets = {name: value for name, value in found.items() if value is not None}
-        deadline = timedelta(seconds=organisation.policy.deadline_seconds)
+        deadline = timedelta(seconds=ADAPTERS_SHARE * organisation.policy.deadline_seconds)
         context = AdapterContext(
             organisation=organisation.id,
             settings=organisation.adapter_settings,

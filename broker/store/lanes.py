@@ -248,6 +248,7 @@ WHERE d.id = ANY($1)
 async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
     """Lock the lanes of these deliveries, let `decide` say until when each is granted, and record that.
 
+    Of an earlier grant that nobody reported the end of it stays known that it may have been used.
     A grant need not outlive a crash of PostgreSQL: it is committed without waiting for the disk.
     Raises StoreUnavailable.
     """
@@ -257,6 +258,11 @@ async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: 
         rows = {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
         granted = decide(rows)
         if granted:
+            unheard_of = [key for key in granted if rows[key].granted_until is not None]
+            if unheard_of:
+                await connection.execute(
+                    "UPDATE delivery SET unknowns = 1 WHERE id = ANY($1) AND unknowns = 0", unheard_of
+                )
             chosen = sorted((rows[key].person_id, rows[key].organisation, until) for key, until in granted.items())
             await connection.execute(
                 """

@@ -1,6 +1,6 @@
 """Organisations, agreements and clients as the store keeps them, and the version that tells of a change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -50,35 +50,38 @@ async def configuration(database: Database) -> Configuration:
     async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         number = await connection.fetchval("SELECT version FROM configuration")
         organisations = await connection.fetch(
-            "SELECT definition::text, paused_at IS NOT NULL AND NOT draining AS paused, draining FROM organisation"
+            "SELECT id AS organisation, definition::text, paused_at IS NOT NULL AND NOT draining AS paused, draining"
+            " FROM organisation"
         )
-        agreements = await connection.fetch("SELECT definition::text, revoked_at IS NOT NULL AS revoked FROM agreement")
-    known = [
-        item.model_copy(update={"paused": row["paused"], "draining": row["draining"]})
+        agreements = await connection.fetch(
+            "SELECT organisation, definition::text, revoked_at IS NOT NULL AS revoked FROM agreement"
+        )
+    known = {
+        item.id: item.model_copy(update={"paused": row["paused"], "draining": row["draining"]})
         for row in organisations
-        if (item := _readable(Organisation, row["definition"])) is not None
-    ]
+        if (item := _readable(Organisation, row)) is not None
+    }
     return Configuration(
         version=number,
-        organisations={item.id: item for item in known},
+        organisations=known,
         agreements=tuple(
             agreed.model_copy(update={"revoked": row["revoked"]})
             for row in agreements
-            if (agreed := _readable(Agreement, row["definition"])) is not None
+            if row["organisation"] in known and (agreed := _readable(Agreement, row)) is not None
         ),
     )
 
 
-def _readable(model: type[M], definition: str) -> M | None:
+def _readable(model: type[M], row: Mapping[str, Any]) -> M | None:
     """Return a definition, or None for one that only another version of this program can read.
 
-    It is set aside aloud: nobody is told under such an agreement and nothing goes to such an organisation, and the
-    others are served on.
+    It is set aside aloud: nobody is told under such an agreement or one of such an organisation, nothing goes to such
+    an organisation, and the others are served on.
     """
     try:
-        return model.model_validate_json(definition)
+        return model.model_validate_json(row["definition"])
     except ValidationError:
-        log.exception("definition.unreadable", kind=model.__name__)
+        log.exception("definition.unreadable", kind=model.__name__, organisation=row["organisation"])
         return None
 
 

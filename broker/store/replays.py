@@ -1,7 +1,7 @@
 """Replays: what an operator asked to be sent again, and the steps in which that is done."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +23,7 @@ class Candidate:
     epoch: int
     sequence: int | None
     overtaken: bool
-    """A later one of its lane was published, or is about to be."""
+    """A later one of its lane was published, or is about to be; or its lane has another to be sent first."""
     revoked: bool
     erased: bool
     withdrawn: bool
@@ -65,8 +65,8 @@ _DECIDED_ON: Final = """
 SELECT d.id AS delivery_id, d.person_id, d.organisation, d.status, d.epoch, d.sequence,
        EXISTS (SELECT FROM delivery later WHERE later.person_id = d.person_id AND later.organisation = d.organisation
                AND CASE WHEN d.sequence IS NULL THEN later.ordinal > d.ordinal AND later.sequence IS NOT NULL
-                        ELSE later.sequence > d.sequence AND (later.published_at IS NOT NULL OR later.id = l.occupant)
-                   END) AS overtaken,
+                        ELSE later.sequence > d.sequence AND later.published_at IS NOT NULL END)
+           OR (d.sequence IS NOT NULL AND l.occupant <> d.id) IS TRUE AS overtaken,
        a.revoked_at IS NOT NULL AS revoked, p.erased_at IS NOT NULL AS erased,
        EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id) AS withdrawn
 FROM delivery d
@@ -160,11 +160,14 @@ async def step(
         page = await _page(connection, row, limit)
         candidates = await _locked(connection, replay.asked.organisation, [item["delivery_id"] for item in page])
         refused = dict(replay.refused)
-        chosen = []
-        for candidate in candidates:
-            refusal = decide(candidate)
+        chosen: list[Candidate] = []
+        held: set[int] = set()
+        for candidate in sorted(candidates, key=lambda one: one.sequence or 0):
+            refusal = decide(replace(candidate, overtaken=candidate.overtaken or candidate.person_id in held))
             if refusal is None:
                 chosen.append(candidate)
+                if candidate.sequence is not None:  # it holds its lane: what follows there is for another replay
+                    held.add(candidate.person_id)
             else:
                 refused[str(refusal)] = refused.get(str(refusal), 0) + 1
         if chosen:
@@ -225,7 +228,10 @@ async def _locked(connection: Connection, organisation: str, delivery_ids: Seque
 
 
 async def _reopen(connection: Connection, chosen: Sequence[Candidate]) -> None:
-    """Owe these again under the next epoch: the same id, bytes and sequence, first in their lanes."""
+    """Owe these again under the next epoch: the same id, bytes and sequence, first in their lanes.
+
+    What was tried is forgotten, but not that one may have arrived: what is withdrawn then must still be taken back.
+    """
     await connection.execute(
         """
         WITH chosen AS (
@@ -240,8 +246,8 @@ async def _reopen(connection: Connection, chosen: Sequence[Candidate]) -> None:
             FROM chosen c WHERE lane.person_id = c.person_id AND lane.organisation = c.organisation AND NOT c.numbered
               AND lane.occupant IS NULL
         )
-        UPDATE delivery d SET status = 'queued', epoch = epoch + 1, attempts = 0, unknowns = 0, reason = NULL,
-                              answered_at = NULL, replayed_at = now()
+        UPDATE delivery d SET status = 'queued', epoch = epoch + 1, attempts = 0, unknowns = least(unknowns, 1),
+                              reason = NULL, answered_at = NULL, replayed_at = now()
         FROM chosen c WHERE d.id = c.delivery_id
         """,
         [item.delivery_id for item in chosen],

@@ -151,11 +151,14 @@ def _deferred(
         return Folded(standing, Effect.NOTED)
     counts = failure in (FailureKind.UNAVAILABLE, FailureKind.UNKNOWN)
     news = counts and receipt.attempt > standing.attempts  # a repeat of one attempt is counted once
+    unknowns = standing.unknowns + (news and failure is FailureKind.UNKNOWN)
+    if receipt.probe:  # it may have arrived; but an outage of days must not end the deliveries it is looked at with
+        unknowns = min(unknowns, max(standing.unknowns, 1))
     tried = replace(
         standing,
         status=Status.PUBLISHED,  # the log had it, even if the relay died before it could say so
         attempts=max(standing.attempts, receipt.attempt) if counts else standing.attempts,
-        unknowns=standing.unknowns + (news and failure is FailureKind.UNKNOWN),
+        unknowns=unknowns,
         published_at=standing.published_at or receipt.at,
         reason=receipt.reason,
     )

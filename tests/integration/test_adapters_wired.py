@@ -1,5 +1,7 @@
 """From an organisation in the register to an adapter that reaches it: its way out, its secrets, its deadline."""
 
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,13 +11,14 @@ import pytest
 from adapters.conformance import attempt, sample_delivery
 from adapters.conformance_mllp import MllpPeer
 from adapters.conformance_sftp import SftpPeer
+from broker.delivery.attempt import attempt as engine_attempt
 from broker.main.roles import _adapters, secret_name
 from broker.main.rooms import Rooms
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
 from contracts.delivery import Misconfigured
 from contracts.organisation import Organisation
-from contracts.receipts import Receipt
+from contracts.receipts import FailureKind, Receipt
 from contracts.statuses import Reason
 
 
@@ -31,7 +34,9 @@ class Secrets:
         return self._held.get(name)
 
 
-async def made(adapter: str, settings: dict[str, Any], secrets: Secrets, *allowed_hosts: str) -> Adapter:
+async def made(
+    adapter: str, settings: dict[str, Any], secrets: Secrets, *allowed_hosts: str, deadline_seconds: float = 10.0
+) -> Adapter:
     organisation = Organisation.model_validate(
         {
             "id": "board",
@@ -40,6 +45,7 @@ async def made(adapter: str, settings: dict[str, Any], secrets: Secrets, *allowe
             "adapter": adapter,
             "adapter_settings": settings,
             "allowed_hosts": allowed_hosts,
+            "policy": {"deadline_seconds": deadline_seconds},
         }
     )
     rooms = cast("Rooms", SimpleNamespace(vault=secrets))
@@ -76,3 +82,27 @@ async def test_an_adapter_that_is_not_there_is_said(tmp_path: Path) -> None:
     async with SftpPeer(tmp_path) as peer:
         with pytest.raises(ValueError, match="secret ssh-key: is missing"):
             await made("sftp", peer.settings, Secrets(), "localhost")
+
+
+@pytest.mark.parametrize("adapter", ["hl7v2", "webhook"])
+async def test_who_cannot_even_be_connected_to_in_time_has_received_nothing(adapter: str) -> None:
+    """The attempt's own end could only say that it may have arrived, and a few of those end a delivery."""
+    open_until = asyncio.Event()
+
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await open_until.wait()  # and no word of TLS
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        parties = ("sending_application", "sending_facility", "receiving_application", "receiving_facility")
+        settings: dict[str, Any] = {
+            "hl7v2": {"host": "localhost", "port": port, **dict.fromkeys(parties, "108")},
+            "webhook": {"endpoint": f"https://localhost:{port}/"},
+        }[adapter]
+        secrets = Secrets(signing="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        reaching = await made(adapter, settings, secrets, "localhost", deadline_seconds=1.0)
+        receipt = await engine_attempt(reaching, sample_delivery(), 1.0, lambda: datetime.now(UTC))
+        await reaching.close()
+        open_until.set()
+    assert (receipt.failure, receipt.reason) == (FailureKind.UNAVAILABLE, Reason.DEADLINE_PASSED)

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from broker.eventlog import EventLog, LogUnavailable, Partition, Received, Record
 from broker.eventlog.cluster import Cluster
@@ -681,3 +682,37 @@ async def test_a_topic_that_takes_nothing_holds_up_its_own_organisation_alone(pl
     for accepted in told:
         await line.until(accepted, applied(line))
     assert len(line.systems.of(swansea)) == 8
+
+
+async def test_a_fault_of_ours_in_mid_attempt_is_counted_and_ends(plain_line: Line) -> None:
+    """An adapter refuses with a reference that is none, so that no receipt can be made of it."""
+    line = plain_line
+    swansea = f"swansea-council-{line.prefix}"
+
+    async def refuses(_delivery: Delivery, _seen: int) -> Receipt:
+        raise Rejected(Reason.INVALID_FOR_RECEIVER, reference="not a reference, but words")
+
+    line.systems.behaviour[swansea] = refuses
+    accepted = await line.tell(somebody(), a_move())
+    line.start()
+    await line.until(
+        accepted, named(line, cardiff_council="applied", swansea_council="undelivered", transport_for_wales="applied")
+    )
+    assert [item.attempt for item in line.systems.of(swansea)] == [1, 2, 3, 4, 5]
+
+
+async def test_an_organisation_that_only_another_version_can_read_costs_nobody_else_anything(plain_line: Line) -> None:
+    line = plain_line
+    swansea = f"swansea-council-{line.prefix}"
+    async with line.database.connection() as connection:  # as it was allowed before
+        await connection.execute(
+            "UPDATE organisation SET definition = jsonb_set(definition, '{policy,concurrency}', '2') WHERE id = $1",
+            swansea,
+        )
+    with capture_logs() as logged:
+        await line.directory.refresh()
+    [said] = [item for item in logged if item["event"] == "definition.unreadable"]
+    assert (said["kind"], said["organisation"]) == ("Organisation", swansea)
+    line.start()
+    accepted = await line.tell(somebody(), a_move())
+    await line.until(accepted, named(line, cardiff_council="applied", transport_for_wales="applied"))

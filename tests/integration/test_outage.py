@@ -12,7 +12,7 @@ from broker.register import Directory
 from broker.store import Database, breakers, lanes, operations, register
 from broker.vault import RootKeyFile
 from contracts.breaker import Breaker, Phase
-from contracts.delivery import Delivery, Unavailable
+from contracts.delivery import Delivery, Unavailable, Unknown
 from contracts.organisation import BreakerPolicy
 from contracts.receipts import Receipt
 from contracts.statuses import Reason
@@ -162,3 +162,22 @@ async def test_the_relay_claims_one_lane_for_a_probe_and_only_when_it_is_due(lin
     ramping = Breaker(phase=Phase.RAMPING, since=now(), until=now() + timedelta(seconds=1), version=3)
     await breakers.move(line.database, swansea(line), ramping)
     assert await claimed() == 2
+
+
+async def test_one_delivery_outlives_an_outage_that_swallows_every_probe(line: Line) -> None:
+    async def swallows(_delivery: Delivery, _seen: int) -> Receipt:
+        raise Unknown(Reason.DEADLINE_PASSED)
+
+    line.systems.behaviour[swansea(line)] = swallows
+    accepted = await line.tell(somebody(), a_move())
+    stands = Breaker(phase=Phase.OPEN, since=now(), until=now(), version=1)
+    assert await breakers.move(line.database, swansea(line), stands) is None
+    await line.directory.refresh()
+    line.start()
+
+    async def probed() -> bool:
+        return len(line.systems.of(swansea(line))) > 7
+
+    await eventually(probed)
+    line.systems.behaviour.clear()
+    await line.until(accepted, applied(line))

@@ -13,7 +13,7 @@ from broker import intake
 from broker.cli import replaying as commands
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted
-from broker.store import Database, changes, operations, replays
+from broker.store import Database, changes, lanes, operations, replays
 from broker.store.replays import Asked
 from broker.tracking import replay as replaying
 from broker.tracking.giving_up import GivenUp, give_up
@@ -160,6 +160,38 @@ async def test_a_set_is_replayed_to_one_organisation_alone(line: Line) -> None:
         while len(line.systems.of(at_cardiff(line))) < 4:
             await asyncio.sleep(0.02)
     assert {item.id for item in line.systems.of(at_cardiff(line))} == set(ids[:4])
+
+
+async def test_of_one_lane_one_is_replayed_at_a_time_and_none_is_forgotten(line: Line) -> None:
+    """Numbered, and given up before the log had them: neither was published, so neither is overtaken."""
+    ids = []
+    for house in (1, 2):
+        accepted = await line.tell(somebody(), a_move(house))
+        ids.append(await cardiffs(line, accepted))
+        await lanes.claim(
+            line.database, [at_cardiff(line)], limit=1, credit=9, lease=timedelta(0), leaf=lambda _: b"{}"
+        )
+        assert await given_up(line, ids[-1]) is GivenUp.DONE
+    both = Asked(organisation=at_cardiff(line), delivery_ids=tuple(ids))
+    for asked in (both, Asked(organisation=at_cardiff(line), delivery_id=ids[1])):
+        key = await ask(line, asked)
+        while await replaying.carry_on(line.database, now()):
+            pass
+        assert (await found(line, key)).refused == {Refusal.OVERTAKEN: 1}
+    assert {row.id: row.status for row in await every(line, ids)} == dict(
+        zip(ids, ("queued", "undelivered"), strict=True)
+    )
+    line.start()
+    async with asyncio.timeout(30):
+        while [row.status for row in await every(line, ids[:1])] != ["applied"]:
+            await asyncio.sleep(0.02)
+    await ask(line, both)
+    while await replaying.carry_on(line.database, now()):
+        pass
+    async with asyncio.timeout(30):
+        while {row.status for row in await every(line, ids)} != {"applied"}:
+            await asyncio.sleep(0.02)
+    assert [item.id for item in line.systems.of(at_cardiff(line))] == ids
 
 
 async def test_a_rate_is_kept_and_other_replays_do_not_wait_for_it(line: Line) -> None:

@@ -16,13 +16,14 @@ from broker.eventlog import Partition, Received, Record
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted, NotAcceptable
 from broker.store import Database, changes, register, withdrawals
-from broker.tracking import withdrawing
+from broker.store.replays import Asked
+from broker.tracking import replay, withdrawing
 from broker.tracking.withdrawing import carry_out
 from broker.vault import RootKeyFile, StoreGate
 from contracts.delivery import Delivery, Unavailable, Unknown
-from contracts.grants import Withheld
+from contracts.grants import Grant, Withheld
 from contracts.organisation import DeliveryPolicy
-from contracts.receipts import Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Receipt, ReceiptKind
 from contracts.records import write_receipt
 from contracts.requests import ChangeRequest, PreviewRequest
 from contracts.statuses import Outcome, Reason
@@ -256,6 +257,8 @@ async def test_a_cancellation_while_it_is_being_sent_waits_for_the_answer(attend
     line.start()
     accepted = await line.tell(somebody(), a_move())
     await asyncio.wait_for(sending.wait(), 30)
+    others = named(line, cardiff_council="applied", swansea_council="published", transport_for_wales="applied")
+    await line.until(accepted, others)  # what the gate is asked for after the cancellation is withheld, not taken back
     await cancel(line, accepted)
     assert (await line.statuses(accepted))[swansea] == "published"
     answer.set()
@@ -301,6 +304,100 @@ async def test_an_attempt_nobody_spoke_of_is_taken_back(attended: Line) -> None:
     await until_taken_back(line, accepted, named(line, swansea_council="applied"))
     assert [item.type for item in line.systems.arrived] == [WITHDRAWN]
     assert await balanced(line)
+
+
+async def stopped_unsent(line: Line, accepted: Accepted, delivery_id: UUID) -> None:
+    """Cancel what waits in its lane for another try: it ends there, and nothing is heard of it any more."""
+    await cancel(line, accepted)
+    [row] = [
+        item for item in await changes.deliveries_of(line.database, [accepted.change_id]) if item.id == delivery_id
+    ]
+    assert row.status == "cancelled"
+
+
+def deferred(delivery_id: UUID, grant: Grant, failure: FailureKind, reason: Reason, epoch: int = 0) -> Record:
+    receipt = Receipt(
+        id=uuid4(),
+        delivery_id=delivery_id,
+        epoch=epoch,
+        attempt=grant.attempt,
+        kind=ReceiptKind.DEFERRED,
+        failure=failure,
+        reason=reason,
+        granted_until=grant.valid_until,
+        not_before=now() + timedelta(hours=1),
+        at=now(),
+    )
+    return Record(RECEIPTS.name, *write_receipt(receipt))
+
+
+async def folded(line: Line, record: Record) -> None:
+    received = Received(Partition(RECEIPTS.name, 0), 0, record.key, record.value, record.headers)
+    await line.tracker().fold_all([received])
+
+
+async def test_an_attempt_nobody_spoke_of_is_not_forgotten_over_a_later_one_that_failed(line: Line) -> None:
+    """A worker died while it was sending; the next was refused the connection; then the person cancels."""
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    swansea = f"swansea-council-{line.prefix}"
+    delivery_id = (await ids_of(line, accepted))[swansea]
+    gate = StoreGate(line.database, line.vault)
+    await gate.grant([(delivery_id, 0)], timedelta(seconds=-2))  # over at once
+    [grant] = await gate.grant([(delivery_id, 0)], timedelta(seconds=1))
+    assert isinstance(grant, Grant)
+    await folded(line, deferred(delivery_id, grant, FailureKind.UNAVAILABLE, Reason.CONNECTION_REFUSED))
+    await stopped_unsent(line, accepted, delivery_id)
+    assert await taken_back(line, accepted) == named(line, swansea_council="queued")
+
+
+async def test_what_may_have_arrived_before_a_replay_is_taken_back(line: Line) -> None:
+    swansea = f"swansea-council-{line.prefix}"
+    once = DeliveryPolicy(unknown_limit=1)
+    await register.put_organisation(line.database, organisation(swansea, once))
+    await line.directory.refresh()
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    delivery_id = (await ids_of(line, accepted))[swansea]
+    [grant] = await StoreGate(line.database, line.vault).grant([(delivery_id, 0)], timedelta(seconds=1))
+    assert isinstance(grant, Grant)
+    await folded(line, deferred(delivery_id, grant, FailureKind.UNKNOWN, Reason.CONNECTION_LOST))
+    assert (await line.statuses(accepted))[swansea] == "undelivered"
+    asked = Asked(organisation=swansea, delivery_id=delivery_id)
+    await replay.ask(line.database, asked, reason="repaired", note="", actor="o", expected=1, now=now())
+    await replay.carry_on(line.database, now())
+    assert (await line.statuses(accepted))[swansea] == "queued"
+    await stopped_unsent(line, accepted, delivery_id)
+    assert await taken_back(line, accepted) == named(line, swansea_council="queued")
+
+
+async def test_an_attempt_cut_short_at_a_shutdown_may_have_arrived(line: Line) -> None:
+    swansea = f"swansea-council-{line.prefix}"
+    sending = asyncio.Event()
+
+    async def never(_delivery: Delivery, _seen: int) -> Receipt:
+        sending.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    line.systems.behaviour[swansea] = never
+    await register.put_organisation(line.database, organisation(swansea, DeliveryPolicy(deadline_seconds=60.0)))
+    await line.directory.refresh()
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    delivery_id = (await ids_of(line, accepted))[swansea]
+    stop = asyncio.Event()
+    pool = asyncio.create_task(line.pool().run(stop))
+    await asyncio.wait_for(sending.wait(), 30)
+    stop.set()
+    await pool
+    line.start(line.tracker())
+    async with asyncio.timeout(20), line.database.connection() as connection:
+        while await connection.fetchval("SELECT in_flight FROM lane WHERE organisation = $1", swansea):
+            await asyncio.sleep(0.02)
+        await connection.execute("UPDATE lane SET granted_until = now() WHERE granted_until IS NOT NULL")
+    await stopped_unsent(line, accepted, delivery_id)
+    assert swansea in await taken_back(line, accepted)
 
 
 async def test_cancelled_at_any_moment_whoever_applied_it_is_told_and_nobody_else(attended: Line) -> None:

@@ -286,7 +286,10 @@ class Tables:
 
     def grant(self, granted: Mapping[UUID, datetime]) -> None:
         for one, until in granted.items():
-            self.lanes[self.deliveries[one].lane].granted_until = until
+            row = self.deliveries[one]
+            if self.lanes[row.lane].granted_until is not None:
+                row.unknowns = max(row.unknowns, 1)
+            self.lanes[row.lane].granted_until = until
 
     # receipts.folding
 
@@ -367,11 +370,11 @@ class Tables:
                 and (
                     later.ordinal > row.ordinal
                     if row.sequence is None
-                    else later.sequence > row.sequence
-                    and (later.published_at is not None or later.owed.id == lane.occupant)
+                    else later.sequence > row.sequence and later.published_at is not None
                 )
                 for later in self.of_lane(row.lane)
-            ),
+            )
+            or (row.sequence is not None and lane.occupant not in (None, delivery_id)),
             withdrawn=False,
             revoked=self.revoked(row),
             erased=self.people[row.person_id].erased_at is not None,
@@ -385,7 +388,7 @@ class Tables:
             lane.due, lane.granted_until = now, None
         elif lane.occupant is None:
             lane.due = now if lane.due is None else min(lane.due, now)
-        row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, 0
+        row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, min(row.unknowns, 1)
         row.reason, row.answered_at, row.replayed_at = None, None, now
 
     # What breakers.move does

@@ -198,6 +198,16 @@ def test_giving_up_is_aloud_and_frees_the_lane() -> None:
     assert not folded.standing.occupies
 
 
+def test_an_outage_that_swallows_every_probe_ends_no_delivery_but_it_may_have_arrived() -> None:
+    standing = OPEN
+    for attempt in range(1, 50):
+        probe = deferred(FailureKind.UNKNOWN, attempt=attempt).model_copy(update={"probe": True})
+        standing = fold(standing, probe, POLICY, NOW, 0.5).standing
+        assert (standing.status, standing.attempts, standing.unknowns) == (Status.PUBLISHED, attempt, 1)
+    once = POLICY.model_copy(update={"unknown_limit": 1})
+    assert fold(OPEN, probe, once, NOW, 0.5).standing.status is Status.UNDELIVERED, "who must never be sent it twice"
+
+
 receipts = st.one_of(
     st.builds(answered, st.sampled_from(Outcome), epoch=st.integers(0, 2), attempt=st.integers(0, 8)),
     st.builds(deferred, st.sampled_from(FailureKind), epoch=st.integers(0, 2), attempt=st.integers(0, 8)),
