@@ -155,6 +155,11 @@ async def test_what_follows_a_body_in_chunks_is_not_a_header_of_it() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000,
+        pytest.param(
+            b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
+            id="a head behind an announcement",
+        ),
+        pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n" * 3_000, id="announcements without end"),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"z" * 700_000,
         b"SSH-2.0-server\r\n",
     ],
