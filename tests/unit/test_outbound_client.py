@@ -58,6 +58,24 @@ async def test_what_is_sent_is_ours_and_only_ours(monkeypatch: pytest.MonkeyPatc
         assert peer.accepted == 1, "the connection was not kept"
 
 
+async def test_what_is_accepted_is_said_once() -> None:
+    sent = bytearray()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent.extend(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(response(204))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, guarded() as client:
+        url = f"http://localhost:{server.sockets[0].getsockname()[1]}/"
+        await client.post(url, headers={"Accept": "application/fhir+json"}, content=b"")
+        assert [line for line in bytes(sent).lower().split(b"\r\n") if line.startswith(b"accept:")] == [
+            b"accept: application/fhir+json"
+        ]
+
+
 async def test_connections_are_bounded() -> None:
     async with HttpPeer() as peer, guarded(connections=3) as client:
         await asyncio.gather(*(client.post(peer.url, headers={}, content=b"x") for _ in range(40)))
