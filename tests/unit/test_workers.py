@@ -5,7 +5,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from broker.cli.commands import REFUSED, app
 from broker.cli.workers import run_role
 from broker.main.serving import PortBusy
 
@@ -46,3 +48,10 @@ async def test_a_port_that_is_taken_is_said_without_waiting_for_the_store(metric
             with pytest.raises(PortBusy) as busy:
                 await run_role("relay", asyncio.Event())
     assert (busy.value.name, busy.value.port) == ("metrics", metrics_port)
+
+
+def test_a_role_names_the_variable_that_moves_its_port(metrics_port: int) -> None:
+    with socket.create_server(("127.0.0.1", metrics_port)):
+        ended = CliRunner().invoke(app, ["relay"])
+    assert ended.exit_code == REFUSED
+    assert f"Port {metrics_port} is in use (metrics). Choose another: UNWAITH_METRICS_PORT=" in ended.stderr
