@@ -23,7 +23,7 @@ app: Final = typer.Typer(
 adapter_app: Final = typer.Typer(no_args_is_help=True, help="Ways of reaching an organisation.")
 app.add_typer(adapter_app, name="adapter")
 
-Data = Annotated[Path, typer.Option(help="Where everything is kept.", envvar="UNWAITH_DATA")]
+Data = Annotated[Path, typer.Option(help="Where everything is kept.")]
 LogKind = Annotated[Literal["postgres", "kafka"], typer.Option(help="The log between the stages.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 

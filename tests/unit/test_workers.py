@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
 from typer.testing import CliRunner
 
 from broker.cli.commands import REFUSED, app
@@ -55,3 +56,9 @@ def test_a_role_names_the_variable_that_moves_its_port(metrics_port: int) -> Non
         ended = CliRunner().invoke(app, ["relay"])
     assert ended.exit_code == REFUSED
     assert f"Port {metrics_port} is in use (metrics). Choose another: UNWAITH_METRICS_PORT=" in ended.stderr
+
+
+def test_no_option_is_read_from_a_variable_that_the_settings_refuse() -> None:
+    options = [(name, option) for name, command in get_group(app).commands.items() for option in command.params]
+    assert options
+    assert [name for name, option in options if option.envvar] == []
