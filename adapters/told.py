@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from pydantic import ConfigDict, ValidationError
 
+from contracts.changes import withdrawal
 from contracts.delivery import Delivery, Misconfigured, Rejected
 from contracts.statuses import Reason
 from contracts.text import Strict
@@ -104,9 +105,12 @@ class Told(_Lenient):
 def told(delivery: Delivery) -> Told:
     """Return what a delivery of a change of address tells.
 
-    Raises Misconfigured for another type of change, which none of the translating adapters carries.
-    Raises Rejected for data that is not as `contracts` has it.
+    Raises Misconfigured for another type of change, which none of the translating adapters carries: no agreement with
+    their organisations may be about it. Raises Rejected for data that is not as `contracts` has it, and for a withdrawal:
+    that follows from what a person does, whatever was agreed, and one person must not have everybody else's paused.
     """
+    if delivery.type == withdrawal.KIND.event_type:
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
     if delivery.type != ADDRESS_CHANGED:
         raise Misconfigured(Reason.ADAPTER_FAULT)
     try:

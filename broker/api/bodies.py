@@ -109,12 +109,18 @@ def _bounded(digits: str) -> None:
         raise _Suspicious
 
 
+def _plain_fraction(digits: str) -> None:
+    _bounded(digits)
+    if not math.isfinite(float(digits)):
+        raise _Suspicious
+
+
 def _constant(_name: str) -> None:
     raise _Suspicious
 
 
 _PLAIN: Final = json.JSONDecoder(
-    object_pairs_hook=_once, parse_int=_bounded, parse_float=_bounded, parse_constant=_constant
+    object_pairs_hook=_once, parse_int=_bounded, parse_float=_plain_fraction, parse_constant=_constant
 )
 """Reads what is beyond doubt, and keeps nothing of it."""
 

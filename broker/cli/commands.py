@@ -3,9 +3,10 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
@@ -22,12 +23,14 @@ app: Final = typer.Typer(
 adapter_app: Final = typer.Typer(no_args_is_help=True, help="Ways of reaching an organisation.")
 app.add_typer(adapter_app, name="adapter")
 
-Data = Annotated[Path, typer.Option(help="Where everything is kept.", envvar="UNWAITH_DATA")]
+Data = Annotated[Path, typer.Option(help="Where everything is kept.")]
 LogKind = Annotated[Literal["postgres", "kafka"], typer.Option(help="The log between the stages.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 
 REFUSED: Final = 2
 """Exit code: it did not start; what to do stands on stderr."""
+PORTS: Final = {"api": "UNWAITH_PORT", "metrics": "UNWAITH_METRICS_PORT"}
+"""What moves the ports of a role that is a process of its own."""
 
 
 @app.command()
@@ -66,9 +69,10 @@ def tell(
 
 
 def _worker(role: Literal["api", "relay", "deliver", "track", "notify"]) -> NoReturn:
+    from broker.cli.ending import until_done
     from broker.cli.workers import run_role
 
-    _finish(lambda stop: run_role(role, stop))
+    raise typer.Exit(_outcome(lambda: until_done(lambda stop: run_role(role, stop)), ports=PORTS))
 
 
 @app.command()
@@ -84,9 +88,9 @@ def api(
     from broker.cli.workers import run_role, serve_with
 
     def child(place: "Place") -> int:
-        return _outcome(lambda: until_done(lambda stop: run_role("api", stop, place)))
+        return _outcome(lambda: until_done(lambda stop: run_role("api", stop, place)), ports=PORTS)
 
-    raise typer.Exit(_outcome(lambda: serve_with(processes, child, REFUSED)))
+    raise typer.Exit(_outcome(lambda: serve_with(processes, child, REFUSED), ports=PORTS))
 
 
 @app.command()
@@ -290,8 +294,11 @@ def _finish(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> NoRetu
     raise typer.Exit(_outcome(lambda: until_done(work)))
 
 
-def _outcome(run: Callable[[], int]) -> int:
-    """Return the exit code of what is run; REFUSED, with what to do on stderr, if it could not start."""
+def _outcome(run: Callable[[], int], *, ports: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Return the exit code of what is run; REFUSED, with what to do on stderr, if it could not start.
+
+    `ports` has the variables that move its ports, where that is not `--port`.
+    """
     from broker.main.serving import PortBusy
     from broker.settings import SettingsRefused
     from broker.store.embedded import PostgresDidNotStart
@@ -299,7 +306,8 @@ def _outcome(run: Callable[[], int]) -> int:
     try:
         return run()
     except PortBusy as busy:
-        again = "make run PORT=" if "MAKELEVEL" in os.environ else "unwaith run --port "
+        run_again = "make run PORT=" if "MAKELEVEL" in os.environ else "unwaith run --port "
+        again = f"{ports[busy.name]}=" if busy.name in ports else run_again
         _say(f"Port {busy.port} is in use ({busy.name}). Choose another: {again}{_elsewhere(busy.port)}")
     except (SettingsRefused, PostgresDidNotStart, PermissionError) as refused:
         _say(str(refused))

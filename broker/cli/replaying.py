@@ -162,7 +162,7 @@ async def cancel(replay_id: UUID, *, reason: str, note: str) -> int:
 
 async def give_up(delivery_id: UUID, *, reason: str, note: str) -> int:
     """Give a delivery up; 1, saying why, if that cannot be. Raises SettingsRefused."""
-    said = GivenUp.NOT_OPEN
+    said: GivenUp | None = None
 
     async def act(database: Database) -> bool:
         nonlocal said
@@ -172,7 +172,7 @@ async def give_up(delivery_id: UUID, *, reason: str, note: str) -> int:
     done = await _act(act, "")
     if said is GivenUp.BEING_SENT:
         Console(stderr=True).print("It is being sent this very moment: try again in a minute.")
-    elif done:
+    elif said is GivenUp.NOT_OPEN:
         Console(stderr=True).print("Nothing changed: there is no such delivery, or it has ended or was answered.")
     return done
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Final, Literal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Literal, TypeVar
 
 from rich.console import Console
 
@@ -24,25 +24,50 @@ ACTOR: Final = "command-line"
 """How the ledger names whoever has a shell on our machines."""
 LAST_PORT: Final = 65_535
 
+T = TypeVar("T")
+
 
 async def run_role(
     role: Literal["api", "relay", "deliver", "track", "notify"], stop: asyncio.Event, place: Place | None = None
 ) -> int:
-    """Run one role until `stop`, alone or as one of several that share the API's port. Raises SettingsRefused."""
+    """Run one role until `stop`, alone or as one of several that share the API's port.
+
+    Raises SettingsRefused, and PortBusy before anything is opened.
+    """
     settings = load()
     metrics = new_metrics()
     configure_logs(level=settings.log_level, style=settings.log_format, dropped=metrics.log_keys_dropped.inc)
-    doors = {}
+    metrics_port = settings.metrics_port
     if place is not None:
         place.ends_with_parent(stop)
-        settings = settings.model_copy(update={"metrics_port": settings.metrics_port + place.number})
-        doors["api"] = Listener(None, settings.host, settings.port, "api", shared=True)
+        metrics_port += place.number
+    doors = {"metrics": Listener(None, settings.metrics_host, metrics_port, "metrics")}
+    if role == "api":
+        doors["api"] = Listener(None, settings.host, settings.port, "api", shared=place is not None)
     if settings.root_key_file is None:
         raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
-    async with open_rooms(settings, dsn_of(settings), RootKeyFile.open(settings.root_key_file), metrics) as rooms:
-        keep_collector_off_what_stays()
-        await work(rooms, [role], stop, doors=doors)
+    root, dsn = RootKeyFile.open(settings.root_key_file), dsn_of(settings)
+    async with AsyncExitStack() as opened:
+        for door in doors.values():
+            opened.callback(door.close)
+            door.bind()
+        rooms = await before(stop, opened.enter_async_context(open_rooms(settings, dsn, root, metrics)))
+        if rooms is not None:
+            keep_collector_off_what_stays()
+            await work(rooms, [role], stop, doors=doors)
     return 0
+
+
+async def before(stop: asyncio.Event, opening: Coroutine[Any, Any, T]) -> T | None:
+    """Return what `opening` does; None, having ended it, if `stop` is set first: the store may be away for long."""
+    ends = [asyncio.create_task(opening), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return ends[0].result() if ends[0].done() else None
+    finally:
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 def serve_with(count: int, child: Callable[[Place], int], hopeless: int) -> int:

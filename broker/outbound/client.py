@@ -231,7 +231,7 @@ class GuardedClient:
         if is_literal(host) and not may_connect(plain_host(host), private_allowed=allowed):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)  # said before anything is looked up
         head = (
-            f" {target.raw_path_qs} HTTP/1.1\r\nHost: {target.host_port_subcomponent}\r\nAccept: application/json\r\n"
+            f" {target.raw_path_qs} HTTP/1.1\r\nHost: {target.host_port_subcomponent}\r\n"
             f"Accept-Encoding: identity\r\nUser-Agent: {USER_AGENT}\r\n"
         )
         if len(self._targets) >= _TARGETS_KNOWN:
@@ -245,5 +245,7 @@ def _request(method: str, target: _Target, headers: Mapping[str, str], content: 
     own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if not own.count("\r") == own.count("\n") == len(headers) or "\0" in own:
         raise ValueError("a header would not be one line")
+    if not any(name.lower() == "accept" for name in headers):
+        own += "Accept: application/json\r\n"
     end = "\r\n" if content is None else f"Content-Length: {len(content)}\r\n\r\n"
     return (method + target.head + own + end).encode() + (content or b"")

@@ -22,6 +22,8 @@ _FRAMING: Final = 8
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 """When an address has not answered for so long the next is tried beside it (RFC 8305, section 5)."""
 _SWITCHING_PROTOCOLS: Final = 101
+_FINAL: Final = 200
+"""Statuses below only announce an answer (RFC 9110, section 15.2)."""
 
 
 class Connection(asyncio.Protocol):
@@ -144,7 +146,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if not self._whole:
             self._status, self._headed = self._parser.get_status_code(), True
-            self._bound += _FRAMING * self._left
+            if self._status >= _FINAL:  # what only announces an answer has no body, and may be said without end
+                self._bound += _FRAMING * self._left
 
     def on_body(self, body: bytes) -> None:
         if self._whole:
@@ -155,7 +158,7 @@ class Connection(asyncio.Protocol):
         self._pieces.append(body)
 
     def on_message_complete(self) -> None:
-        if self._status >= 200 or self._status == _SWITCHING_PROTOCOLS:  # noqa: PLR2004  1xx only announces an answer
+        if self._status >= _FINAL or self._status == _SWITCHING_PROTOCOLS:
             self._whole, self._keeps = True, self._parser.should_keep_alive()  # behind here it no longer knows
         else:
             self._headed, self._headers = False, {}

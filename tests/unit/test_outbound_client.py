@@ -58,6 +58,24 @@ async def test_what_is_sent_is_ours_and_only_ours(monkeypatch: pytest.MonkeyPatc
         assert peer.accepted == 1, "the connection was not kept"
 
 
+async def test_what_is_accepted_is_said_once() -> None:
+    sent = bytearray()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent.extend(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(response(204))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, guarded() as client:
+        url = f"http://localhost:{server.sockets[0].getsockname()[1]}/"
+        await client.post(url, headers={"Accept": "application/fhir+json"}, content=b"")
+        assert [line for line in bytes(sent).lower().split(b"\r\n") if line.startswith(b"accept:")] == [
+            b"accept: application/fhir+json"
+        ]
+
+
 async def test_connections_are_bounded() -> None:
     async with HttpPeer() as peer, guarded(connections=3) as client:
         await asyncio.gather(*(client.post(peer.url, headers={}, content=b"x") for _ in range(40)))
@@ -155,6 +173,11 @@ async def test_what_follows_a_body_in_chunks_is_not_a_header_of_it() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000,
+        pytest.param(
+            b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
+            id="a head behind an announcement",
+        ),
+        pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n" * 3_000, id="announcements without end"),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"z" * 700_000,
         b"SSH-2.0-server\r\n",
     ],

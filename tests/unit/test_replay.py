@@ -1,11 +1,14 @@
 """Which deliveries may be replayed, what a preview says, and which staff may do what."""
 
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
 
+from broker.cli import replaying
 from broker.identity.staff import GROUPS, May, may
+from broker.store import StoreUnavailable
 from broker.store.replays import Candidate
 from broker.tracking.replay import Refusal, decide, summed_up
 from contracts.statuses import Status
@@ -91,3 +94,15 @@ def test_only_managers_act_and_only_auditors_read_the_acts() -> None:
     assert allowed[May.READ_ACTS] == {"unwaith-auditor"}
     assert allowed[May.LOOK] == set(GROUPS)
     assert may(["unwaith-support", "unwaith-auditor"]) == {May.LOOK, May.TRACE, May.READ_ACTS}
+
+
+async def test_a_store_that_is_away_says_nothing_of_the_delivery(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away() -> NoReturn:
+        raise StoreUnavailable
+
+    monkeypatch.setattr("broker.cli.replaying.store", away)
+    monkeypatch.setattr("broker.cli.replaying.configure_logs", lambda **_: None)
+    assert await replaying.give_up(uuid4(), reason="operator", note="") == 1
+    assert capsys.readouterr().err.strip() == "The store does not answer."
