@@ -88,6 +88,7 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         # What became of their own changes.
         ("GET", "/changes"): ForPeople(),
         ("GET", "/changes/{number:int}"): ForPeople(),
+        ("GET", "/changes/{number:int}/following"): ForPeople(),
         ("GET", "/changes/{number:int}/sent"): ForPeople(),
         ("GET", "/changes/{number:int}/live"): ForPeople(),
         **_asked("/changes/{number:int}/cancel", ForPeople()),

@@ -74,7 +74,9 @@ def _answering(parts: WebParts, page: Page) -> Callable[[Request], Coroutine[Any
             # On this machine both 127.0.0.1 and localhost lead here, and a cookie of one is not sent to the other.
             return RedirectResponse(f"{parts.public_url}{quote(request.url.path)}", 307)
         language = language_of(request)
-        session = await door.sessions.open(request.cookies.get(door.sessions.rules.cookie), touch=not page.quiet)
+        session = await door.sessions.open(
+            request.cookies.get(door.sessions.rules.cookie), touch=not (page.quiet or page.by_itself)
+        )
         visit = Visit(request, parts, door, language, session)
         if page.method == "POST":
             check_sent_from_here(request, parts.public_url)

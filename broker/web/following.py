@@ -30,6 +30,8 @@ SHOWN: Final = 50
 LOOKED_EVERY: Final = 1.0
 """Seconds between two looks at one change that somebody watches."""
 MOST_WATCHERS: Final = 512
+LOADED_EVERY: Final = 15
+"""Seconds between two loads of a page that shows the latest by itself without a script."""
 
 
 def pages() -> list[Page]:
@@ -41,6 +43,7 @@ def pages() -> list[Page]:
     return [
         Page("GET", "/changes", list_changes),
         Page("GET", "/changes/{number:int}", show_change),
+        Page("GET", "/changes/{number:int}/following", keep_showing, by_itself=True),
         Page("GET", "/changes/{number:int}/sent", show_sent),
         Page("GET", "/changes/{number:int}/live", live, quiet=True),
     ]
@@ -74,7 +77,12 @@ async def list_changes(visit: Visit) -> Response:
     return visit.page("changes.html", changes=listed, older=older, newest="/changes" if before else None)
 
 
-async def show_change(visit: Visit) -> Response:
+async def keep_showing(visit: Visit) -> Response:
+    """Show a change again and again, for those without JavaScript who asked for it and can end it (WCAG 2.2.1)."""
+    return await show_change(visit, every=LOADED_EVERY)
+
+
+async def show_change(visit: Visit, every: int | None = None) -> Response:
     found = await own_change(visit)
     if found is None:
         raise HTTPException(404)
@@ -97,6 +105,7 @@ async def show_change(visit: Visit) -> Response:
         told=moment_in_words(change.accepted_at, visit.language),
         timeline=timeline(visit, deliveries),
         over=_over(deliveries),
+        every=every,
         withdrawn=None if withdrawn is None else _withdrawn(visit, withdrawn),
         taken_back=[
             (visit.words.of(one.name), status_words(one.status, visit.words), tag_colour(one.status))

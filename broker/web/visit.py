@@ -155,7 +155,9 @@ class Page:
     path: str
     handler: Handler
     quiet: bool = False
-    """The browser asks it by itself: it keeps no session alive, and sends nobody to sign in."""
+    """A script asks it by itself: it keeps no session alive, and sends nobody to sign in."""
+    by_itself: bool = False
+    """A page the browser loads again by itself: it keeps no session alive."""
 
 
 def check_sent_from_here(request: Request, public_url: str) -> None:

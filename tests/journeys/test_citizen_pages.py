@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 from broker.language import Language, words_in
 from broker.language.catalogue import LANGUAGES
 from broker.main.embedded import Sandbox
+from broker.web import following
 from tests.support.browser import Visitor, visiting
 from tests.support.inspector import Inspector
 from tests.support.journey import (
@@ -394,17 +395,42 @@ async def test_nothing_private_is_left_after_signing_out(site: Sandbox, browser:
         assert "/session-ended" in v.page.url
 
 
+async def tell_ahead(v: Visitor, person: str) -> None:
+    """Tell a move of the next month and go to its page: it waits, and nothing on the page is over."""
+    await begin(v, person)
+    await to_check(v, email=False)
+    await v.go("/move/date?from=check")
+    await fill_date(v, "date", date.today() + timedelta(days=30))  # noqa: DTZ011  well ahead, in any zone
+    await go_on(v)
+    if "/move/tell" in v.page.url:
+        await go_on(v)
+    await declare(v)
+    await v.page.locator("main a.govuk-button").click()
+
+
+async def test_without_javascript_the_latest_is_shown_by_itself_to_whoever_asks(
+    site: Sandbox, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LOADED_EVERY", 1)
+    async with visiting(site, browser, scripts=False) as v:
+        await tell_ahead(v, "brychan")
+        asked = v.page.locator("[data-without-script] a").last
+        assert await v.page.locator("meta[http-equiv=refresh]").count() == 0, "nobody has asked for it yet"
+        await asked.click()
+        await v.page.wait_for_url("**/following")
+        loads: list[str] = []
+        v.page.on("load", lambda page: loads.append(page.url))
+        async with asyncio.timeout(30):
+            while len(loads) < 2:
+                await asyncio.sleep(0.1)
+        await asked.click()
+        assert not v.page.url.endswith("/following"), "it can be ended"
+        assert await v.page.locator("meta[http-equiv=refresh]").count() == 0
+
+
 async def test_a_page_that_is_watched_is_left_when_another_tab_signs_out(site: Sandbox, browser: Browser) -> None:
     async with visiting(site, browser, language="cy") as v:
-        await begin(v, "brychan")
-        await to_check(v, email=False)
-        await v.go("/move/date?from=check")
-        await fill_date(v, "date", date.today() + timedelta(days=30))  # noqa: DTZ011  well ahead, in any zone
-        await go_on(v)
-        if "/move/tell" in v.page.url:
-            await go_on(v)
-        await declare(v)
-        await v.page.locator("main a.govuk-button").click()
+        await tell_ahead(v, "brychan")
         await expect(v.page.locator("main .govuk-tag").first).to_have_text(words_in("cy")("status-waiting"))
         await v.shot("waiting-cy")
         assert await v.faults() == []

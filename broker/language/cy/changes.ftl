@@ -42,6 +42,9 @@ details-agreement = O dan ba gytundeb
 details-agreement-version = { $title }, fersiwn { $version }
 details-gone = Ni ellir ei ddarllen mwyach.
 timeline-refresh = Dangos y diweddaraf
+timeline-follow = Dangos y diweddaraf dro ar ôl tro, yn awtomatig
+timeline-follows = Mae’r dudalen hon yn dangos y diweddaraf yn awtomatig bob { $seconds } eiliad.
+timeline-follow-stop = Rhoi’r gorau i hynny
 timeline-their-reference = Eu cyfeirnod nhw: { $reference }
 
 # Cancelling.

@@ -34,6 +34,9 @@ details-agreement = Under which agreement
 details-agreement-version = { $title }, version { $version }
 details-gone = It can no longer be read.
 timeline-refresh = Show the latest
+timeline-follow = Show the latest again and again, by itself
+timeline-follows = This page shows the latest by itself every { $seconds } seconds.
+timeline-follow-stop = Stop that
 timeline-their-reference = Their reference: { $reference }
 
 # Cancelling.
