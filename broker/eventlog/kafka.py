@@ -116,8 +116,9 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Let go of the cluster within a few seconds. Appends still waiting get LogUnavailable."""
-        for writer in list(self._writers.values()):
-            self._drop(writer)
+        self._drop_all()
+        async with self._connecting:  # one that is being made belongs to nobody until it is made
+            self._drop_all()
         if self._farewells:
             await asyncio.wait(self._farewells)
 
@@ -125,7 +126,10 @@ class KafkaLog:
         """Return the writer, connecting if there is none. Raises LogUnavailable."""
         async with self._connecting:
             writer = self._writers.get(apart)
-            if writer is None or writer.failed:
+            if writer is not None and writer.failed:
+                self._drop(writer)  # whoever it failed has not come to it yet
+                writer = None
+            if writer is None:
                 writer = self._writers[apart] = Writer(await self._started_producer())
             return writer
 
@@ -158,6 +162,10 @@ class KafkaLog:
                 del self._writers[apart]
                 self._part_with(writer.producer)
                 log.info("log.producer_abandoned")
+
+    def _drop_all(self) -> None:
+        for writer in list(self._writers.values()):
+            self._drop(writer)
 
     def _part_with(self, producer: AIOKafkaProducer) -> None:
         task = asyncio.create_task(abandon.abandon(producer))

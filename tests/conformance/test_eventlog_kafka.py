@@ -119,6 +119,17 @@ class TestKafkaLog(EventLogPromises):
         with pytest.raises(LogUnavailable):
             await log.ensure({new_topic(): 1})
 
+    async def test_a_producer_that_failed_is_parted_with_whoever_finds_it(self, log: KafkaLog) -> None:
+        """It fails in the background: the next append may come before those that waited on it have heard."""
+        topic = new_topic()
+        await log.ensure({topic: 1})
+        await log.append(numbered(topic, b"key", [0]))
+        failed = await log._connected()
+        failed.fail()
+        await log.append(numbered(topic, b"key", [1]))
+        await log.close()
+        assert failed.producer._closed, "nobody was left to close it"
+
     async def test_a_member_that_dies_is_succeeded(self, make_log: MakeLog, kafka: str) -> None:
         """As after SIGKILL: connections end, nobody says goodbye; the session runs out and the other takes over."""
         topic, group = new_topic(), new_group()

@@ -82,7 +82,11 @@ async def test_counts_equal_a_full_count_after_a_random_run(line: Line) -> None:
         return delivery.answered(dice.choice(outcomes), now())
 
     for name in ("cardiff-council", "swansea-council"):
-        line.systems.behaviour[f"{name}-{line.prefix}"] = whatever
+        key = f"{name}-{line.prefix}"
+        line.systems.behaviour[key] = whatever
+        patient = line.directory.organisations()[key]
+        policy = patient.policy.model_copy(update={"retry_share": 0.9})  # that none waits for leave to be tried again
+        await register.put_organisation(line.database, patient.model_copy(update={"policy": policy}))
     away = await give_up_soon(line, "transport-for-wales")
     line.start(line.relay(), line.relay(), line.pool(), line.tracker(), line.tracker())
     told = await asyncio.gather(
