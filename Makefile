@@ -14,8 +14,8 @@ LOG ?= postgres
 PORT ?= 8000
 PERSON ?= sian
 TESTS ?=
-# Most tests wait for servers: four at once finish soonest, on two cores too.
-WORKERS ?= 4
+# Most tests wait for servers: two more at once than there are processors finish soonest.
+WORKERS ?= $(shell processors=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((processors < 6 ? processors + 2 : 8)))
 KILLS ?=
 STEPS ?=
 EACH ?=
