@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from broker import audit
-from broker.cli.workers import ACTOR, store
+from broker.cli.workers import ACTOR, store, unless_away
 from broker.main.rooms import utc_now
-from broker.store import StoreUnavailable, operations
+from broker.store import operations
 from broker.store.operations import Quarantine
 from broker.telemetry.logs import configure_logs
 from broker.web.staff import reasons
@@ -17,15 +17,12 @@ MOST = 1000
 """Shown at once."""
 
 
+@unless_away
 async def show(*, as_json: bool) -> int:
     """Print what was set aside and not looked at; 1 if there is any. Raises SettingsRefused."""
     configure_logs(level="ERROR", style="console")
-    try:
-        async with store() as database:
-            found = await operations.quarantined(database, MOST)
-    except StoreUnavailable:
-        Console(stderr=True).print("The store does not answer.")
-        return 1
+    async with store() as database:
+        found = await operations.quarantined(database, MOST)
     if as_json:
         Console().print_json(json.dumps([_plain(item) for item in found]))
     else:
@@ -53,6 +50,7 @@ def _plain(item: Quarantine) -> dict[str, str | int]:
     }
 
 
+@unless_away
 async def examine(topic: str, partition: int, offset: int, note: str) -> int:
     """Write down that a record was looked at; 1 if there is none, or it was before. Raises SettingsRefused."""
     configure_logs(level="ERROR", style="console")
@@ -66,12 +64,8 @@ async def examine(topic: str, partition: int, offset: int, note: str) -> int:
         ACTOR,
         detail={"topic": topic, "partition": partition, "offset": offset, "note": note},
     )
-    try:
-        async with store() as database:
-            changed = await operations.examined(database, topic, partition, offset, note, leaf)
-    except StoreUnavailable:
-        console.print("The store does not answer.")
-        return 1
+    async with store() as database:
+        changed = await operations.examined(database, topic, partition, offset, note, leaf)
     if not changed:
         console.print("Nothing changed: no such record is in quarantine, or somebody has looked at it already.")
     return 0 if changed else 1

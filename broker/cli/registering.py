@@ -11,10 +11,10 @@ from rich.console import Console
 
 from adapters.registry import secrets_of
 from adapters.standard_webhooks import SECRETS
-from broker.cli.workers import dsn_of, store
+from broker.cli.workers import dsn_of, store, unless_away
 from broker.main.roles import secret_name
 from broker.settings import SettingsRefused, load
-from broker.store import Database, StoreUnavailable, register
+from broker.store import Database, register
 from broker.telemetry.logs import configure_logs
 from broker.vault import RootKeyFile, Vault
 from contracts.registration import Registration
@@ -23,6 +23,7 @@ LONGEST_SECRET: Final = 8192
 """Bytes: a private key of RSA with 4096 bits, written as OpenSSH does, has 3,400."""
 
 
+@unless_away
 async def register_file(file: Path) -> int:
     """Import a registration; all its objects are checked before the first is stored. 1, with reasons, if not so."""
     configure_logs(level="ERROR", style="console")
@@ -36,19 +37,15 @@ async def register_file(file: Path) -> int:
     except (OSError, ValueError) as wrong:
         errors.print(str(wrong))
         return 1
-    try:
-        async with store() as database:
-            registered = {item.id for item in read.organisations} | set(
-                (await register.configuration(database)).organisations
-            )
-            named = {item.organisation for item in read.agreements} | {item.organisation for item in read.clients}
-            if strangers := named - registered:
-                errors.print(f"Not registered: {', '.join(sorted(strangers))}. Nothing was stored.")
-                return 1
-            await _keep(database, read)
-    except StoreUnavailable:
-        errors.print("The store does not answer.")
-        return 1
+    async with store() as database:
+        registered = {item.id for item in read.organisations} | set(
+            (await register.configuration(database)).organisations
+        )
+        named = {item.organisation for item in read.agreements} | {item.organisation for item in read.clients}
+        if strangers := named - registered:
+            errors.print(f"Not registered: {', '.join(sorted(strangers))}. Nothing was stored.")
+            return 1
+        await _keep(database, read)
     Console().print(
         f"Registered: {len(read.organisations)} organisations, {len(read.agreements)} agreements,"
         f" {len(read.clients)} clients."
@@ -81,6 +78,7 @@ async def _keep(database: Database, read: Registration) -> None:
         )
 
 
+@unless_away
 async def entrust_secret(organisation: str, name: str) -> int:
     """Keep a secret of an organisation's, read from standard input so that it stands in no history."""
     configure_logs(level="ERROR", style="console")
@@ -104,23 +102,17 @@ async def entrust_secret(organisation: str, name: str) -> int:
             Console(stderr=True).print(f"Its adapter, {registered.adapter}, takes: {', '.join(names) or 'no secrets'}.")
             return 1
         await vault.entrust(secret_name(organisation, name), value)
-    except StoreUnavailable:
-        Console(stderr=True).print("The store does not answer.")
-        return 1
     finally:
         await database.close()
     return 0
 
 
+@unless_away
 async def revoke_agreement(agreement: str, version: int) -> int:
     """Revoke one version; 1 if there was none in force."""
     configure_logs(level="ERROR", style="console")
-    try:
-        async with store() as database:
-            done = await register.revoke_agreement(database, agreement, version, datetime.now(UTC))
-    except StoreUnavailable:
-        Console(stderr=True).print("The store does not answer.")
-        return 1
+    async with store() as database:
+        done = await register.revoke_agreement(database, agreement, version, datetime.now(UTC))
     if not done:
         Console(stderr=True).print("Nothing changed: no such version, or it was revoked already.")
     return 0 if done else 1

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from broker.cli.workers import ACTOR, store
+from broker.cli.workers import ACTOR, store, unless_away
 from broker.main.rooms import utc_now
-from broker.store import Database, StoreUnavailable, replays
+from broker.store import Database, replays
 from broker.store.replays import Asked
 from broker.telemetry.logs import configure_logs
 from broker.tracking import giving_up
@@ -25,37 +25,34 @@ LATEST = 20
 """Replays shown."""
 
 
+@unless_away
 async def replay(asked: Asked, *, reason: str, note: str, sure: bool, per_minute: int | None = None) -> int:
     """Preview, confirm, carry out; 1 if nothing was replayed. Raises SettingsRefused."""
     configure_logs(level="ERROR", style="console")
     console = Console(stderr=True)
-    try:
-        async with store() as database:
-            shown = await replaying.preview(database, asked)
-            console.print(table(asked, shown))
-            if shown.too_many:
-                console.print(f"More than {replaying.MOST} deliveries: choose a shorter time.")
-                return 1
-            if not shown.replayed:
-                console.print("There is nothing to replay.")
-                return 1
-            if not sure and not _agreed(console):
-                console.print("Nothing was replayed.")
-                return 1
-            key = await replaying.ask(
-                database,
-                asked,
-                reason=reason,
-                note=note,
-                actor=ACTOR,
-                expected=shown.replayed,
-                now=utc_now(),
-                per_minute=per_minute,
-            )
-            return await _see_through(console, database, key, shown.replayed)
-    except StoreUnavailable:
-        console.print("The store does not answer.")
-        return 1
+    async with store() as database:
+        shown = await replaying.preview(database, asked)
+        console.print(table(asked, shown))
+        if shown.too_many:
+            console.print(f"More than {replaying.MOST} deliveries: choose a shorter time.")
+            return 1
+        if not shown.replayed:
+            console.print("There is nothing to replay.")
+            return 1
+        if not sure and not _agreed(console):
+            console.print("Nothing was replayed.")
+            return 1
+        key = await replaying.ask(
+            database,
+            asked,
+            reason=reason,
+            note=note,
+            actor=ACTOR,
+            expected=shown.replayed,
+            now=utc_now(),
+            per_minute=per_minute,
+        )
+        return await _see_through(console, database, key, shown.replayed)
 
 
 def _agreed(console: Console) -> bool:
@@ -130,15 +127,12 @@ def as_id(said: str) -> UUID:
         raise ValueError("An id is a UUID, as the trace of a change shows it.") from None
 
 
+@unless_away
 async def show() -> int:
     """Print the last replays with how far each has come. Raises SettingsRefused."""
     configure_logs(level="ERROR", style="console")
-    try:
-        async with store() as database:
-            found = await replays.latest(database, LATEST)
-    except StoreUnavailable:
-        Console(stderr=True).print("The store does not answer.")
-        return 1
+    async with store() as database:
+        found = await replays.latest(database, LATEST)
     console = Console(soft_wrap=True, highlight=False)
     for item in found:
         state = "under way" if item.ended_at is None else "cancelled" if item.cancelled_at else "finished"
@@ -177,15 +171,11 @@ async def give_up(delivery_id: UUID, *, reason: str, note: str) -> int:
     return done
 
 
+@unless_away
 async def _act(act: Callable[[Database], Awaitable[bool]], otherwise: str) -> int:
     configure_logs(level="ERROR", style="console")
-    console = Console(stderr=True)
-    try:
-        async with store() as database:
-            done = await act(database)
-    except StoreUnavailable:
-        console.print("The store does not answer.")
-        return 1
+    async with store() as database:
+        done = await act(database)
     if not done and otherwise:
-        console.print(otherwise)
+        Console(stderr=True).print(otherwise)
     return 0 if done else 1

@@ -1,10 +1,11 @@
 """The roles as processes of their own, and the small acts of an operator."""
 
 import asyncio
+import functools
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from rich.console import Console
 
@@ -25,6 +26,7 @@ ACTOR: Final = "command-line"
 LAST_PORT: Final = 65_535
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 async def run_role(
@@ -111,6 +113,20 @@ async def migrate_store() -> int:
     return 0
 
 
+def unless_away(command: Callable[P, Coroutine[Any, Any, int]]) -> Callable[P, Coroutine[Any, Any, int]]:
+    """Make a command say so, and end with 1, where the store does not answer."""
+
+    @functools.wraps(command)
+    async def told(*arguments: P.args, **options: P.kwargs) -> int:
+        try:
+            return await command(*arguments, **options)
+        except StoreUnavailable:
+            Console(stderr=True).print("The store does not answer.")
+            return 1
+
+    return told
+
+
 @asynccontextmanager
 async def store() -> AsyncIterator[Database]:
     """Open the database the settings name. Raises SettingsRefused."""
@@ -121,23 +137,19 @@ async def store() -> AsyncIterator[Database]:
         await database.close()
 
 
+@unless_away
 async def set_paused(organisation: str, reason: str | None, *, draining: bool = False) -> int:
     """Pause, drain or resume an organisation; 1 if that changed nothing."""
     begins = "organisation.draining" if draining else "organisation.paused"
-    console = Console(stderr=True)
-    try:
-        async with store() as database:
-            leaf = audit.leaf(
-                "organisation.resumed" if reason is None else begins,
-                utc_now(),
-                ACTOR,
-                organisation=organisation,
-                detail={} if reason is None else {"reason": reason},
-            )
-            changed = await operations.pause(database, organisation, reason, None, leaf, draining=draining)
-    except StoreUnavailable:
-        console.print("The store does not answer.")
-        return 1
+    async with store() as database:
+        leaf = audit.leaf(
+            "organisation.resumed" if reason is None else begins,
+            utc_now(),
+            ACTOR,
+            organisation=organisation,
+            detail={} if reason is None else {"reason": reason},
+        )
+        changed = await operations.pause(database, organisation, reason, None, leaf, draining=draining)
     if not changed:
-        console.print("Nothing changed: no such organisation, or it was so already.")
+        Console(stderr=True).print("Nothing changed: no such organisation, or it was so already.")
     return 0 if changed else 1
