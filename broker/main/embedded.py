@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from starlette.applications import Starlette
+
 from broker.identity.page_policy import STAFF
-from broker.main.roles import ROLES, secret_name, work
+from broker.main.roles import ROLES, work
 from broker.main.rooms import Rooms, open_rooms
+from broker.main.samples import register_parties, sample_places
 from broker.main.serving import Listener
-from broker.sandbox import webhooks
-from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.apps import PROVIDER, STAFF_PROVIDER, exchange_access, sandbox_apps, staff_provider_app
 from broker.sandbox.clients import Client
-from broker.sandbox.definitions import ORGANISATION_IDS, sample_agreements, sample_organisations
+from broker.sandbox.definitions import ORGANISATION_IDS, sample_organisations
 from broker.sandbox.state import SandboxState
 from broker.settings import Settings, load
 from broker.store import register
@@ -26,6 +27,7 @@ from broker.store.embedded import EmbeddedPostgres
 from broker.store.migrate import migrate
 from broker.telemetry.metrics import Metrics
 from broker.vault import RootKeyFile
+from contracts.organisation import Organisation
 
 HOST: Final = "127.0.0.1"
 DEMO_CLIENT: Final = "unwaith-demo"
@@ -163,23 +165,11 @@ async def sandbox(
         await migrate(postgres.dsn)
         async with open_rooms(settings, postgres.dsn, root, metrics) as rooms:
             state = SandboxState.open(data / "sandbox")
-            await _register(rooms, state, addresses)
-            apps = sandbox_apps(
-                state,
-                issuer=addresses.issuer,
-                clients=[_demo_client(state), _pages_client(state, addresses, "")],
-                api_audience=addresses.audience,
-                organisations=sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS}),
-                access={
-                    name: exchange_access(
-                        state,
-                        name,
-                        token_url=f"{addresses.public_url}/oauth/token",
-                        receipts_url=f"{addresses.public_url}/v1/receipts",
-                    )
-                    for name in ORGANISATION_IDS
-                },
-            )
+            await register_parties(rooms.database, rooms.vault, state, organisations_at(addresses))
+            await register.put_places(rooms.database, sample_places())
+            await rooms.directory.refresh()
+            clients = [_demo_client(state), _pages_client(state, addresses, "")]
+            apps = outsiders(state, addresses, clients)
             staff_state = SandboxState.open(data / "sandbox" / "staff")
             staff_client = _pages_client(staff_state, addresses, STAFF)
             apps.append(
@@ -202,6 +192,31 @@ async def sandbox(
                 await running
 
 
+def organisations_at(addresses: Addresses) -> tuple[Organisation, ...]:
+    """Return the sample organisations, reached where they listen."""
+    return sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS})
+
+
+def outsiders(state: SandboxState, addresses: Addresses, clients: Sequence[Client]) -> list[tuple[str, Starlette]]:
+    """Return the citizens' provider and the organisations' systems, by their names, as they find each other and us."""
+    return sandbox_apps(
+        state,
+        issuer=addresses.issuer,
+        clients=clients,
+        api_audience=addresses.audience,
+        organisations=organisations_at(addresses),
+        access={
+            name: exchange_access(
+                state,
+                name,
+                token_url=f"{addresses.public_url}/oauth/token",
+                receipts_url=f"{addresses.public_url}/v1/receipts",
+            )
+            for name in ORGANISATION_IDS
+        },
+    )
+
+
 async def _until_started(listeners: Sequence[Listener], running: asyncio.Task[None]) -> None:
     """Wait until everything answers; whatever ends the work first is raised."""
 
@@ -214,40 +229,6 @@ async def _until_started(listeners: Sequence[Listener], running: asyncio.Task[No
     if running.done():
         started.cancel()
         await running
-
-
-async def _register(rooms: Rooms, state: SandboxState, addresses: Addresses) -> None:
-    """Put the sample organisations, agreements, keys and addresses into the store; what is there already stays."""
-    for organisation in sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS}):
-        await register.put_organisation(rooms.database, organisation)
-        await register.put_client(
-            rooms.database,
-            register.Client(
-                client_id=organisation.id,
-                organisation=organisation.id,
-                jwks={"keys": [state.client_key(organisation.id).as_dict(private=False)]},
-                scopes=frozenset({"receipts:write", "deliveries:read"}),
-            ),
-        )
-        secret = webhooks.written(state.webhook_secret(organisation.id)).encode()
-        await rooms.vault.entrust(secret_name(organisation.id, "signing"), secret)
-    for agreement in sample_agreements():
-        await register.put_agreement(rooms.database, agreement)
-    await register.put_places(
-        rooms.database,
-        [
-            register.Place(
-                uprn=sample.uprn,
-                language=sample.language,
-                custodian_code=sample.custodian_code,
-                postal_code=sample.postal_code,
-                address=sample.address().model_dump(mode="json", exclude_none=True),
-                invented=True,
-            )
-            for sample in sample_addresses()
-        ],
-    )
-    await rooms.directory.refresh()
 
 
 def _demo_client(state: SandboxState) -> Client:

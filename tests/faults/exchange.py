@@ -18,11 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import asyncpg
 
-from broker.main.embedded import HOST, Addresses
-from broker.main.roles import secret_name
-from broker.sandbox import webhooks
-from broker.sandbox.addresses import sample_addresses
-from broker.sandbox.definitions import ORGANISATION_IDS, sample_agreements, sample_organisations
+from broker.main.embedded import HOST, Addresses, organisations_at
+from broker.main.samples import register_parties, sample_places
+from broker.sandbox.definitions import ORGANISATION_IDS
 from broker.sandbox.state import SandboxState
 from broker.store import Database, changes, register
 from broker.store.embedded import EmbeddedPostgres
@@ -206,30 +204,9 @@ class Exchange:
         await migrate(self.postgres.dsn)
         async with self.database() as database:
             vault = await Vault.open(database, RootKeyFile.open(self.folder / "root.key"))
-            where = {name: self.addresses.organisation(name) for name in ORGANISATION_IDS}
-            for organisation in sample_organisations(where):
-                await register.put_organisation(database, organisation.model_copy(update={"policy": SHORT}))
-                secret = webhooks.written(self.state.webhook_secret(organisation.id)).encode()
-                await vault.entrust(secret_name(organisation.id, "signing"), secret)
-                keys = {"keys": [self.state.client_key(organisation.id).as_dict(private=False)]}
-                scopes = frozenset({"receipts:write", "deliveries:read"})
-                await register.put_client(database, register.Client(organisation.id, organisation.id, keys, scopes))
-            for agreement in sample_agreements():
-                await register.put_agreement(database, agreement)
-            await register.put_places(
-                database,
-                [
-                    register.Place(
-                        uprn=sample.uprn,
-                        language=sample.language,
-                        custodian_code=sample.custodian_code,
-                        postal_code=sample.postal_code,
-                        address=sample.address().model_dump(mode="json", exclude_none=True),
-                        invented=True,
-                    )
-                    for sample in sample_addresses()
-                ],
-            )
+            hasty = [one.model_copy(update={"policy": SHORT}) for one in organisations_at(self.addresses)]
+            await register_parties(database, vault, self.state, hasty)
+            await register.put_places(database, sample_places())
 
     # -- looking -------------------------------------------------------------------------------------------------
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from broker.cli.ending import until_done
-from broker.main.embedded import HOST, Addresses
+from broker.main.embedded import HOST, Addresses, outsiders
 from broker.main.serving import Listener, serve
-from broker.sandbox.apps import PROVIDER, exchange_access, sandbox_apps
-from broker.sandbox.definitions import ORGANISATION_IDS, sample_organisations
+from broker.sandbox.apps import PROVIDER
+from broker.sandbox.definitions import ORGANISATION_IDS
 from broker.sandbox.state import SandboxState
 from broker.telemetry.logs import configure_logs
 
@@ -21,22 +21,7 @@ from broker.telemetry.logs import configure_logs
 async def serve_all(folder: Path, addresses: Addresses, stop: asyncio.Event) -> int:
     configure_logs(level="WARNING")
     state = SandboxState.open(folder)
-    apps = sandbox_apps(
-        state,
-        issuer=addresses.issuer,
-        clients=[],
-        api_audience=addresses.audience,
-        organisations=sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS}),
-        access={
-            name: exchange_access(
-                state,
-                name,
-                token_url=f"{addresses.public_url}/oauth/token",
-                receipts_url=f"{addresses.public_url}/v1/receipts",
-            )
-            for name in ORGANISATION_IDS
-        },
-    )
+    apps = outsiders(state, addresses, clients=[])
     ports = {PROVIDER: addresses.provider, **addresses.organisations}
     await serve([Listener(app, HOST, ports[name], name, lifespan=True) for name, app in apps], stop)
     return 0

@@ -18,9 +18,8 @@ import aiohttp
 import asyncpg
 import orjson
 
-from broker.main.roles import secret_name
-from broker.sandbox import webhooks
-from broker.sandbox.definitions import ORGANISATION_IDS, sample_agreements, sample_organisations
+from broker.main.samples import register_parties
+from broker.sandbox.definitions import ORGANISATION_IDS, sample_organisations
 from broker.sandbox.state import SandboxState
 from broker.store import Database, register
 from broker.store.migrate import migrate
@@ -286,13 +285,11 @@ async def _register(dsn: str, folder: Path, receiver: str) -> None:
     try:
         vault = await Vault.open(database, RootKeyFile.open(folder.parent / "root.key"))
         state = SandboxState.open(folder.parent / "state")
-        for organisation in sample_organisations(dict.fromkeys(ORGANISATION_IDS, receiver)):
-            settings = {"endpoint": f"{receiver}/{organisation.id}"}
-            await register.put_organisation(database, organisation.model_copy(update={"adapter_settings": settings}))
-            secret = webhooks.written(state.webhook_secret(organisation.id)).encode()
-            await vault.entrust(secret_name(organisation.id, "signing"), secret)
-        for agreement in sample_agreements():
-            await register.put_agreement(database, agreement)
+        reached = [
+            one.model_copy(update={"adapter_settings": {"endpoint": f"{receiver}/{one.id}"}})
+            for one in sample_organisations(dict.fromkeys(ORGANISATION_IDS, receiver))
+        ]
+        await register_parties(database, vault, state, reached)
         await register.put_places(
             database,
             [

@@ -18,8 +18,8 @@ from typing import Any
 import aiohttp
 
 from broker.identity.page_policy import STAFF
+from broker.main.samples import sample_places
 from broker.main.serving import Listener, serve
-from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.apps import staff_provider_app
 from broker.sandbox.clients import Client
 from broker.sandbox.people import SAMPLE_PEOPLE
@@ -119,20 +119,7 @@ async def with_addresses(dsn: str) -> None:
     """Put the sandbox's addresses into the gazetteer: a postcode of theirs has as many homes as a real one."""
     database = await Database.open(dsn, size=1)
     try:
-        await register.put_places(
-            database,
-            [
-                register.Place(
-                    uprn=sample.uprn,
-                    language=sample.language,
-                    custodian_code=sample.custodian_code,
-                    postal_code=sample.postal_code,
-                    address=sample.address().model_dump(mode="json", exclude_none=True),
-                    invented=True,
-                )
-                for sample in sample_addresses()
-            ],
-        )
+        await register.put_places(database, sample_places())
     finally:
         await database.close()
 

@@ -1,0 +1,51 @@
+"""The sandbox's samples on our side of the door: who takes part, and which homes there are."""
+
+from collections.abc import Iterable
+
+from broker.main.roles import secret_name
+from broker.sandbox import webhooks
+from broker.sandbox.addresses import sample_addresses
+from broker.sandbox.definitions import sample_agreements
+from broker.sandbox.state import SandboxState
+from broker.store import Database, register
+from broker.vault import Vault
+from contracts.organisation import Organisation
+
+
+async def register_parties(
+    database: Database, vault: Vault, state: SandboxState, organisations: Iterable[Organisation]
+) -> None:
+    """Put sample organisations into the store, with their secrets and clients' keys, and the sample agreements.
+
+    What is there already stays. Raises StoreUnavailable.
+    """
+    for organisation in organisations:
+        await register.put_organisation(database, organisation)
+        await register.put_client(
+            database,
+            register.Client(
+                client_id=organisation.id,
+                organisation=organisation.id,
+                jwks={"keys": [state.client_key(organisation.id).as_dict(private=False)]},
+                scopes=frozenset({"receipts:write", "deliveries:read"}),
+            ),
+        )
+        secret = webhooks.written(state.webhook_secret(organisation.id)).encode()
+        await vault.entrust(secret_name(organisation.id, "signing"), secret)
+    for agreement in sample_agreements():
+        await register.put_agreement(database, agreement)
+
+
+def sample_places() -> list[register.Place]:
+    """Return the sandbox's invented homes as the gazetteer keeps them."""
+    return [
+        register.Place(
+            uprn=sample.uprn,
+            language=sample.language,
+            custodian_code=sample.custodian_code,
+            postal_code=sample.postal_code,
+            address=sample.address().model_dump(mode="json", exclude_none=True),
+            invented=True,
+        )
+        for sample in sample_addresses()
+    ]
