@@ -64,7 +64,7 @@ async def test_it_works_without_javascript(site: Sandbox, browser: Browser, lang
         assert REFERENCE.fullmatch(reference)
         await v.page.locator("main a.govuk-button").click()
         for _ in range(60):
-            refresh = v.page.locator("[data-without-script] a")
+            refresh = v.page.get_by_role("link", name=words_in(language)("timeline-refresh"), exact=True)
             if await refresh.count() == 0:  # nothing more can happen
                 break
             await asyncio.sleep(0.3)
@@ -359,7 +359,8 @@ async def test_the_end_of_a_session_is_announced_and_can_be_put_off(site: Sandbo
         await expect(warning).to_be_visible()
         assert await v.faults() == []
         await v.shot("warning-cy")
-        await warning.locator("button").click()
+        async with v.page.expect_response(lambda answer: answer.request.method == "POST"):
+            await warning.locator("button").click()
         await expect(warning).to_be_hidden()
         answer = await v.context.request.get(f"{v.url}/session/left")
         assert (await answer.json())["left"] > 1700
