@@ -9,16 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from broker.store.database import Database
+from broker.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+class Numbered:
+    """A delivery that has its place in its lane, sealed."""
 
-    person_id: int
-    organisation: str
-    claim: int
     subject: str
     delivery_id: UUID
     epoch: int
@@ -29,6 +26,15 @@ class Claimed:
     origin: str
     digest: bytes
     sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Numbered):
+    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+
+    person_id: int
+    organisation: str
+    claim: int
     revoked: bool
 
 
@@ -245,6 +251,13 @@ WHERE d.id = ANY($1)
 """
 
 
+async def at_the_gate_within(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
+    """Lock the lanes of these deliveries until the transaction ends, and return what the gate decides on."""
+    # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
+    await connection.execute(LOCK_LANES, list(delivery_ids))
+    return {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
+
+
 async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
     """Lock the lanes of these deliveries, let `decide` say until when each is granted, and record that.
 
@@ -253,9 +266,7 @@ async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: 
     Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
-        # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
-        await connection.execute(LOCK_LANES, list(delivery_ids))
-        rows = {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
+        rows = await at_the_gate_within(connection, delivery_ids)
         granted = decide(rows)
         if granted:
             unheard_of = [key for key in granted if rows[key].granted_until is not None]

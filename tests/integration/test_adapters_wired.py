@@ -48,7 +48,7 @@ async def made(
             "policy": {"deadline_seconds": deadline_seconds},
         }
     )
-    rooms = cast("Rooms", SimpleNamespace(vault=secrets))
+    rooms = cast("Rooms", SimpleNamespace(database=None, vault=secrets))
     return await _adapters(rooms, tls_context(), tls_context(spoken=None))(organisation)
 
 
@@ -77,7 +77,7 @@ async def test_a_council_by_sftp_gets_its_own_key_and_no_other_secret(tmp_path: 
 
 
 async def test_an_adapter_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="adapter: must be one of fhir, hl7v2, sftp, webhook"):
+    with pytest.raises(ValueError, match="adapter: must be one of fhir, hl7v2, pull, sftp, webhook"):
         await made("pigeon", {}, Secrets())
     async with SftpPeer(tmp_path) as peer:
         with pytest.raises(ValueError, match="secret ssh-key: is missing"):

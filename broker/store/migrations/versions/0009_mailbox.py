@@ -1,0 +1,10 @@
+"""Mailboxes: what lies for organisations that cannot be called."""
+
+from broker.store.migrations.sql import run_beside
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    run_beside(__file__)
