@@ -1,5 +1,6 @@
 """The decision who is told: agreements held against one change."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,23 +30,51 @@ class Recipient:
     """`{person, change, roles}` as the organisation will receive it."""
 
 
-def standing(agreements: Iterable[Agreement], change_type: str, on: date) -> list[Agreement]:
-    """Return the agreements in force `on` that day for a change type, by organisation and id."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The agreements in force for one change type on one day, found by where a change happens."""
+
+    agreements: tuple[Agreement, ...]
+    """By organisation and id."""
+    anywhere: tuple[int, ...]
+    """Places in `agreements` of those that do not look at an area."""
+    by_area: Mapping[tuple[str, int], tuple[int, ...]]
+    """Places of those that do, by the end of the change and the code it must lie in."""
+
+    def concerned(self, areas: Areas) -> list[Agreement]:
+        """Return those with a share that may hold for a change that lies there, by organisation and id."""
+        found = set(self.anywhere)
+        for end, code in areas.items():
+            if code is not None:
+                found.update(self.by_area.get((end, code), ()))
+        return [self.agreements[place] for place in sorted(found)]
+
+
+def standing(agreements: Iterable[Agreement], change_type: str, on: date) -> Standing:
+    """Return the agreements in force `on` that day for a change type."""
     found = [agreement for agreement in _newest(agreements, on) if _in_force(agreement, change_type, on)]
-    return sorted(found, key=lambda item: (item.organisation, item.id))
+    found.sort(key=lambda item: (item.organisation, item.id))
+    anywhere: list[int] = []
+    by_area: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for place, agreement in enumerate(found):
+        ends = {share.where for share in agreement.shares}
+        if "anywhere" in ends:
+            anywhere.append(place)
+        for end in ends - {"anywhere"}:
+            for code in agreement.area:
+                by_area[end, code].append(place)
+    return Standing(tuple(found), tuple(anywhere), {at: tuple(places) for at, places in by_area.items()})
 
 
-def recipients(
-    told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_force: Iterable[Agreement]
-) -> list[Recipient]:
+def recipients(told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_force: Standing) -> list[Recipient]:
     """Return who is told of a change, by organisation.
 
     `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day. An
     agreement counts if it asks no higher identity level. One organisation with several agreements is told once, under
-    the first that has a share that holds.
+    the first that has a share that holds and permits a part of the change.
     """
     found: dict[str, Recipient] = {}
-    for agreement in in_force:
+    for agreement in in_force.concerned(areas):
         if agreement.organisation in found or not level.meets(agreement.identity_level):
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-import trustme
 
 from adapters.conformance import (
     DEADLINE,
@@ -25,6 +24,7 @@ from adapters.conformance import (
     sample_delivery,
 )
 from adapters.conformance_http import HttpPeer, HttpRequest, response
+from adapters.conformance_tls import tls_of
 from adapters.fhir import Fhir
 from adapters.fhir_patient import changes, is_person, needs_a_person
 from adapters.registry import adapter_for
@@ -121,11 +121,7 @@ class TestFhir(AdapterConformance):
     async def system(
         self, *, deadline: timedelta = DEADLINE, standing: Standing = Standing.PRESENT
     ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
-        tls = None
-        if standing is Standing.UNTRUSTED:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            trustme.CA().issue_cert("localhost").configure_cert(tls)
-        async with board(deadline=deadline, tls=tls) as (adapter, peer):
+        async with board(deadline=deadline, tls=tls_of(standing)) as (adapter, peer):
             if standing is Standing.ABSENT:
                 peer.leave()
             yield adapter, peer
