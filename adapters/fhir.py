@@ -44,7 +44,7 @@ from pydantic import StringConstraints
 
 from adapters.fhir_patient import changes, is_person, needs_a_person
 from adapters.retry_after import retry_after
-from adapters.settings import settings_of
+from adapters.settings import settings_from, settings_of
 from adapters.told import NHS_NUMBER, Told, told
 from contracts.adapters import AdapterContext, HttpAnswer
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
@@ -96,6 +96,11 @@ class Fhir:
     """Delivers to one FHIR server."""
 
     secrets: ClassVar[Sequence[str]] = (TOKEN,)
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        settings_from(settings, FhirSettings)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""
