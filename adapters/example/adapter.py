@@ -4,9 +4,9 @@ What its answer means:
 
     200           applied: the record is changed
     202           accepted: taken in, not yet applied
-    404           not matched: they know nobody like this
     400 422       Rejected: never to be taken
     401 403       Misconfigured: they do not know us
+    404 405 410   Misconfigured: nothing takes changes there
     3xx           Misconfigured: redirects are not followed
     408 429 5xx   Unavailable: not now, see `Retry-After`
     the rest      Misconfigured
@@ -27,12 +27,15 @@ from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from contracts.text import Strict
 
-OUTCOMES = {200: Outcome.APPLIED, 202: Outcome.ACCEPTED, 404: Outcome.NOT_MATCHED}
+OUTCOMES = {200: Outcome.APPLIED, 202: Outcome.ACCEPTED}
 REJECTED = frozenset({400, 422})
 NOT_NOW = frozenset({408, 429, *range(500, 600)})
 MISCONFIGURED = {
     401: Reason.UNAUTHORISED,
     403: Reason.UNAUTHORISED,
+    404: Reason.ENDPOINT_MISSING,
+    405: Reason.ENDPOINT_MISSING,
+    410: Reason.ENDPOINT_GONE,
     **dict.fromkeys(range(300, 400), Reason.REDIRECTED),
 }
 
