@@ -3,6 +3,7 @@
 Only decisions, in whatever time they are given.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,15 @@ def share_of(most: int, owned: int, partitions: int) -> int:
     Shares of all workers together are at most `most`, as long as that is not below the number of partitions.
     """
     return min(most, max(1, most * owned // max(partitions, owned))) if owned else 0
+
+
+def places_of(most: int, owned: Collection[int], partitions: int, turn: int) -> int:
+    """Return how many of `most` places fall to a worker that owns these partitions: none, where there are too few.
+
+    Places go round the partitions, from the `turn`-th on, so that those of all workers together are exactly `most`.
+    """
+    around = max(partitions, *(number + 1 for number in owned), 1)
+    return sum((most - 1 - (number - turn) % around) // around + 1 for number in owned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from broker import failpoints, sealing
 from broker.delivery.adapting import AdapterSource, HeldAdapter
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
 from broker.delivery.attempt import attempt, attempt_many, opened
-from broker.delivery.limits import Pace, RetryBudget, share_of
+from broker.delivery.limits import Pace, RetryBudget
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
@@ -72,7 +72,7 @@ class Line:
     ) -> None:
         """`hungry` is called when fetching for this organisation, paused because it was `full`, is to go on."""
         self.organisation = organisation
-        self.owned = 0
+        self.owned: frozenset[int] = frozenset()
         """Partitions of its topic that this worker owns now: its share of what the organisation may be sent."""
         self._gate = gate
         self._config = config
@@ -141,8 +141,7 @@ class Line:
 
     async def _askable(self, settings: Organisation) -> tuple[int, float]:
         """Return for how many records the gate is to be asked now, or 0 and in how many seconds to look again."""
-        most = share_of(settings.policy.concurrency, self.owned, settings.partitions)
-        slots = await self._watch.slots(settings.policy, most, ready=bool(self._waiting) and not self._running)
+        slots = await self._watch.slots(settings, self.owned, ready=bool(self._waiting) and not self._running)
         free = slots - len(self._running)
         if free <= 0 or not self._waiting:
             self._free_since = None
@@ -150,7 +149,7 @@ class Line:
         now = asyncio.get_running_loop().time()
         allowed = len(self._waiting)
         if settings.policy.rate is not None:
-            rate = settings.policy.rate * self.owned / max(self.owned, settings.partitions)
+            rate = settings.policy.rate * len(self.owned) / max(len(self.owned), settings.partitions)
             self._pace = self._pace.later(now, rate)
             allowed = self._pace.ready()
             free = min(free, allowed)

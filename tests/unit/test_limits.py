@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from broker.delivery.limits import BURST_SECONDS, RESERVED_RETRIES, SAVED_RETRIES, Pace, RetryBudget, share_of
+from broker.delivery.limits import (
+    BURST_SECONDS,
+    RESERVED_RETRIES,
+    SAVED_RETRIES,
+    Pace,
+    RetryBudget,
+    places_of,
+    share_of,
+)
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.windows import is_open
 
@@ -21,6 +29,24 @@ def test_shares_are_never_more_than_the_whole_and_nobody_who_owns_something_gets
     shares = [share_of(most, owners.count(worker), partitions) for worker in range(5)]
     assert sum(shares) <= most
     assert all((share > 0) == (owners.count(worker) > 0) for worker, share in enumerate(shares))
+
+
+@given(st.integers(1, 64), st.integers(0, 1024), st.integers(0, 10_000), st.data())
+def test_places_of_all_workers_are_exactly_those_there_are(
+    partitions: int, most: int, turn: int, data: st.DataObject
+) -> None:
+    owners = data.draw(st.lists(st.integers(0, 4), min_size=partitions, max_size=partitions))
+    owned = [[number for number, owner in enumerate(owners) if owner == worker] for worker in range(5)]
+    assert sum(places_of(most, these, partitions, turn) for these in owned) == most
+
+
+def test_places_by_example() -> None:
+    assert [places_of(1, {number}, 3, 0) for number in range(3)] == [1, 0, 0], "one place, of three workers"
+    assert [places_of(1, {number}, 3, 4) for number in range(3)] == [0, 1, 0], "another time another's"
+    assert [places_of(5, {number}, 3, 0) for number in range(3)] == [2, 2, 1]
+    assert places_of(5, {0, 1, 2}, 3, 0) == 5
+    assert places_of(5, set(), 3, 0) == 0
+    assert places_of(1, {4}, 3, 4) == 1, "a topic that has more partitions than its organisation now says"
 
 
 def test_a_share_by_example() -> None:
