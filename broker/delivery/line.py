@@ -36,8 +36,6 @@ START_SECONDS: Final = 1.0
 """An attempt begins within so long of asking the gate, or not at all: less than a grant outlives its deadline."""
 AHEAD: Final = 4
 """Records held for an organisation, as a multiple of what it may have under way, before fetching for it pauses."""
-RETRY_LATER: Final = timedelta(seconds=30)
-"""A retry for which there was no leave is due again after so long."""
 
 log = structlog.get_logger()
 
@@ -189,8 +187,9 @@ class Line:
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
                 case Grant() if not self._may_try(settings.policy, verdict, asked):
-                    later = self._clock() + RETRY_LATER
+                    self._retries = self._retries.put_off(asked)
                     receipt = self._not_tried(item, verdict, FailureKind.STOPPED, Reason.RETRIES_SPENT)
+                    later = receipt.at + timedelta(seconds=self._retries.turn - asked)
                     self._finish(item.received, receipt.model_copy(update={"not_before": later}))
                 case Grant():
                     granted.append((item, verdict))
@@ -212,7 +211,7 @@ class Line:
         Where all is not well the breaker says how much is sent.
         """
         if grant.attempt == 1:
-            self._retries = self._retries.tried(policy.retry_share)
+            self._retries = self._retries.tried(policy.retry_share, now)
             return True
         if not self._watch.well():
             return True

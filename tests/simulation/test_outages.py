@@ -140,3 +140,22 @@ def test_a_system_that_answers_again_is_sent_one_at_a_time_first_by_all_workers_
         assert max(count for when, count in at_once if when < 5.0) == 1
         assert max(count for _, count in at_once) > 3, "and then more"
         assert world.run(lambda: world.invariants.drained(world.log), seconds=120.0), world.history.violation
+
+
+def test_many_that_must_be_tried_again_are_hardly_published_in_vain() -> None:
+    """Eighty tries failed at once, and one a second may be made again."""
+    people = 80
+    policy = DeliveryPolicy(concurrency=8, breaker=BreakerPolicy(consecutive=1000, of_last=1000, share=1.0))
+    setting = Setting(organisations=[organisation("shaken", policy)], people=people, even=True)
+    with a_world(1, setting) as world:
+        system = world.organisations["shaken"]
+        system.mood = {"is_away": 1}
+        for person in range(1, people + 1):
+            world.tell(person, ["shaken"])
+        assert world.run(lambda: len(world.history.calls) >= people, seconds=60.0)
+        system.mood = dict(WELL)
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=3_600.0), world.history.violation
+        tries = len(world.history.calls)
+        assert tries < 3 * people
+        in_vain = world.history.events["claimed"] - tries
+        assert in_vain <= 1.5 * people, "what cannot get leave is published over and over"

@@ -1,6 +1,7 @@
 """Shares, pace, retries and windows, in a time of their own."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,10 @@ from pydantic import ValidationError
 
 from broker.delivery.limits import (
     BURST_SECONDS,
+    LATEST_SECONDS,
     RESERVED_RETRIES,
     SAVED_RETRIES,
+    SOONEST_SECONDS,
     Pace,
     RetryBudget,
     places_of,
@@ -84,7 +87,7 @@ def test_retries_stay_below_their_share(wanted: list[bool], share: float) -> Non
     budget, first, again = RetryBudget(), 0, 0
     for retry in wanted:
         if not retry:
-            budget, first = budget.tried(share), first + 1
+            budget, first = budget.tried(share, 0.0), first + 1
         elif (spent := budget.retried(0.0)) is not None:
             budget, again = spent, again + 1
     assert again <= RESERVED_RETRIES + first * share / (1 - share) + 1e-6
@@ -101,8 +104,26 @@ def test_what_is_only_tried_again_gets_on_at_one_a_second() -> None:
         granted, budget = (granted + 1, spent) if spent is not None else (granted, budget)
     assert granted in (99, 100)
     for _ in range(10_000):
-        budget = budget.tried(0.2)
+        budget = budget.tried(0.2, now)
     assert budget.tokens == SAVED_RETRIES
+
+
+def test_those_who_came_in_vain_have_each_a_turn_as_leave_comes() -> None:
+    budget, turns = RetryBudget(0.0, 0.0), []
+    for _ in range(1_000):
+        budget = budget.put_off(0.0)
+        turns.append(budget.turn)
+    waits = [later - earlier for earlier, later in pairwise(turns)]
+    assert turns[0] == pytest.approx(SOONEST_SECONDS + 1)
+    assert set(waits[:800]) == {1.0}, "one a second, as leave comes back"
+    assert turns[-1] == LATEST_SECONDS
+    busy = RetryBudget(0.0, 0.0)
+    for number in range(6_000):
+        busy = busy.tried(0.2, number / 100)  # a hundred first tries a second earn 25
+    first, second = busy.put_off(60.0), busy.put_off(60.0).put_off(60.0)
+    assert 1 / (second.turn - first.turn) == pytest.approx(1 + 25, rel=0.2)
+    idle = busy.put_off(600.0).put_off(600.0).turn - busy.put_off(600.0).turn
+    assert idle == pytest.approx(1.0, rel=0.01), "what was earned long ago is forgotten"
 
 
 NIGHT = ("22:00-06:00",)
