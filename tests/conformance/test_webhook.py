@@ -9,13 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import trustme
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
 from adapters.conformance import DEADLINE, WELSH, AdapterConformance, Standing, attempt, sample_delivery
 from adapters.conformance_http import HttpPeer, response
+from adapters.conformance_tls import tls_of
 from adapters.registry import ADAPTERS, adapter_for
 from adapters.webhook import ANSWER_LIMIT, Webhook
 from contracts.adapters import Adapter
@@ -47,11 +47,7 @@ class TestWebhook(AdapterConformance):
     async def system(
         self, *, deadline: timedelta = DEADLINE, standing: Standing = Standing.PRESENT
     ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
-        tls = None
-        if standing is Standing.UNTRUSTED:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            trustme.CA().issue_cert("localhost").configure_cert(tls)
-        async with webhook_and_peer(deadline=deadline, tls=tls) as (adapter, peer):
+        async with webhook_and_peer(deadline=deadline, tls=tls_of(standing)) as (adapter, peer):
             if standing is Standing.ABSENT:
                 peer.leave()
             yield adapter, peer
