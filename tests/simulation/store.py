@@ -291,11 +291,10 @@ class Folding:
 
         def write() -> None:
             self._store.watch("settled", (settled, entries))
-            tables.settle(settled)
+            self.wakes = tables.settle(settled)
             tables.keep(entries)
 
         self.writes.append(write)
-        self.wakes = any(item.occupied for item in settled)
 
     async def quarantine(self, records: Sequence[SetAside]) -> None:
         def write() -> None:
@@ -345,7 +344,9 @@ async def folding(
         yield found
 
         async def committing() -> None:
-            store.commit(begun[0], *found.writes, wakes="unwaith_due" if found.wakes else None)
+            store.commit(begun[0], *found.writes)
+            if found.wakes:
+                store.notify("unwaith_due")
 
         await store.carry(committing)
     except BaseException:

@@ -330,18 +330,17 @@ class Tables:
             )
         return found
 
-    def settle(self, settled: Sequence[Settled]) -> None:
-        """Do what `_SETTLE` and `_LANES` do."""
+    def settle(self, settled: Sequence[Settled]) -> bool:
+        """Do what `_SETTLE` and `_LANES` do, and return whether the relay is to look."""
         for item in settled:
             row = self.deliveries[item.id]
             row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns
             row.published_at, row.answered_at = item.published_at, item.answered_at
             row.reason, row.reference = item.reason, item.reference
-        for item in settled:
-            if item.occupied:
-                self._move(item)
+        moved = [self._move(item) for item in settled if item.occupied]
+        return any(lane.due is not None for lane in moved)
 
-    def _move(self, item: Settled) -> None:
+    def _move(self, item: Settled) -> Lane:
         key = item.person_id, item.organisation
         lane = self.lanes[key]
         if item.occupies and item.attempt_ended:
@@ -353,6 +352,7 @@ class Tables:
         lane.due, lane.in_flight, lane.claim = due, item.in_flight, lane.claim + 1
         lane.occupant = lane.occupant if item.occupies else None
         lane.granted_until = lane.granted_until if item.occupies and not item.attempt_ended else None
+        return lane
 
     def keep(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
