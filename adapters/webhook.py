@@ -23,17 +23,17 @@ An answer in the body is `{"outcome": ..., "reference": ...}`, an `Outcome` and 
 has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and `failed` are raised: tried again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from adapters.retry_after import retry_after
-from adapters.settings import settings_of
+from adapters.settings import settings_from, settings_of
 from adapters.standard_webhooks import SECRETS, signature_headers, signing_keys
 from contracts.adapters import AdapterContext, HttpAnswer
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
@@ -92,6 +92,11 @@ class Webhook:
     """Delivers to one organisation's endpoint."""
 
     secrets: ClassVar[Sequence[str]] = SECRETS
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        settings_from(settings, WebhookSettings)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""

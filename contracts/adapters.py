@@ -140,3 +140,12 @@ class AdapterFactory(Protocol):
         ...
 
     def __call__(self, context: AdapterContext) -> Adapter: ...
+
+
+@runtime_checkable
+class ChecksSettings(Protocol):
+    """A factory that tells wrong settings when an organisation is registered, not only when its adapter is made."""
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong, never its value."""
+        ...

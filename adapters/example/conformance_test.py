@@ -14,14 +14,14 @@ from contracts.adapters import Adapter, AdapterContext
 from contracts.delivery import Delivery
 from contracts.statuses import Outcome
 
-SAYS = {Outcome.APPLIED: 200, Outcome.ACCEPTED: 202, Outcome.NOT_MATCHED: 404, Outcome.REJECTED_INVALID: 422}
+SAYS = {Outcome.APPLIED: 200, Outcome.ACCEPTED: 202, Outcome.REJECTED_INVALID: 422}
 """How the system says each outcome it can say."""
 
 
 class TestExample(AdapterConformance):
     outcomes = frozenset(SAYS)
-    # What cannot happen: this system's answers have no body that could be misread, and 404 says something else.
-    mishaps = frozenset({*Mishap, *Standing}) - {Mishap.BABBLES, Mishap.FLOODS, Mishap.BOMB, Mishap.MISSING}
+    # What cannot happen: this system's answers have no body that could be misread.
+    mishaps = frozenset({*Mishap, *Standing}) - {Mishap.BABBLES, Mishap.FLOODS, Mishap.BOMB}
 
     def reference(self, _delivery: Delivery) -> None:
         return None  # it gives none

@@ -16,7 +16,7 @@ import structlog
 from broker import failpoints, sealing
 from broker.delivery.adapting import AdapterSource, HeldAdapter
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
-from broker.delivery.attempt import attempt, attempt_many, opened, withheld
+from broker.delivery.attempt import attempt, attempt_many, opened
 from broker.delivery.limits import Pace, RetryBudget, share_of
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
@@ -26,7 +26,7 @@ from contracts.adapters import Adapter, BatchAdapter
 from contracts.delivery import Delivery
 from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
 from contracts.organisation import DeliveryPolicy, Organisation
-from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind, withheld
 from contracts.records import SealedDelivery, Undecodable, delivery_id_in, read_delivery
 from contracts.statuses import Reason
 from contracts.windows import is_open
@@ -196,7 +196,8 @@ class Line:
                 case Grant():
                     granted.append((item, verdict))
                 case Withheld(reason, not_before):
-                    self._finish(item.received, withheld(item.sealed, reason, not_before, self._clock()))
+                    sealed, now = item.sealed, self._clock()
+                    self._finish(item.received, withheld(sealed.id, sealed.epoch, reason, now, not_before=not_before))
                 case NotKnown():
                     self._quarantine(item.received, Reason.UNKNOWN_DELIVERY, item.sealed.id)
         self._pace = self._pace.less(len(granted))
@@ -320,7 +321,7 @@ class Line:
 
     def _not_tried(self, item: _Taken, grant: Grant, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed
-        return withheld(sealed, reason, None, self._clock()).model_copy(
+        return withheld(sealed.id, sealed.epoch, reason, self._clock()).model_copy(
             update={"kind": ReceiptKind.DEFERRED, "failure": failure, "granted_until": grant.valid_until}
         )
 

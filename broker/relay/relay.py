@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
@@ -16,7 +16,7 @@ from broker.store import Database, StoreUnavailable, lanes
 from broker.telemetry.metrics import Metrics
 from contracts.changes import EVENTS
 from contracts.organisation import Organisation
-from contracts.receipts import Receipt, ReceiptKind
+from contracts.receipts import withheld
 from contracts.records import SealedDelivery, write_receipt
 from contracts.statuses import Reason
 from contracts.topics import DELIVERIES, RECEIPTS, deliveries_topic
@@ -189,21 +189,10 @@ class Relay:
 
     def _record(self, item: lanes.Claimed) -> Record:
         if item.revoked:
-            key, value, headers = write_receipt(self._withheld(item))
+            key, value, headers = write_receipt(withheld(item.delivery_id, item.epoch, Reason.REVOKED, self._clock()))
             return Record(RECEIPTS.name, key, value, headers)
         sealed = sealed_delivery(item)
         return Record(deliveries_topic(item.organisation), sealed.key(), sealed.sealed, sealed.headers())
-
-    def _withheld(self, item: lanes.Claimed) -> Receipt:
-        return Receipt(
-            id=uuid4(),
-            delivery_id=item.delivery_id,
-            epoch=item.epoch,
-            attempt=0,
-            kind=ReceiptKind.WITHHELD,
-            reason=Reason.REVOKED,
-            at=self._clock(),
-        )
 
     def _leaf(self, item: lanes.Claimed) -> bytes:
         return audit.leaf(

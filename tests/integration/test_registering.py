@@ -15,7 +15,9 @@ from broker.vault import RootKeyFile, Vault
 from contracts.publishing import PUBLISHED
 
 EXAMPLE = PUBLISHED / "examples" / "registration.json"
+HOST_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 CLIENT = json.loads(EXAMPLE.read_text())["clients"][0]
+SFTP = {"host": "files.cardiff.example", "user": "unwaith", "hostKeys": ["ssh-ed25519 " + HOST_KEY], "folder": "in"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the published example of Standard Webhooks
 
 
@@ -91,6 +93,49 @@ def test_what_is_wrong_is_said_and_nothing_is_half_done(
     assert run_known(dsn).organisations == {}
 
 
+@pytest.mark.parametrize(
+    ("adapter", "adapter_settings", "says_what"),
+    [
+        ("pigeon", {}, "organisation cardiff: adapter: must be one of"),
+        ("webhook", {}, "organisation cardiff: adapter setting endpoint: Field required"),
+        ("webhook", {"endpoint": "https://h.example/", "hunter2": 1}, "adapter setting hunter2"),
+        ("webhook", {"endpoint": "ftp://hunter2.example/"}, "adapter setting endpoint"),
+        ("sftp", {**SFTP, "hostKeys": ["hunter2"]}, "adapter setting host_keys"),
+        ("fhir", {"base": "https://fhir.example/", "hunter2": 1}, "adapter setting"),
+        ("hl7v2", {"host": "hunter2.example"}, "adapter setting port"),
+    ],
+)
+def test_an_adapter_or_settings_that_cannot_be_are_said_before_anything_is_stored(
+    adapter: str, adapter_settings: dict[str, Any], says_what: str, settings: Path, dsn: str, tmp_path: Path
+) -> None:
+    named = {"adapter": adapter, "adapterSettings": adapter_settings}
+    organisation = json.loads(EXAMPLE.read_text())["organisations"][0] | named
+    done = unwaith("register", changed(tmp_path, organisations=[organisation]))
+    assert done.exit_code == 1
+    assert says_what in " ".join(done.stderr.split())
+    assert "=hunter2" not in done.output
+    assert "hunter2.example" not in done.output
+    assert run_known(dsn).organisations == {}
+
+
+def test_a_secret_for_an_adapter_that_is_not_installed_here_is_refused_in_words(settings: Path, dsn: str) -> None:
+    unwaith("register", str(EXAMPLE))
+
+    async def elsewhere() -> None:
+        database = await Database.open(dsn)
+        try:
+            found = (await register.configuration(database)).organisations["cardiff"]
+            await register.put_organisation(database, found.model_copy(update={"adapter": "pigeon"}))
+        finally:
+            await database.close()
+
+    asyncio.run(elsewhere())
+    refused = unwaith("secret", "cardiff", told=SECRET)
+    assert refused.exit_code == 1
+    assert "adapter: must be one of" in refused.output
+    assert "Traceback" not in refused.output
+
+
 def test_a_private_key_is_refused_without_repeating_it() -> None:
     document = json.loads(EXAMPLE.read_text())
     document["clients"][0]["jwks"]["keys"][0]["d"] = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"
@@ -100,7 +145,7 @@ def test_a_private_key_is_refused_without_repeating_it() -> None:
 
 
 def test_a_secret_is_one_its_adapter_asks_for(settings: Path, dsn: str, tmp_path: Path) -> None:
-    organisation = json.loads(EXAMPLE.read_text())["organisations"][0] | {"adapter": "sftp", "adapterSettings": {}}
+    organisation = json.loads(EXAMPLE.read_text())["organisations"][0] | {"adapter": "sftp", "adapterSettings": SFTP}
     assert unwaith("register", changed(tmp_path, organisations=[organisation])).exit_code == 0
     refused = unwaith("secret", "cardiff", told=SECRET)
     assert refused.exit_code == 1

@@ -408,7 +408,7 @@ async def ask(database: Database, replay: Replay, leaf: bytes) -> None:
 
 
 async def step(
-    database: Database, limit: int, decide: replays.Decide, leaf: Callable[[Replay, Candidate], bytes]
+    database: Database, limit: int, decide: replays.Decide[str], leaf: Callable[[Replay, Candidate], bytes]
 ) -> UUID | None:
     """See replays.step; only single deliveries are asked for here."""
     store, process = _store(database), PROCESS.get(None)

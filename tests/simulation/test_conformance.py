@@ -401,7 +401,7 @@ async def emptied(both: Both) -> None:
     """Begin again on an empty store."""
     async with both.real.connection() as connection:
         await connection.execute(
-            "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, lane, delivery,"
+            "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, lane, pseudonym, delivery,"
             " delivery_content, receipt, breaker, quarantine, replay, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
         )
         await connection.execute("UPDATE simulated.clock SET at = $1", EPOCH)
