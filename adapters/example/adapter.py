@@ -14,13 +14,13 @@ What its answer means:
 The idempotency key is the header `Idempotency-Key`: the delivery's id, the same on every try.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import StringConstraints
 
 from adapters.retry_after import retry_after
-from adapters.settings import settings_of
+from adapters.settings import settings_from, settings_of
 from contracts.adapters import AdapterContext, HttpAnswer
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable
 from contracts.receipts import Receipt
@@ -51,6 +51,11 @@ class Example:
 
     secrets: ClassVar[Sequence[str]] = ("token",)
     """Names of the secrets it may ask for; an operator keeps them with `unwaith secret ORGANISATION token`."""
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        settings_from(settings, ExampleSettings)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong, never its value."""

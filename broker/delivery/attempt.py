@@ -154,17 +154,3 @@ def _deferred(
         not_before=not_before,
         at=now,
     )
-
-
-def withheld(sealed: SealedDelivery, reason: Reason, not_before: datetime | None, now: datetime) -> Receipt:
-    """Return the receipt of a delivery the gate did not let through."""
-    return Receipt(
-        id=uuid4(),
-        delivery_id=sealed.id,
-        epoch=sealed.epoch,
-        attempt=0,
-        kind=ReceiptKind.WITHHELD,
-        reason=reason,
-        not_before=not_before,
-        at=now,
-    )

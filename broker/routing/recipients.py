@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -24,7 +25,6 @@ class Recipient:
     agreement_version: int
     required: bool
     roles: tuple[str, ...]
-    paths: tuple[str, ...]
     because: tuple[Bilingual, ...]
     data: dict[str, Any] = field(repr=False)
     """`{person, change, roles}` as the organisation will receive it."""
@@ -36,9 +36,9 @@ class Standing:
 
     agreements: tuple[Agreement, ...]
     """By organisation and id."""
-    anywhere: tuple[int, ...]
+    anywhere: frozenset[int]
     """Places in `agreements` of those that do not look at an area."""
-    by_area: Mapping[tuple[str, int], tuple[int, ...]]
+    by_area: Mapping[tuple[str, int], AbstractSet[int]]
     """Places of those that do, by the end of the change and the code it must lie in."""
 
     def concerned(self, areas: Areas) -> list[Agreement]:
@@ -54,16 +54,16 @@ def standing(agreements: Iterable[Agreement], change_type: str, on: date) -> Sta
     """Return the agreements in force `on` that day for a change type."""
     found = [agreement for agreement in _newest(agreements, on) if _in_force(agreement, change_type, on)]
     found.sort(key=lambda item: (item.organisation, item.id))
-    anywhere: list[int] = []
-    by_area: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    anywhere: set[int] = set()
+    by_area: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     for place, agreement in enumerate(found):
-        ends = {share.where for share in agreement.shares}
-        if "anywhere" in ends:
-            anywhere.append(place)
-        for end in ends - {"anywhere"}:
-            for code in agreement.area:
-                by_area[end, code].append(place)
-    return Standing(tuple(found), tuple(anywhere), {at: tuple(places) for at, places in by_area.items()})
+        for share in agreement.shares:
+            if share.where == "anywhere":
+                anywhere.add(place)
+            else:
+                for code in agreement.area:
+                    by_area[share.where, code].add(place)
+    return Standing(tuple(found), frozenset(anywhere), by_area)
 
 
 def recipients(told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_force: Standing) -> list[Recipient]:
@@ -78,10 +78,7 @@ def recipients(told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_f
         if agreement.organisation in found or not level.meets(agreement.identity_level):
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
-        if not shares:
-            continue
-        paths = tuple(sorted({path for share in shares for path in share.paths}))
-        data = minimise(told, paths)
+        data = minimise(told, {path for share in shares for path in share.paths})
         if "change" not in data:
             continue  # nothing of the change itself is permitted: there is nothing to tell
         roles = tuple(dict.fromkeys(share.role for share in shares))
@@ -91,7 +88,6 @@ def recipients(told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_f
             agreement_version=agreement.version,
             required=agreement.required,
             roles=roles,
-            paths=paths,
             because=tuple(share.because for share in shares),
             data={**data, "roles": list(roles)},
         )
@@ -103,12 +99,8 @@ def _newest(agreements: Iterable[Agreement], on: date) -> list[Agreement]:
 
     An older one never comes back, also when the newest is revoked or has ended.
     """
-    found: dict[str, Agreement] = {}
-    for agreement in agreements:
-        former = found.get(agreement.id)
-        if agreement.valid_from <= on and (former is None or former.version < agreement.version):
-            found[agreement.id] = agreement
-    return list(found.values())
+    begun = (agreement for agreement in agreements if agreement.valid_from <= on)
+    return list({agreement.id: agreement for agreement in sorted(begun, key=lambda item: item.version)}.values())
 
 
 def _in_force(agreement: Agreement, change_type: str, on: date) -> bool:

@@ -1,4 +1,4 @@
-"""Mailboxes: what lies for organisations that cannot be called."""
+"""Pseudonyms with whose they are; organisations that can be shared among their partitions."""
 
 from broker.store.migrations.sql import run_beside
 
