@@ -63,7 +63,7 @@ check: $(VENV)/.dev ## format, lint, types, import layers, tests
 simulate: $(VENV)/.dev ## the delivery engine in virtual time, disturbed from seeds (STEPS=1000000; SEED=n replays one)
 	@$(BIN)/python -m tests.simulation $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(EACH),--each $(EACH))
 
-faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 14 of the fault matrix (KILLS=1000 SEED=n)
+faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 21 of the fault matrix (KILLS=1000 SEED=n)
 	@$(BIN)/python deploy/kafka/kafka.py fetch >/dev/null || [ "$$CI" != true ]
 	@UNWAITH_TEST_KILLS=$(KILLS) UNWAITH_TEST_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n 3 --dist loadgroup $(or $(TESTS),tests/faults)

@@ -150,7 +150,7 @@ def _adapters(
             ),
             connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
             deadline=deadline,
-            clock=utc_now,
+            clock=rooms.directory.now,  # the store's: receivers refuse what is dated or signed by a wrong one
         )
         try:
             return adapter_for(organisation.adapter, context)
