@@ -586,6 +586,9 @@ def test_whatever_a_server_answers_is_understood_somehow(place: tuple[str | int,
             assert all(one["op"] in {"add", "replace"} for one in patched)
             return HttpAnswer(200, {}, body)
 
+        async def options(self, url: str, *, headers: Mapping[str, str]) -> HttpAnswer:
+            raise NotImplementedError
+
         async def close(self) -> None:
             return None
 
