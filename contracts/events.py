@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from pydantic_core import to_json
 
@@ -56,17 +57,35 @@ def timestamp(moment: datetime) -> str:
 
 def structured(delivery: Delivery) -> bytes:
     """Return the structured-mode JSON of `delivery`; its `data` bytes stand in it unchanged."""
-    attributes = {
+    return (
+        to_json(_attributes(delivery) | {"datacontenttype": DATA_CONTENT_TYPE})[:-1]
+        + b',"data":'
+        + delivery.data
+        + b"}"
+    )
+
+
+def binary(delivery: Delivery) -> dict[str, str]:
+    """Return the headers of `delivery` in binary mode (HTTP binding, section 3.1); the body is its `data` as it is."""
+    headers = {f"ce-{name}": quote(value, safe=_UNQUOTED) for name, value in _attributes(delivery).items()}
+    return headers | {"content-type": DATA_CONTENT_TYPE}
+
+
+DATA_CONTENT_TYPE: Final = "application/json"
+_UNQUOTED: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+"""HTTP binding, section 3.1.3.2: what is not printable ASCII, a space, a quotation mark and a percent sign are encoded."""
+
+
+def _attributes(delivery: Delivery) -> dict[str, str]:
+    return {
         "specversion": SPEC_VERSION,
         "id": str(delivery.id),
         "type": delivery.type,
         "source": delivery.source,
         "subject": delivery.subject,
         "time": timestamp(delivery.time),
-        "datacontenttype": "application/json",
         "dataschema": delivery.dataschema,
         "sequence": f"{delivery.sequence:0{SEQUENCE_DIGITS}d}",
         "traceparent": delivery.traceparent,
         "origin": delivery.origin,
     }
-    return to_json(attributes)[:-1] + b',"data":' + delivery.data + b"}"

@@ -33,15 +33,16 @@ async def webhook_and_peer(
     *,
     deadline: timedelta = DEADLINE,
     tls: ssl.SSLContext | None = None,
+    peer: HttpPeer | None = None,
     secrets: dict[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[tuple[Webhook, HttpPeer]]:
-    async with HttpPeer(tls=tls) as peer:
+    async with peer or HttpPeer(tls=tls) as serving:
         named = {"signing": SECRET} if secrets is None else secrets
-        adapter = adapter_for("webhook", context({"endpoint": peer.url, **settings}, named, deadline=deadline))
+        adapter = adapter_for("webhook", context({"endpoint": serving.url, **settings}, named, deadline=deadline))
         assert isinstance(adapter, Webhook)
         try:
-            yield adapter, peer
+            yield adapter, serving
         finally:
             await adapter.close()
 
