@@ -21,6 +21,7 @@ from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.connections import GuardedConnections
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
+from broker.store.mailbox import StoreMailbox
 from broker.telemetry.health import health_app
 from broker.tracking import withdrawing
 from broker.tracking.replay import attend
@@ -154,6 +155,7 @@ def _adapters(
             secret=secrets.__getitem__,
             http=http,
             connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
+            mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
             clock=clock,
             authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),

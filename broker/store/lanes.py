@@ -13,12 +13,9 @@ from broker.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+class Numbered:
+    """A delivery that has its place in its lane, sealed."""
 
-    person_id: int
-    organisation: str
-    claim: int
     subject: str
     delivery_id: UUID
     epoch: int
@@ -29,6 +26,15 @@ class Claimed:
     origin: str
     digest: bytes
     sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Numbered):
+    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+
+    person_id: int
+    organisation: str
+    claim: int
     revoked: bool
 
 
@@ -283,6 +289,13 @@ FROM still CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS 
 WHERE lane.person_id = still.person_id AND lane.organisation = still.organisation
 RETURNING still.delivery_id
 """
+
+
+async def at_the_gate_within(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
+    """Lock the lanes of these deliveries until the transaction ends, and return what the gate decides on."""
+    # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
+    await connection.execute(LOCK_LANES, list(delivery_ids))
+    return {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
 
 
 async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:

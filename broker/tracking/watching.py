@@ -1,11 +1,12 @@
 """The books, watched all the time: what is owed, how old it is, and that accepted = the sum of all statuses."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 
-from broker.store import Database, StoreUnavailable, operations
+from broker.store import Database, StoreUnavailable, mailbox, operations
 from broker.store.operations import Overview
 from broker.telemetry.metrics import Metrics
 from contracts.statuses import Status
@@ -26,29 +27,47 @@ def note(metrics: Metrics, seen: Overview) -> list[str]:
             metrics.owed.labels(item.organisation, status.value).set(item.by_status.get(status.value, 0))
         metrics.unbalanced.labels(item.organisation).set(item.missing)
         metrics.paused.labels(item.organisation).set(item.paused_at is not None)
+        metrics.unread.labels(item.organisation).set(item.unread)
     metrics.quarantine_unexamined.set(sum(seen.quarantined.values()))
     return [item.organisation for item in seen.organisations if not item.balanced]
 
 
+class _Alarm:
+    """Something that can be wrong with an organisation's deliveries: said when it begins, now and then, when it ends."""
+
+    def __init__(self, began: str, ended: str) -> None:
+        self._began = began
+        self._ended = ended
+        self._said: dict[str, float] = {}
+
+    def say(self, wrong: Mapping[str, int]) -> None:
+        """Log what is wrong now: organisations with how many deliveries."""
+        now = asyncio.get_running_loop().time()
+        for organisation, count in wrong.items():
+            if now - self._said.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS:
+                self._said[organisation] = now
+                log.error(self._began, organisation=organisation, count=count)
+        for organisation in self._said.keys() - wrong.keys():
+            del self._said[organisation]
+            log.warning(self._ended, organisation=organisation)
+
+
 async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every: float = EVERY_SECONDS) -> None:
-    """Look at the running counts until `stop`; alarm where deliveries have disappeared, or come from nowhere."""
-    loop = asyncio.get_running_loop()
-    said: dict[str, float] = {}
+    """Look at the running counts until `stop`; alarm where deliveries have disappeared, or come from nowhere.
+
+    Alarm, too, where nobody has come for what lies in a mailbox; what has been fetched and acknowledged is taken out.
+    """
+    books, mailboxes = _Alarm("books.unbalanced", "books.balanced"), _Alarm("mailbox.unread", "mailbox.read")
     while not stop.is_set():
         try:
+            await mailbox.clear(database)
             seen = await operations.overview(database, 1)
         except StoreUnavailable:
             pass  # whoever works on the store says so; the gauges keep what was last true
         else:
-            wrong = note(metrics, seen)
-            missing = {item.organisation: item.missing for item in seen.organisations}
-            for organisation in wrong:
-                if loop.time() - said.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS:
-                    said[organisation] = loop.time()
-                    log.error("books.unbalanced", organisation=organisation, count=missing[organisation])
-            for organisation in said.keys() - set(wrong):
-                del said[organisation]
-                log.warning("books.balanced", organisation=organisation)
+            note(metrics, seen)
+            books.say({item.organisation: item.missing for item in seen.organisations if not item.balanced})
+            mailboxes.say({item.organisation: item.unread for item in seen.organisations if item.unread})
         try:
             async with asyncio.timeout(every):
                 await stop.wait()
