@@ -115,14 +115,6 @@ class Connections(Protocol):
     async def close(self) -> None: ...
 
 
-def _no_authorization(_credentials: ClientCredentials) -> HttpClient:
-    raise ValueError("adapter setting authorization: there are no credentials of ours here")
-
-
-async def _no_signature(_content: bytes) -> str:
-    raise Misconfigured(Reason.ADAPTER_FAULT)
-
-
 class Mailbox(Protocol):
     """Where deliveries lie for an organisation that comes for them."""
 
@@ -132,6 +124,14 @@ class Mailbox(Protocol):
         Unread for `alarm_after`, one is an alarm. Raises Unavailable: then none of them is there that was not before.
         """
         ...
+
+
+def _no_authorization(_credentials: ClientCredentials) -> HttpClient:
+    raise ValueError("adapter setting authorization: there are no credentials of ours here")
+
+
+async def _no_signature(_content: bytes) -> str:
+    raise Misconfigured(Reason.ADAPTER_FAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -358,7 +358,6 @@ class Books:
     """Deliveries of withdrawn changes that the organisation has or may have, and nobody will look at any more."""
     miscounted: int
     """Running counts that differ from a full count: of an organisation's deliveries in a status, owed, or accepted."""
-
     unread: int
     """Deliveries that lie in a mailbox, and nobody has come for them in too long."""
 

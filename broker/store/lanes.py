@@ -272,6 +272,13 @@ WHERE d.id = ANY($1)
 """
 
 
+async def at_the_gate_within(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
+    """Lock the lanes of these deliveries until the transaction ends, and return what the gate decides on."""
+    # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
+    await connection.execute(LOCK_LANES, list(delivery_ids))
+    return {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
+
+
 _GRANT: Final = """
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
@@ -289,13 +296,6 @@ FROM still CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS 
 WHERE lane.person_id = still.person_id AND lane.organisation = still.organisation
 RETURNING still.delivery_id
 """
-
-
-async def at_the_gate_within(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
-    """Lock the lanes of these deliveries until the transaction ends, and return what the gate decides on."""
-    # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
-    await connection.execute(LOCK_LANES, list(delivery_ids))
-    return {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
 
 
 async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:

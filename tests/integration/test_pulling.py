@@ -43,6 +43,13 @@ async def pulled(api: Api) -> AsyncIterator[None]:
     await back
 
 
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def emptied(api: Api) -> AsyncIterator[None]:
+    """Leave nothing to the next test."""
+    yield
+    await empty(api)
+
+
 async def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
@@ -100,6 +107,13 @@ async def until(api: Api, told: httpx2.Response, number: int, wanted: str) -> di
     return found
 
 
+async def eventually_lies(api: Api, told: httpx2.Response, number: int) -> None:
+    """Wait until the person can see that it is ready to be collected."""
+    async with asyncio.timeout(30):
+        while (await status(api, told, number))["timeline"][-1].get("reason") != "placed":
+            await asyncio.sleep(0.05)
+
+
 async def empty(api: Api) -> None:
     """Acknowledge all there is, and what comes after it, until nobody is owed anything."""
     async with asyncio.timeout(30):
@@ -116,8 +130,7 @@ async def test_what_lies_there_is_fetched_acknowledged_and_only_then_received(ap
     CloudEvent(attributes | {"time": now()}, event["data"])  # the SDK refuses what is no CloudEvent
     assert event["data"]["change"]["newAddress"]["streetName"] == "Heol y Bŵa"
     assert event["sequence"] == "000000000001"
-    seen = await until(api, told, 1, "published")
-    assert [entry.get("reason") for entry in seen["timeline"]][-1] == "placed"
+    await eventually_lies(api, told, 1)
 
     one = await api.client.get(f"/v1/events/{event['id']}", headers=api.organisation(COUNCIL))
     assert one.status_code == 200
@@ -150,7 +163,6 @@ async def test_for_one_person_the_next_lies_there_once_the_one_before_is_acknowl
     (third,) = await lying(api, 1)
     assert [one["sequence"] for one in (first, second, third)] == [f"{n:012d}" for n in (1, 2, 3)]
     assert len({one["subject"] for one in (first, second, third)}) == 1
-    await empty(api)
 
 
 async def test_a_walk_by_pages_gives_each_once_and_what_comes_later_comes_behind(api: Api) -> None:
@@ -167,7 +179,6 @@ async def test_a_walk_by_pages_gives_each_once_and_what_comes_later_comes_behind
     assert len(rest) == 4
     assert await walk(api) == begun + rest, "without a cursor, from the beginning"
     assert (await page(api, f"/v1/events?cursor={cursor_at(2**63 - 1)}")) == ([], None)
-    await empty(api)
 
 
 async def test_nobody_sees_or_acknowledges_what_is_anothers(api: Api) -> None:
@@ -187,7 +198,6 @@ async def test_nobody_sees_or_acknowledges_what_is_anothers(api: Api) -> None:
     assert (await status(api, told, 20))["status"] == "published"
     for headers in ({}, api.citizen()):
         assert (await api.client.get("/v1/events", headers=headers)).status_code in {401, 403}
-    await empty(api)
 
 
 async def test_what_was_never_handed_out_cannot_be_acknowledged(api: Api) -> None:
@@ -199,12 +209,6 @@ async def test_what_was_never_handed_out_cannot_be_acknowledged(api: Api) -> Non
     await lying(api, 1)
     assert await acknowledge(api, waiting) == 204
     await until(api, told, 21, "received")
-
-
-async def eventually_lies(api: Api, told: httpx2.Response, number: int) -> None:
-    async with asyncio.timeout(30):
-        while (await status(api, told, number))["timeline"][-1].get("reason") != "placed":
-            await asyncio.sleep(0.05)
 
 
 async def cancel(api: Api, told: httpx2.Response, number: int) -> None:
@@ -231,7 +235,6 @@ async def test_what_was_handed_out_before_it_was_cancelled_is_taken_back(api: Ap
     assert back["type"] == "wales.unwaith.change-withdrawn.v1"
     assert back["data"]["withdraws"]["id"] == event["id"]
     assert back["sequence"] == "000000000002"
-    await empty(api)
 
 
 @asynccontextmanager
@@ -330,7 +333,6 @@ async def test_however_many_lay_things_down_at_once_a_reader_who_goes_on_misses_
     async with asyncio.timeout(60):
         await asyncio.gather(read(), *(lay(writer, ids[n::6]) for n, writer in enumerate(laying)))
     assert sorted(met) == sorted(ids)
-    await empty(api)
 
 
 @pytest.mark.parametrize(
