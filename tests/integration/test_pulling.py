@@ -311,7 +311,7 @@ async def test_however_many_lay_things_down_at_once_a_reader_who_goes_on_misses_
         found = await connection.fetch(  # theirs alone: what was acknowledged may still wait to be taken out
             """
             SELECT delivery_id FROM mailbox JOIN delivery ON id = delivery_id JOIN change ON change.id = change_id
-            WHERE reference = ANY($1) ORDER BY random()
+            WHERE change.reference = ANY($1) ORDER BY random()
             """,
             [one.json()["reference"] for one in told],
         )
