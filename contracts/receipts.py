@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -70,6 +70,22 @@ class Receipt(Strict):
         return f"Receipt({self.delivery_id}, {self.kind}, {self.outcome or self.failure or self.reason})"
 
     __str__ = __repr__
+
+
+def withheld(
+    delivery_id: UUID, epoch: int, reason: Reason, at: datetime, *, not_before: datetime | None = None
+) -> Receipt:
+    """Return the receipt of a delivery that was not let through: nothing was tried."""
+    return Receipt(
+        id=uuid4(),
+        delivery_id=delivery_id,
+        epoch=epoch,
+        attempt=0,
+        kind=ReceiptKind.WITHHELD,
+        reason=reason,
+        not_before=not_before,
+        at=at,
+    )
 
 
 class Quarantined(Strict):

@@ -101,7 +101,7 @@ def recovered(breaker: Breaker, now: datetime) -> Breaker | None:
 
 
 def allowed(breaker: Breaker, now: datetime, slots: int) -> int:
-    """Return how many of `slots` attempts may be under way at once, probes apart.
+    """Return how many of `slots` attempts of all workers together may be under way at once, probes apart.
 
     On the ramp from one to all, each in its time the same factor more.
     """

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from broker.delivery import Pool, PoolSettings
-from broker.eventlog import EventLog
+from broker.eventlog import EventLog, Partition, Received
 from broker.intake import Accepted, Intake, Told, Writer
 from broker.register import Directory
 from broker.relay import Relay, RelaySettings
@@ -24,9 +24,11 @@ from contracts.agreement import Agreement
 from contracts.delivery import Delivery
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.person import IdentityLevel, NamePart, PersonName
-from contracts.receipts import Receipt
+from contracts.receipts import Quarantined, Receipt
+from contracts.records import write_receipt
 from contracts.requests import ChangeRequest, PreviewRequest
 from contracts.statuses import Outcome
+from contracts.topics import RECEIPTS
 
 CARDIFF, SWANSEA = 6815, 6855
 OLD_UPRN, NEW_UPRN = 900000000001, 900000000002
@@ -275,6 +277,12 @@ async def a_line(database: Database, eventlog: EventLog, root: RootKeyFile) -> A
         stop.set()
         await line.wake()
         await asyncio.gather(*background)
+
+
+def receipted(said: Receipt | Quarantined | bytes, offset: int = 0) -> Received:
+    """Return what a tracker reads of this: bytes stand as they are, as somebody else may have written them."""
+    key, value, headers = (b"", said, ()) if isinstance(said, bytes) else write_receipt(said)
+    return Received(Partition(RECEIPTS.name, 0), offset, key, value, headers)
 
 
 def named(line: Line, **statuses: str) -> dict[str, str]:
