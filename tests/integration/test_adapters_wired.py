@@ -13,7 +13,7 @@ from adapters.conformance_mllp import MllpPeer
 from adapters.conformance_sftp import SftpPeer
 from broker.delivery.attempt import attempt as engine_attempt
 from broker.main.roles import _adapters, secret_name
-from broker.main.rooms import Rooms
+from broker.main.rooms import Rooms, utc_now
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
 from contracts.delivery import Misconfigured
@@ -49,7 +49,7 @@ async def made(
         }
     )
     kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
-    rooms = cast("Rooms", SimpleNamespace(vault=secrets))
+    rooms = cast("Rooms", SimpleNamespace(vault=secrets, directory=SimpleNamespace(now=utc_now)))
     return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
 
 
