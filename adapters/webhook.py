@@ -36,6 +36,7 @@ from adapters.retry_after import retry_after
 from adapters.settings import settings_from, settings_of
 from adapters.standard_webhooks import SECRETS, signature_headers, signing_keys
 from contracts.adapters import AdapterContext, HttpAnswer
+from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.events import BATCH_CONTENT_TYPE, CONTENT_TYPE, structured
 from contracts.receipts import Receipt, Reference
@@ -73,6 +74,8 @@ class WebhookSettings(Strict):
 
     endpoint: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s/?#@]+(/[^\s#@]*)?$")]
     """URL that takes the POST. No user name, no fragment, no secret: they belong among the secrets."""
+    authorization: ClientCredentials | None = None
+    """How an access token is had, for an endpoint that wants one besides our signature."""
 
 
 class WebhookAnswer(Strict):
@@ -91,7 +94,7 @@ WEBHOOK_ANSWERS: Final = TypeAdapter(list[WebhookAnswer])
 class Webhook:
     """Delivers to one organisation's endpoint."""
 
-    secrets: ClassVar[Sequence[str]] = SECRETS
+    secrets: ClassVar[Sequence[str]] = (*SECRETS, CLIENT_SECRET, CLIENT_CERTIFICATE)
 
     @staticmethod
     def check_settings(settings: Mapping[str, Any]) -> None:
@@ -100,10 +103,11 @@ class Webhook:
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""
-        self._endpoint = settings_of(context, WebhookSettings).endpoint
+        settings = settings_of(context, WebhookSettings)
+        self._endpoint = settings.endpoint
         self._keys = signing_keys(context)
         self._context = context
-        self._http = context.http
+        self._http = context.http if settings.authorization is None else context.authorized(settings.authorization)
         self._clock = context.clock
 
     async def deliver(self, delivery: Delivery) -> Receipt:

@@ -59,6 +59,8 @@ POLICY: Final[Mapping[Route, Rule]] = MappingProxyType(
         # How an organisation gets its token, and how others can check it.
         ("POST", "/oauth/token"): Public(),
         ("GET", "/.well-known/jwks.json"): Public(),
+        ("GET", "/.well-known/jwks/client-assertions.json"): Public(),
+        ("GET", "/.well-known/jwks/message-signatures.json"): Public(),
         ("GET", "/.well-known/oauth-authorization-server"): Public(),
         # About the service itself.
         ("GET", "/openapi.json"): Public(),

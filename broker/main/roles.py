@@ -11,6 +11,7 @@ from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
 from broker.main.api import api_parts, fetching_client
+from broker.main.credentials import authorizing, signing
 from broker.main.front import Front
 from broker.main.letters import notifier
 from broker.main.rooms import Rooms, utc_now
@@ -25,7 +26,7 @@ from broker.tracking import withdrawing
 from broker.tracking.replay import attend
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.tracking.watching import watch
-from broker.vault import StoreGate
+from broker.vault import SigningKeys, StoreGate
 from broker.web import create_pages
 from contracts.adapters import Adapter, AdapterContext
 from contracts.grants import GateUnavailable
@@ -127,6 +128,8 @@ def _adapters(
     rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext
 ) -> Callable[[Organisation], Awaitable[Adapter]]:
     """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
+    assertions = SigningKeys(rooms.vault, "client-assertions", utc_now)
+    signatures = SigningKeys(rooms.vault, "message-signatures", utc_now)
 
     async def make(organisation: Organisation) -> Adapter:
         try:
@@ -138,19 +141,22 @@ def _adapters(
             raise GateUnavailable from None
         secrets = {name: value for name, value in found.items() if value is not None}
         deadline = timedelta(seconds=ADAPTERS_SHARE * organisation.policy.deadline_seconds)
+        http = GuardedClient(
+            tls=http_tls,
+            deadline=deadline,
+            allowed_hosts=organisation.allowed_hosts,
+            connections=organisation.policy.concurrency,
+        )
         context = AdapterContext(
             organisation=organisation.id,
             settings=organisation.adapter_settings,
             secret=secrets.__getitem__,
-            http=GuardedClient(
-                tls=http_tls,
-                deadline=deadline,
-                allowed_hosts=organisation.allowed_hosts,
-                connections=organisation.policy.concurrency,
-            ),
+            http=http,
             connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
             deadline=deadline,
             clock=utc_now,
+            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, utc_now),
+            signed=signing(organisation.id, signatures, utc_now),
         )
         try:
             return adapter_for(organisation.adapter, context)

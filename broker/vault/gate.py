@@ -54,33 +54,38 @@ class StoreGate:
 
         The same lane asked twice in one call is granted once. Raises GateUnavailable.
         """
-        verdicts: list[Verdict] = []
+        verdicts: dict[int, Verdict] = {}
 
         def weigh(rows: Mapping[UUID, lanes.AtTheGate]) -> Mapping[UUID, datetime]:
             granted: dict[UUID, datetime] = {}
-            for delivery_id, epoch in asked:
+            for place, (delivery_id, epoch) in enumerate(asked):
                 row = rows.get(delivery_id)
                 if row is None:
-                    verdicts.append(NotKnown())
+                    verdicts.setdefault(place, NotKnown())  # or weighed before
                     continue
-                until = row.now + valid + MARGIN
-                if delivery_id in granted:
-                    verdicts.append(Withheld(Reason.GRANTED_ELSEWHERE, until))
-                elif (withheld := decide(row, epoch, row.now)) is not None:
-                    verdicts.append(withheld)
-                elif (key := self._person_key(row)) is None:
-                    verdicts.append(NotKnown())  # no tombstone and no key: not an erasure
-                else:
-                    packed = sealing.delivery_key(key, delivery_id).packed()
-                    verdicts.append(Grant(row.attempts + 1, until, packed))
-                    granted[delivery_id] = until
+                verdicts[place] = verdict = self._weighed(row, epoch, valid, granted)
+                if isinstance(verdict, Grant):
+                    granted[delivery_id] = verdict.valid_until
             return granted
 
         try:
             await lanes.at_the_gate(self._database, [delivery_id for delivery_id, _ in asked], weigh)
         except StoreUnavailable:
             raise GateUnavailable from None
-        return verdicts
+        return [verdicts[place] for place in range(len(asked))]
+
+    def _weighed(self, row: lanes.AtTheGate, epoch: int, valid: timedelta, granted: Mapping[UUID, datetime]) -> Verdict:
+        """Return the verdict on one delivery, given what else of the same call is granted."""
+        until = row.now + valid + MARGIN
+        if row.delivery_id in granted:
+            return Withheld(Reason.GRANTED_ELSEWHERE, until)
+        withheld = decide(row, epoch, row.now)
+        if withheld is not None:
+            return withheld
+        key = self._person_key(row)
+        if key is None:
+            return NotKnown()  # no tombstone and no key: not an erasure
+        return Grant(row.attempts + 1, until, sealing.delivery_key(key, row.delivery_id).packed())
 
     def _person_key(self, row: lanes.AtTheGate) -> bytes | None:
         if row.wrapped is None or row.kek_generation is None:

@@ -30,11 +30,15 @@ PREVIOUS = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 @asynccontextmanager
 async def webhook_and_peer(
-    *, deadline: timedelta = DEADLINE, tls: ssl.SSLContext | None = None, secrets: dict[str, str] | None = None
+    *,
+    deadline: timedelta = DEADLINE,
+    tls: ssl.SSLContext | None = None,
+    secrets: dict[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Webhook, HttpPeer]]:
     async with HttpPeer(tls=tls) as peer:
         named = {"signing": SECRET} if secrets is None else secrets
-        adapter = adapter_for("webhook", context({"endpoint": peer.url}, named, deadline=deadline))
+        adapter = adapter_for("webhook", context({"endpoint": peer.url, **settings}, named, deadline=deadline))
         assert isinstance(adapter, Webhook)
         try:
             yield adapter, peer

@@ -21,6 +21,7 @@ FREE = AtTheGate(
     attempts=0,
     occupies=True,
     in_flight=True,
+    claim=1,
     granted_until=None,
     paused=False,
     revoked=False,

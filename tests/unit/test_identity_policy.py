@@ -53,6 +53,8 @@ def test_who_may_call_what_is_exactly_this() -> None:
         "GET /v1/deliveries": ForOrganisations("deliveries:read"),
         "POST /oauth/token": Public(),
         "GET /.well-known/jwks.json": Public(),
+        "GET /.well-known/jwks/client-assertions.json": Public(),
+        "GET /.well-known/jwks/message-signatures.json": Public(),
         "GET /.well-known/oauth-authorization-server": Public(),
         "GET /openapi.json": Public(),
         "GET /livez": Public(),
