@@ -67,7 +67,7 @@ mutants: $(VENV)/.dev ## change each condition of who is told what, one at a tim
 	@rm -rf mutants; $(BIN)/mutmut run --max-children $(WORKERS) 2>&1 | tr '\r' '\n' | tail -1
 	@left=$$($(BIN)/mutmut results); [ -z "$$left" ] || { echo "$$left"; exit 1; }
 
-faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 14 of the fault matrix (KILLS=1000 SEED=n)
+faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 21 of the fault matrix (KILLS=1000 SEED=n)
 	@$(BIN)/python deploy/kafka/kafka.py fetch >/dev/null || [ "$$CI" != true ]
 	@UNWAITH_TEST_KILLS=$(KILLS) UNWAITH_TEST_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n 3 --dist loadgroup $(or $(TESTS),tests/faults)

@@ -90,8 +90,8 @@ class Relay:
                             self._carrying[key] += 1
                             carrying.create_task(self._carry(key, items, stop))
                         pause = 0.0
-                        if not claimed:
-                            await self._rest()
+                        if not any(len(items) >= self._settings.batch for items in claimed.values()):
+                            await self._rest(at_once=bool(claimed))
                     except StoreUnavailable:
                         pause = _longer(pause)
                         log.warning("relay.waiting", error="StoreUnavailable", seconds=pause)
@@ -168,8 +168,9 @@ class Relay:
         except StoreUnavailable:
             log.warning("relay.unmarked", organisation=organisation, count=len(items))
         finally:
+            if self._carrying[organisation] >= AT_ONCE:  # nothing of it was claimed, whatever was due
+                self._woken.set()
             self._carrying[organisation] -= 1
-            self._woken.set()
 
     async def _append(self, organisation: str, records: Sequence[Record]) -> None:
         topic = deliveries_topic(organisation)
@@ -204,12 +205,19 @@ class Relay:
             detail={"epoch": item.epoch, "sequence": item.sequence},
         )
 
-    async def _rest(self) -> None:
-        """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`."""
+    async def _rest(self, *, at_once: bool) -> None:
+        """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`.
+
+        What is due already is claimed `at_once`, or, where it just could not be, a little later.
+        """
+        if self._woken.is_set():
+            return
         wait = self._settings.longest_wait.total_seconds()
         due = await lanes.next_due(self._database, self._open_for())
-        if due is not None:
-            wait = min(wait, due if due > 0 else AT_CREDIT_SECONDS)
+        if due is not None and due <= 0:
+            wait = 0.0 if at_once else AT_CREDIT_SECONDS
+        elif due is not None:
+            wait = min(wait, due)
         await _either(self._woken, wait)
 
     async def _listen(self, stop: asyncio.Event) -> None:
@@ -222,7 +230,7 @@ class Relay:
             await _either(stop, 1.0)
 
 
-def sealed_delivery(item: lanes.Claimed) -> SealedDelivery:
+def sealed_delivery(item: lanes.Numbered) -> SealedDelivery:
     """Return the record's delivery: everything in clear is the recipient's own, nothing joins it to another's."""
     kind = EVENTS[item.type]
     return SealedDelivery(
