@@ -129,8 +129,9 @@ def _adapters(
     rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext
 ) -> Callable[[Organisation], Awaitable[Adapter]]:
     """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
-    assertions = SigningKeys(rooms.vault, "client-assertions", utc_now)
-    signatures = SigningKeys(rooms.vault, "message-signatures", utc_now)
+    clock = rooms.directory.now  # the store's: receivers refuse what is dated or signed by a wrong one
+    assertions = SigningKeys(rooms.vault, "client-assertions", clock)
+    signatures = SigningKeys(rooms.vault, "message-signatures", clock)
 
     async def make(organisation: Organisation) -> Adapter:
         try:
@@ -156,9 +157,9 @@ def _adapters(
             connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
             mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
-            clock=utc_now,
-            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, utc_now),
-            signed=signing(organisation.id, signatures, utc_now),
+            clock=clock,
+            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
+            signed=signing(organisation.id, signatures, clock),
         )
         try:
             return adapter_for(organisation.adapter, context)

@@ -33,23 +33,24 @@ def note(metrics: Metrics, seen: Overview) -> list[str]:
 
 
 class _Alarm:
-    """Something that can be wrong with an organisation's deliveries: said when it begins, now and then, when it ends."""
+    """Something that can be wrong with an organisation's deliveries: told when it begins, now and then, when it ends."""
 
-    def __init__(self, began: str, ended: str) -> None:
-        self._began = began
-        self._ended = ended
-        self._said: dict[str, float] = {}
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
 
-    def say(self, wrong: Mapping[str, int]) -> None:
-        """Log what is wrong now: organisations with how many deliveries."""
+    def news(self, wrong: Mapping[str, int]) -> tuple[dict[str, int], set[str]]:
+        """Return of whom it is to be told now, with how many deliveries, and for whom it is over."""
         now = asyncio.get_running_loop().time()
-        for organisation, count in wrong.items():
-            if now - self._said.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS:
-                self._said[organisation] = now
-                log.error(self._began, organisation=organisation, count=count)
-        for organisation in self._said.keys() - wrong.keys():
-            del self._said[organisation]
-            log.warning(self._ended, organisation=organisation)
+        over = self._told.keys() - wrong.keys()
+        for organisation in over:
+            del self._told[organisation]
+        told = {
+            organisation: count
+            for organisation, count in wrong.items()
+            if now - self._told.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS
+        }
+        self._told.update(dict.fromkeys(told, now))
+        return told, over
 
 
 async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every: float = EVERY_SECONDS) -> None:
@@ -57,7 +58,7 @@ async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every
 
     Alarm, too, where nobody has come for what lies in a mailbox; what has been fetched and acknowledged is taken out.
     """
-    books, mailboxes = _Alarm("books.unbalanced", "books.balanced"), _Alarm("mailbox.unread", "mailbox.read")
+    books, mailboxes = _Alarm(), _Alarm()
     while not stop.is_set():
         try:
             await mailbox.clear(database)
@@ -66,8 +67,16 @@ async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every
             pass  # whoever works on the store says so; the gauges keep what was last true
         else:
             note(metrics, seen)
-            books.say({item.organisation: item.missing for item in seen.organisations if not item.balanced})
-            mailboxes.say({item.organisation: item.unread for item in seen.organisations if item.unread})
+            wrong, right = books.news({one.organisation: one.missing for one in seen.organisations if not one.balanced})
+            for organisation, count in wrong.items():
+                log.error("books.unbalanced", organisation=organisation, count=count)
+            for organisation in right:
+                log.warning("books.balanced", organisation=organisation)
+            wrong, right = mailboxes.news({one.organisation: one.unread for one in seen.organisations if one.unread})
+            for organisation, count in wrong.items():
+                log.error("mailbox.unread", organisation=organisation, count=count)
+            for organisation in right:
+                log.warning("mailbox.read", organisation=organisation)
         try:
             async with asyncio.timeout(every):
                 await stop.wait()

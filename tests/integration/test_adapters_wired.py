@@ -20,6 +20,7 @@ from contracts.delivery import Misconfigured
 from contracts.organisation import Organisation
 from contracts.receipts import FailureKind, Receipt
 from contracts.statuses import Reason
+from tests.support.line import now
 
 
 class Secrets:
@@ -49,7 +50,7 @@ async def made(
         }
     )
     kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
-    rooms = cast("Rooms", SimpleNamespace(database=None, vault=secrets))
+    rooms = cast("Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets))
     return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
 
 
