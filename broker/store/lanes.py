@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from broker.store.database import Database
+from contracts.batches import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class Claimed:
     digest: bytes
     sealed: bytes = field(repr=False)
     revoked: bool
+    place: Place | None = None
+    """In which closed batch it goes out; see `broker.store.batches`."""
 
 
 _DUE: Final = """
@@ -53,7 +56,7 @@ One whose lease, or whose time for an answer, has run out uses no credit: it is 
 is open one lane is enough, when a probe is due and the log holds nothing to make it with.
 """
 
-_CLAIM: Final = """
+CLAIM: Final = """
 WITH locked AS (
     SELECT * FROM unnest($1::bigint[], $2::text[]) AS l(person_id, organisation)
 ), chosen AS (
@@ -96,6 +99,7 @@ JOIN change ON change.id = n.change_id
 JOIN delivery_content content ON content.delivery_id = n.id
 JOIN agreement ON agreement.id = n.agreement AND agreement.version = n.agreement_version
 """
+"""Number what is next in some locked lanes, lease the lanes, and return it."""
 
 
 async def claim(
@@ -118,7 +122,7 @@ async def claim(
         if not due:
             return []
         rows = await connection.fetch(
-            _CLAIM, [row["person_id"] for row in due], [row["organisation"] for row in due], lease
+            CLAIM, [row["person_id"] for row in due], [row["organisation"] for row in due], lease
         )
         claimed = [Claimed(**row) for row in rows]
         await connection.execute(
