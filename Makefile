@@ -31,7 +31,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run tell demo test check simulate faults long bench format lock clean
+.PHONY: help run tell demo test check simulate mutants faults long bench format lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -63,7 +63,11 @@ check: $(VENV)/.dev ## format, lint, types, import layers, tests
 simulate: $(VENV)/.dev ## the delivery engine in virtual time, disturbed from seeds (STEPS=1000000; SEED=n replays one)
 	@$(BIN)/python -m tests.simulation $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(EACH),--each $(EACH))
 
-faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 14 of the fault matrix (KILLS=1000 SEED=n)
+mutants: $(VENV)/.dev ## change each condition of who is told what, one at a time: the tests must see every one
+	@rm -rf mutants; $(BIN)/mutmut run --max-children $(WORKERS) 2>&1 | tr '\r' '\n' | tail -1
+	@left=$$($(BIN)/mutmut results); [ -z "$$left" ] || { echo "$$left"; exit 1; }
+
+faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 21 of the fault matrix (KILLS=1000 SEED=n)
 	@$(BIN)/python deploy/kafka/kafka.py fetch >/dev/null || [ "$$CI" != true ]
 	@UNWAITH_TEST_KILLS=$(KILLS) UNWAITH_TEST_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n 3 --dist loadgroup $(or $(TESTS),tests/faults)

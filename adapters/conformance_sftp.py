@@ -1,8 +1,6 @@
 """A file server under script, for the conformance suite: asyncssh's, behind a door that can misbehave by itself."""
 
 import asyncio
-import socket
-import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -10,17 +8,13 @@ from typing import Any, Final, Self
 import asyncssh
 
 from adapters.conformance import Act, Arrival, Mishap
+from adapters.conformance_peer import drip, flood, reset
 
 USER: Final = "unwaith"
 FOLDER: Final = "incoming"
 
 AT_THE_DOOR: Final = frozenset({Mishap.HANGS_UP_BEFORE, Mishap.GARBAGE, Mishap.DRIPS, Mishap.FLOODS})
 """What happens before any SSH is spoken; the rest happens when a file is renamed."""
-
-_PIECE: Final = b"x" * 64 * 1024
-_FLOOD_PIECES: Final = 100 * 16
-_RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER: on, 0 seconds: closing sends RST."""
 
 
 class SftpPeer:
@@ -121,22 +115,15 @@ class SftpPeer:
     async def _misbehave(self, act: Act, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         match act:
             case Mishap.HANGS_UP_BEFORE:
-                raw: socket.socket = writer.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                reset(writer)
             case Mishap.GARBAGE:
                 writer.write(b"220 ftp.example\r\n" * 3 + b"SSH-1.5-gone\r\n")
                 await writer.drain()
                 await reader.read()
             case Mishap.DRIPS:
-                for byte in b"SSH-2.0-araf-iawn-iawn-iawn-iawn\r\n":
-                    writer.write(bytes([byte]))
-                    await writer.drain()
-                    await asyncio.sleep(1)
+                await drip(writer, b"SSH-2.0-araf-iawn-iawn-iawn-iawn\r\n")
             case _:
-                for _ in range(_FLOOD_PIECES):
-                    writer.write(_PIECE)
-                    await writer.drain()
-                    self.flooded += len(_PIECE)
+                await flood(self, writer)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes both ways until either side ends."""

@@ -7,6 +7,7 @@ What the search is answered:
       it is of someone dead, inactive or merged         a person must look
       another name or birth date                        not matched
     no Patient                                          not matched
+    a Patient without id or version                     Unavailable: nothing could guard the patch
     several Patients, or an OperationOutcome that says
     so instead of a bundle, whatever the status         several matches
 
@@ -15,14 +16,14 @@ What the patch is answered:
     200 201 204   empty, a Patient, an outcome without error   applied
     200 201       anything else                                accepted, with `answer_unreadable`
     202                                                        accepted
-    409 412       somebody changed the record meanwhile        searched and patched again, three times; then Unavailable
+    404 409 412   somebody changed the record meanwhile        searched and patched again, three times; then Unavailable
     410                                                        not matched
     400 422       the record with the change is not valid      Rejected; `business-rule` is refused by policy
 
 Either is answered:
 
     401 403       they do not know us                          Misconfigured
-    404 405 501   nothing there, or no patching                Misconfigured
+    404 405 501   nothing there (of a search), or no patching  Misconfigured
     3xx           redirects are not followed                   Misconfigured
     408 425 429 5xx   see `Retry-After`                        Unavailable
     the rest      not what was agreed                          Misconfigured
@@ -34,6 +35,7 @@ is the protocol's own guard. The delivery's id goes along as `X-Request-ID`. Dia
 import asyncio
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -41,12 +43,14 @@ from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from pydantic import StringConstraints
+from pydantic_core import from_json
 
 from adapters.fhir_patient import changes, is_person, needs_a_person
 from adapters.retry_after import retry_after
-from adapters.settings import settings_of
+from adapters.settings import settings_from, settings_of
 from adapters.told import NHS_NUMBER, Told, told
 from contracts.adapters import AdapterContext, HttpAnswer
+from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
@@ -59,7 +63,8 @@ WENT_WRONG: Final = frozenset({"fatal", "error"})
 """Severities of an issue."""
 
 TAKEN: Final = frozenset({200, 201, 204})
-CHANGED_MEANWHILE: Final = frozenset({409, 412})
+CHANGED_MEANWHILE: Final = frozenset({404, 409, 412})
+"""404 too: the record that was found a moment ago is gone."""
 INVALID: Final = frozenset({400, 422})
 MISCONFIGURED: Final = {
     401: Reason.UNAUTHORISED,
@@ -90,18 +95,27 @@ class FhirSettings(Strict):
 
     base: Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*[^\s?#@/])?$")]
     """The server's base URL, without a closing slash."""
+    authorization: ClientCredentials | None = None
+    """How an access token is had, for a server that wants one that is renewed; else the secret `bearer-token`, if any."""
 
 
 class Fhir:
     """Delivers to one FHIR server."""
 
-    secrets: ClassVar[Sequence[str]] = (TOKEN,)
+    secrets: ClassVar[Sequence[str]] = (TOKEN, CLIENT_SECRET, CLIENT_CERTIFICATE)
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        settings_from(settings, FhirSettings)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""
-        self._base = settings_of(context, FhirSettings).base
+        settings = settings_of(context, FhirSettings)
+        self._base = settings.base
         self._context = context
-        self._authorization = _authorization(context)
+        self._http = context.http if settings.authorization is None else context.authorized(settings.authorization)
+        self._authorization = _authorization(context) if settings.authorization is None else {}
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         change = told(delivery)
@@ -142,9 +156,9 @@ class Fhir:
             return delivery.answered(Outcome.ALREADY_CURRENT, self._context.clock())
         identity, version = _id(found.get("id")), _id(_object(found.get("meta")).get("versionId"))
         if identity is None or version is None:
-            raise Misconfigured(Reason.ADAPTER_FAULT)  # without a version nothing can be guarded
+            raise Unavailable(Reason.ANSWER_UNREADABLE)  # without a version nothing can be guarded
         under_way.writing = True
-        answer = await self._context.http.patch(
+        answer = await self._http.patch(
             f"{self._base}/Patient/{identity}",
             headers=self._headers(delivery)
             | {
@@ -167,7 +181,7 @@ class Fhir:
             "_count": "5",
         }
         try:
-            answer = await self._context.http.post(
+            answer = await self._http.post(
                 f"{self._base}/Patient/_search",  # by POST: no number of anybody's in a URL
                 headers=self._headers(under_way.delivery) | {"content-type": "application/x-www-form-urlencoded"},
                 content=urlencode(wanted).encode(),
@@ -249,8 +263,8 @@ _BEARER: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 def _resource(answer: HttpAnswer) -> Mapping[str, Any]:
     """Return the resource in an answer, nothing for what is none."""
     try:
-        return _object(json.loads(answer.body))
-    except (ValueError, RecursionError):
+        return _object(from_json(answer.body.removeprefix(BOM_UTF8), allow_inf_nan=False))
+    except ValueError:
         return {}
 
 

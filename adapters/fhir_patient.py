@@ -22,12 +22,12 @@ def is_person(patient: Json, change: Told) -> bool:
     Names agree without regard to case, accents, hyphens and apostrophes: the family name whole, and the first given
     name, which may stand in any of the record's names that is not said to be an old one.
     """
-    numbers = {
+    numbers = [
         identifier.get("value")
         for identifier in _items(patient, "identifier")
         if identifier.get("system") == NHS_NUMBER
-    }
-    if change.nhs_number not in numbers or change.birth_date is None:
+    ]
+    if change.nhs_number is None or change.nhs_number not in numbers or change.birth_date is None:
         return False
     if patient.get("birthDate") != change.birth_date.isoformat():
         return False
@@ -47,19 +47,20 @@ def needs_a_person(patient: Json) -> bool:
 def changes(patient: Json, change: Told) -> Sequence[Json] | None:
     """Return the JSON Patch (RFC 6902) that makes the record current; empty if it is, None if a person must look.
 
+    A record whose addresses are not as FHIR R4 has them is one to look at: a patch by place could hit another of them.
     A permanent move ends the home address: it becomes `old`, with the day it ended. A move for a while leaves it and
     adds a `temp` one. Where only the leaving may be told, the home address is ended if it is the one left.
     """
     new, previous = change.change.new_address, change.change.previous_address
     effective = change.change.effective_date
-    if effective is None:
+    addresses = _addresses(patient)
+    if effective is None or addresses is None:
         return None
     temporary = change.change.move_kind == "temporary"
-    addresses = _items(patient, "address")
     current = [
         (place, address)
         for place, address in enumerate(addresses)
-        if address.get("use") in ({"temp"} if temporary else {"home", None})
+        if address.get("use") in (("temp",) if temporary else ("home", None))
         and not (address.get("period") or {}).get("end")
     ]
     if new is None:
@@ -93,9 +94,10 @@ def written(address: ToldAddress, use: str, since: date) -> dict[str, Any]:
 
 
 def _is_named(name: Json, change: Told) -> bool:
-    given = name.get("given") or [""]
+    given = name.get("given")
+    first = given[0] if isinstance(given, list) and given else ""
     wanted = change.given[0] if change.given else ""
-    return folded(name.get("family")) == folded(change.family) and folded(given[0]) == folded(wanted)
+    return folded(name.get("family")) == folded(change.family) and folded(first) == folded(wanted)
 
 
 def folded(text: Any) -> str:
@@ -125,11 +127,13 @@ def _uprns(address: Json) -> set[str]:
     for extension in _items(address, "extension"):
         if extension.get("url") != ADDRESS_KEY:
             continue
-        parts = {part.get("url"): part for part in _items(extension, "extension")}
-        kind = parts.get("type", {})
-        coded = [*((kind.get("valueCodeableConcept") or {}).get("coding") or ()), kind.get("valueCoding") or {}]
+        parts = _items(extension, "extension")
+        kinds = [part for part in parts if part.get("url") == "type"]
+        coded = [code for kind in kinds for code in _items(_object(kind.get("valueCodeableConcept")), "coding")]
+        coded += [_object(kind.get("valueCoding")) for kind in kinds]
         if any(code.get("code") == "UPRN" for code in coded):
-            found.add(str(parts.get("value", {}).get("valueString", "")).lstrip("0"))
+            values = (part.get("valueString") for part in parts if part.get("url") == "value")
+            found |= {value.lstrip("0") for value in values if isinstance(value, str)}
     return found
 
 
@@ -140,6 +144,29 @@ def _ended(place: int, address: Json, effective: date) -> Json:
         period["end"] = effective.isoformat()
     value = {**address, "use": "old"} | ({"period": period} if period else {})
     return {"op": "replace", "path": f"/address/{place}", "value": value}
+
+
+def _addresses(patient: Json) -> list[dict[str, Any]] | None:
+    """Return the record's addresses in their places; None where one of them is not as FHIR R4 has an Address."""
+    addresses = patient.get("address") or []
+    if not isinstance(addresses, list) or not all(isinstance(one, dict) and _is_address(one) for one in addresses):
+        return None
+    return addresses
+
+
+def _is_address(address: Json) -> bool:
+    lines, period = address.get("line") or [], address.get("period") or {}
+    texts = (address.get(name) for name in ("use", "city", "postalCode"))
+    return (
+        isinstance(lines, list)
+        and isinstance(period, dict)
+        and all(isinstance(line, str | None) for line in lines)  # null stands beside an extension of the line
+        and all(isinstance(text, str | None) for text in (*texts, period.get("start"), period.get("end")))
+    )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _items(of: Json, name: str) -> list[dict[str, Any]]:

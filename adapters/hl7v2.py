@@ -25,13 +25,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from adapters.countries import ALPHA_3
 from adapters.mllp import MllpConnections
-from adapters.settings import settings_of
+from adapters.settings import settings_from, settings_of
 from adapters.told import Told, ToldAddress, postal_lines, told
 from contracts.adapters import AdapterContext
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
@@ -105,6 +105,11 @@ class Hl7v2:
     """Delivers to one receiver."""
 
     secrets: ClassVar[Sequence[str]] = ()
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        settings_from(settings, Hl7v2Settings)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting that is wrong."""

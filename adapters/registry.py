@@ -6,19 +6,21 @@ installs a package on our machines trusts it: it runs with us.
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import Any, Final
 
 from adapters.fhir import Fhir
 from adapters.hl7v2 import Hl7v2
+from adapters.pull import Pull
 from adapters.sftp import Sftp
 from adapters.webhook import Webhook
-from contracts.adapters import Adapter, AdapterContext, AdapterFactory
+from contracts.adapters import Adapter, AdapterContext, AdapterFactory, ChecksSettings
 
 GROUP: Final = "unwaith.adapters"
 
 ADAPTERS: Final[Mapping[str, AdapterFactory]] = {
     "fhir": Fhir,
     "hl7v2": Hl7v2,
+    "pull": Pull,
     "sftp": Sftp,
     "webhook": Webhook,
 }
@@ -36,6 +38,16 @@ def adapter_for(name: str, context: AdapterContext) -> Adapter:
 def secrets_of(name: str) -> Sequence[str]:
     """Return the names of the secrets the adapter `name` may ask for. Raises ValueError for an unknown name."""
     return tuple(_factory(name).secrets)
+
+
+def check(name: str, settings: Mapping[str, Any]) -> None:
+    """Look at what an organisation's adapter and its settings will be; secrets are not looked at.
+
+    Raises ValueError, naming what must be put right, for an unknown name or wrong settings.
+    """
+    factory = _factory(name)
+    if isinstance(factory, ChecksSettings):
+        factory.check_settings(settings)
 
 
 def names() -> Sequence[str]:

@@ -18,17 +18,17 @@ row's reference is `<file>#<row>`. What the organisation did with a row comes la
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import asyncssh
 from asyncssh import SFTPClient
 from pydantic import Field, StringConstraints
 
 from adapters.batch_file import COLUMNS, Column, batch, cells
-from adapters.settings import settings_of
-from adapters.sftp_session import SECRETS, Folder, ServerSettings, SftpSession
+from adapters.settings import settings_from, settings_of
+from adapters.sftp_session import SECRETS, Folder, ServerSettings, SftpSession, host_key
 from adapters.told import told
 from contracts.adapters import AdapterContext
 from contracts.batches import batch_name
@@ -55,6 +55,12 @@ class Sftp:
     """Puts files into one organisation's folder. Implements `Adapter` and `BatchAdapter`."""
 
     secrets: ClassVar[Sequence[str]] = SECRETS
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        for text in settings_from(settings, SftpSettings).host_keys:
+            host_key(text)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""

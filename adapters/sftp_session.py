@@ -49,7 +49,7 @@ class SftpSession:
         self._connections = context.connections
         self._deadline = context.deadline.total_seconds()
         self._settings = settings
-        self._host_keys = [_host_key(text) for text in settings.host_keys]
+        self._host_keys = [host_key(text) for text in settings.host_keys]
         self._keys = _private_keys(context)
         self._turn = asyncio.Lock()
         self._open: tuple[asyncssh.SSHClientConnection, SFTPClient] | None = None
@@ -165,7 +165,8 @@ def _preferring(host_keys: Sequence[asyncssh.SSHKey]) -> list[str]:
     return sorted(HOST_KEY_ALGORITHMS, key=lambda algorithm: algorithm not in pinned)
 
 
-def _host_key(text: str) -> asyncssh.SSHKey:
+def host_key(text: str) -> asyncssh.SSHKey:
+    """Return a public host key as settings have it. Raises ValueError naming the setting."""
     try:
         return asyncssh.import_public_key(text)
     except (asyncssh.KeyImportError, ValueError):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -19,6 +19,8 @@ class ReceiptKind(StrEnum):
     """Whose fact it is: `answered` is the organisation's and counts from any epoch; the rest are ours."""
 
     ANSWERED = "answered"
+    PLACED = "placed"
+    """It lies where the organisation comes for it, and what becomes of it there is still to be said."""
     DEFERRED = "deferred"
     WITHHELD = "withheld"
     UNDELIVERED = "undelivered"
@@ -62,7 +64,7 @@ class Receipt(Strict):
             raise ValueError("an outcome belongs to an answered receipt, and only there")
         if (self.failure is not None) != (self.kind is ReceiptKind.DEFERRED):
             raise ValueError("a failure belongs to a deferred receipt, and only there")
-        if self.kind is not ReceiptKind.ANSWERED and self.reason is None:
+        if self.kind not in (ReceiptKind.ANSWERED, ReceiptKind.PLACED) and self.reason is None:
             raise ValueError("a receipt of ours needs a reason")
         return self
 
@@ -70,6 +72,22 @@ class Receipt(Strict):
         return f"Receipt({self.delivery_id}, {self.kind}, {self.outcome or self.failure or self.reason})"
 
     __str__ = __repr__
+
+
+def withheld(
+    delivery_id: UUID, epoch: int, reason: Reason, at: datetime, *, not_before: datetime | None = None
+) -> Receipt:
+    """Return the receipt of a delivery that was not let through: nothing was tried."""
+    return Receipt(
+        id=uuid4(),
+        delivery_id=delivery_id,
+        epoch=epoch,
+        attempt=0,
+        kind=ReceiptKind.WITHHELD,
+        reason=reason,
+        not_before=not_before,
+        at=at,
+    )
 
 
 class Quarantined(Strict):

@@ -4,9 +4,9 @@ What its answer means:
 
     200           applied: the record is changed
     202           accepted: taken in, not yet applied
-    404           not matched: they know nobody like this
     400 422       Rejected: never to be taken
     401 403       Misconfigured: they do not know us
+    404 405 410   Misconfigured: nothing takes changes there
     3xx           Misconfigured: redirects are not followed
     408 429 5xx   Unavailable: not now, see `Retry-After`
     the rest      Misconfigured
@@ -14,25 +14,28 @@ What its answer means:
 The idempotency key is the header `Idempotency-Key`: the delivery's id, the same on every try.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import StringConstraints
 
 from adapters.retry_after import retry_after
-from adapters.settings import settings_of
+from adapters.settings import settings_from, settings_of
 from contracts.adapters import AdapterContext, HttpAnswer
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from contracts.text import Strict
 
-OUTCOMES = {200: Outcome.APPLIED, 202: Outcome.ACCEPTED, 404: Outcome.NOT_MATCHED}
+OUTCOMES = {200: Outcome.APPLIED, 202: Outcome.ACCEPTED}
 REJECTED = frozenset({400, 422})
 NOT_NOW = frozenset({408, 429, *range(500, 600)})
 MISCONFIGURED = {
     401: Reason.UNAUTHORISED,
     403: Reason.UNAUTHORISED,
+    404: Reason.ENDPOINT_MISSING,
+    405: Reason.ENDPOINT_MISSING,
+    410: Reason.ENDPOINT_GONE,
     **dict.fromkeys(range(300, 400), Reason.REDIRECTED),
 }
 
@@ -48,6 +51,11 @@ class Example:
 
     secrets: ClassVar[Sequence[str]] = ("token",)
     """Names of the secrets it may ask for; an operator keeps them with `unwaith secret ORGANISATION token`."""
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        settings_from(settings, ExampleSettings)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong, never its value."""

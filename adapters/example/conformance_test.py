@@ -1,14 +1,12 @@
 """EXAMPLE before the suite every adapter must pass. Needs pytest, pytest-asyncio in auto mode, and trustme."""
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import trustme
-
 from adapters.conformance import DEADLINE, AdapterConformance, Mishap, Says, Standing
 from adapters.conformance_http import HttpPeer, response
+from adapters.conformance_tls import tls_of
 from adapters.example.adapter import Example
 from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.connections import GuardedConnections
@@ -16,14 +14,14 @@ from contracts.adapters import Adapter, AdapterContext
 from contracts.delivery import Delivery
 from contracts.statuses import Outcome
 
-SAYS = {Outcome.APPLIED: 200, Outcome.ACCEPTED: 202, Outcome.NOT_MATCHED: 404, Outcome.REJECTED_INVALID: 422}
+SAYS = {Outcome.APPLIED: 200, Outcome.ACCEPTED: 202, Outcome.REJECTED_INVALID: 422}
 """How the system says each outcome it can say."""
 
 
 class TestExample(AdapterConformance):
     outcomes = frozenset(SAYS)
-    # What cannot happen: this system's answers have no body that could be misread, and 404 says something else.
-    mishaps = frozenset({*Mishap, *Standing}) - {Mishap.BABBLES, Mishap.FLOODS, Mishap.BOMB, Mishap.MISSING}
+    # What cannot happen: this system's answers have no body that could be misread.
+    mishaps = frozenset({*Mishap, *Standing}) - {Mishap.BABBLES, Mishap.FLOODS, Mishap.BOMB}
 
     def reference(self, _delivery: Delivery) -> None:
         return None  # it gives none
@@ -32,11 +30,7 @@ class TestExample(AdapterConformance):
     async def system(
         self, *, deadline: timedelta = DEADLINE, standing: Standing = Standing.PRESENT
     ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
-        tls = None
-        if standing is Standing.UNTRUSTED:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            trustme.CA().issue_cert("localhost").configure_cert(tls)
-        async with HttpPeer(tls=tls, say=_say, key="idempotency-key") as peer:
+        async with HttpPeer(tls=tls_of(standing), say=_say, key="idempotency-key") as peer:
             if standing is Standing.ABSENT:
                 peer.leave()
             adapter = Example(_context(peer.url, deadline))

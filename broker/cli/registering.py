@@ -9,7 +9,7 @@ from joserfc.jwk import KeySet, KeySetSerialization
 from pydantic import ValidationError
 from rich.console import Console
 
-from adapters.registry import secrets_of
+from adapters.registry import check, secrets_of
 from adapters.standard_webhooks import SECRETS
 from broker.cli.workers import dsn_of, store, unless_away
 from broker.main.roles import secret_name
@@ -54,8 +54,17 @@ async def register_file(file: Path) -> int:
 
 
 def read_registration(raw: bytes) -> Registration:
-    """Return a registration. Raises ValidationError, and ValueError for keys that are none or are private."""
+    """Return a registration.
+
+    Raises ValidationError, and ValueError for keys that are none or are private, an adapter that is not installed here
+    and settings that are not its own.
+    """
     read = Registration.model_validate_json(raw, by_alias=True, by_name=False)
+    for organisation in read.organisations:
+        try:
+            check(organisation.adapter, organisation.adapter_settings)
+        except ValueError as wrong:
+            raise ValueError(f"organisation {organisation.id}: {wrong}. Nothing was stored.") from None
     for client in read.clients:
         try:
             keys = KeySet.import_key_set(KeySetSerialization(keys=client.jwks["keys"]))
@@ -98,7 +107,12 @@ async def entrust_secret(organisation: str, name: str) -> int:
         if registered is None:
             Console(stderr=True).print("No such organisation is registered.")
             return 1
-        if name not in (names := secrets_of(registered.adapter)):
+        try:
+            names = secrets_of(registered.adapter)
+        except ValueError as wrong:
+            Console(stderr=True).print(f"{wrong}. Install it here too, or register {organisation} with another.")
+            return 1
+        if name not in names:
             Console(stderr=True).print(f"Its adapter, {registered.adapter}, takes: {', '.join(names) or 'no secrets'}.")
             return 1
         await vault.entrust(secret_name(organisation, name), value)

@@ -6,15 +6,17 @@ Handing over never raises but CancelledError.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import uuid4
 
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from broker import sealing
 from contracts.adapters import Adapter, BatchAdapter
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.grants import Grant
-from contracts.receipts import FailureKind, Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Receipt, ReceiptKind, Reference
 from contracts.records import SealedDelivery
 from contracts.statuses import Reason
 
@@ -103,7 +105,7 @@ def _tell(delivery: Delivery, receipt: Receipt, began: float) -> None:
         epoch=delivery.epoch,
         sequence=delivery.sequence,
         attempt=delivery.attempt,
-        outcome=str(receipt.failure or receipt.outcome),
+        outcome=str(receipt.failure or receipt.outcome or receipt.kind),
         reason=str(receipt.reason),
         duration_ms=round((asyncio.get_running_loop().time() - began) * 1000, 1),
     )
@@ -113,14 +115,28 @@ def _fell(delivery: Delivery, failure: Failure, now: datetime) -> Receipt:
     """Return the receipt of an attempt that failed."""
     match failure:
         case Rejected(outcome=outcome, reference=reference, reason=reason):
-            return delivery.answered(outcome, now, reference=reference, reason=reason)
+            return delivery.answered(outcome, now, reference=_reference(delivery, reference), reason=reason)
         case Unavailable(reason=reason, retry_after=seconds):
-            floor = None if seconds is None else now + timedelta(seconds=min(max(seconds, 0.0), LONGEST_RETRY_AFTER))
+            floor = None
+            if seconds is not None and seconds >= 0:  # which NaN is not
+                floor = now + timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER))
             return _deferred(delivery, FailureKind.UNAVAILABLE, reason, now, not_before=floor)
         case Misconfigured(reason=reason):
             return _deferred(delivery, FailureKind.MISCONFIGURED, reason, now)
         case _:
             return _deferred(delivery, FailureKind.UNKNOWN, failure.reason, now)
+
+
+def _reference(delivery: Delivery, said: str | None) -> str | None:
+    """Return the reference a refusal came with; None for what is none: that it was refused counts all the same."""
+    try:
+        return None if said is None else _REFERENCE.validate_python(said)
+    except ValidationError:  # whose text would repeat what was said
+        log.warning("adapter.reference_refused", organisation=delivery.organisation, delivery_id=str(delivery.id))
+        return None
+
+
+_REFERENCE: Final = TypeAdapter(Reference)
 
 
 def _deferred(
@@ -134,20 +150,6 @@ def _deferred(
         attempt=delivery.attempt if counts else 0,
         kind=ReceiptKind.DEFERRED,
         failure=failure,
-        reason=reason,
-        not_before=not_before,
-        at=now,
-    )
-
-
-def withheld(sealed: SealedDelivery, reason: Reason, not_before: datetime | None, now: datetime) -> Receipt:
-    """Return the receipt of a delivery the gate did not let through."""
-    return Receipt(
-        id=uuid4(),
-        delivery_id=sealed.id,
-        epoch=sealed.epoch,
-        attempt=0,
-        kind=ReceiptKind.WITHHELD,
         reason=reason,
         not_before=not_before,
         at=now,

@@ -16,18 +16,18 @@ import structlog
 from broker import failpoints, sealing
 from broker.delivery.adapting import AdapterSource, HeldAdapter
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
-from broker.delivery.attempt import attempt, attempt_many, opened, withheld
+from broker.delivery.attempt import attempt, attempt_many, opened
 from broker.delivery.gathering import Gathering
-from broker.delivery.limits import Pace, RetryBudget, share_of
+from broker.delivery.limits import Pace, RetryBudget
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
 from broker.telemetry.metrics import Metrics
 from contracts.adapters import Adapter, BatchAdapter
 from contracts.delivery import Delivery
-from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
+from contracts.grants import GateUnavailable, Grant, NotKnown, Verdict, Withheld
 from contracts.organisation import DeliveryPolicy, Organisation
-from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind, withheld
 from contracts.records import SealedDelivery, Undecodable, delivery_id_in, place_in, read_delivery
 from contracts.statuses import Reason
 from contracts.windows import is_open
@@ -37,8 +37,6 @@ START_SECONDS: Final = 1.0
 """An attempt begins within so long of asking the gate, or not at all: less than a grant outlives its deadline."""
 AHEAD: Final = 4
 """Records held for an organisation, as a multiple of what it may have under way, before fetching for it pauses."""
-RETRY_LATER: Final = timedelta(seconds=30)
-"""A retry for which there was no leave is due again after so long."""
 
 log = structlog.get_logger()
 
@@ -73,7 +71,7 @@ class Line:
     ) -> None:
         """`hungry` is called when fetching for this organisation, paused because it was `full`, is to go on."""
         self.organisation = organisation
-        self.owned = 0
+        self.owned: frozenset[int] = frozenset()
         """Partitions of its topic that this worker owns now: its share of what the organisation may be sent."""
         self._gate = gate
         self._config = config
@@ -163,9 +161,8 @@ class Line:
 
     async def _askable(self, settings: Organisation) -> tuple[int, float]:
         """Return for how many records the gate is to be asked now, or 0 and in how many seconds to look again."""
-        most = share_of(settings.policy.concurrency, self.owned, settings.partitions)
         something = self._something()
-        slots = await self._watch.slots(settings.policy, most, ready=something and not self._running)
+        slots = await self._watch.slots(settings, self.owned, ready=something and not self._running)
         free = slots - len(self._running)
         if free <= 0 or not something:
             self._free_since = None
@@ -173,7 +170,7 @@ class Line:
         now = asyncio.get_running_loop().time()
         allowed = len(self._waiting)
         if settings.policy.rate is not None:
-            rate = settings.policy.rate * self.owned / max(self.owned, settings.partitions)
+            rate = settings.policy.rate * len(self.owned) / max(len(self.owned), settings.partitions)
             self._pace = self._pace.later(now, rate)
             allowed = self._pace.ready()
             free = min(free, allowed)
@@ -214,19 +211,19 @@ class Line:
             return
         failpoints.reach("delivery.granted")
         closed = any(item.sealed.place for item in taken)
-        grants = sorted((one for one in verdicts if isinstance(one, Grant)), key=lambda one: one.attempt)
-        leave = closed and bool(grants) and self._may_try(settings.policy, grants[-1], asked)  # a batch is one try
+        leave = closed and self._leave(settings.policy, verdicts, asked)
         granted: list[_Granted] = []
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
-                case Grant() if not (leave if closed else self._may_try(settings.policy, verdict, asked)):
-                    later = self._clock() + RETRY_LATER
+                case Grant() if not (leave or (not closed and self._leave(settings.policy, [verdict], asked))):
                     receipt = self._not_tried(item, verdict, FailureKind.STOPPED, Reason.RETRIES_SPENT)
+                    later = receipt.at + timedelta(seconds=self._retries.turn - asked)
                     self._finish(item.received, receipt.model_copy(update={"not_before": later}))
                 case Grant():
                     granted.append((item, verdict))
                 case Withheld(reason, not_before):
-                    self._finish(item.received, withheld(item.sealed, reason, not_before, self._clock()))
+                    sealed, now = item.sealed, self._clock()
+                    self._finish(item.received, withheld(sealed.id, sealed.epoch, reason, now, not_before=not_before))
                 case NotKnown():
                     self._quarantine(item.received, Reason.UNKNOWN_DELIVERY, item.sealed.id)
         self._pace = self._pace.less(len(granted))
@@ -236,13 +233,21 @@ class Line:
             self._running.add(task)
             task.add_done_callback(self._ended)
 
+    def _leave(self, policy: DeliveryPolicy, verdicts: Sequence[Verdict], now: float) -> bool:
+        """Return whether there is leave for a try with what was granted of these, one delivery or a closed batch."""
+        grants = [one for one in verdicts if isinstance(one, Grant)]
+        may = not grants or self._may_try(policy, max(grants, key=lambda one: one.attempt), now)
+        if not may:
+            self._retries = self._retries.put_off(now)
+        return may
+
     def _may_try(self, policy: DeliveryPolicy, grant: Grant, now: float) -> bool:
         """Return whether there is leave for this try: a first one always; else as the budget has it, if all is well.
 
         Where all is not well the breaker says how much is sent.
         """
         if grant.attempt == 1:
-            self._retries = self._retries.tried(policy.retry_share)
+            self._retries = self._retries.tried(policy.retry_share, now)
             return True
         if not self._watch.well():
             return True
@@ -359,7 +364,7 @@ class Line:
 
     def _not_tried(self, item: _Taken, grant: Grant, failure: FailureKind, reason: Reason) -> Receipt:
         sealed = item.sealed
-        return withheld(sealed, reason, None, self._clock()).model_copy(
+        return withheld(sealed.id, sealed.epoch, reason, self._clock()).model_copy(
             update={"kind": ReceiptKind.DEFERRED, "failure": failure, "granted_until": grant.valid_until}
         )
 

@@ -17,7 +17,7 @@ from broker.intake.refusals import KeyReused, LevelTooLow, NobodyToTell, NotAcce
 from broker.intake.writer import Writer
 from broker.notify import Contact
 from broker.register import Directory
-from broker.routing import Areas, recipients, standing
+from broker.routing import Areas, Standing, recipients, standing
 from broker.store import Database, changes
 from broker.store.ids import new_id
 from broker.store.withdrawals import Correctable
@@ -32,7 +32,6 @@ from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
-_NOTHING: Final[tuple[None, date, Sequence[Agreement]]] = (None, date.min, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class Intake:
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
-        self._in_force: dict[str, tuple[Sequence[Agreement], date, Sequence[Agreement]]] = {}
+        self._in_force: dict[str, tuple[Sequence[Agreement], date, Standing]] = {}
         """By change type: the agreements as they were read, the day, and those in force on it."""
 
     async def preview(self, who: Told, request: PreviewRequest) -> Preview:
@@ -187,13 +186,13 @@ class Intake:
             decided.unknown_areas,
         )
 
-    def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Sequence[Agreement]:
+    def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Standing:
         """Return those in force, worked out once for each day and each reading of the configuration."""
-        known, day, found = self._in_force.get(change_type, _NOTHING)
-        if known is not agreements or day != on:
-            found = standing(agreements, change_type, on)
-            self._in_force[change_type] = agreements, on, found
-        return found
+        known = self._in_force.get(change_type)
+        if known is None or known[0] is not agreements or known[1] != on:
+            known = agreements, on, standing(agreements, change_type, on)
+            self._in_force[change_type] = known
+        return known[2]
 
     async def _areas(self, kind: ChangeKind, request: PreviewRequest) -> Areas:
         places = kind.places(request.change)

@@ -85,26 +85,30 @@ class Writer:
             accepted = await changes.accept(self._database, [item.told for item in batch])
         except StoreUnavailable as away:
             _fail(batch, away)
-        except (changes.PersonErased, asyncpg.PostgresError) as refused:
+        except changes.PersonErased as erased:  # nothing was stored: theirs fail, and the others are one batch still
+            _fail([item for item in batch if item.told.id in erased.change_ids], erased)
+            if others := [item for item in batch if item.told.id not in erased.change_ids]:
+                await self._write(others)
+        except asyncpg.PostgresError as refused:
             if len(batch) == 1:
                 await self._write_alone(batch[0], refused)
                 return
-            for item in batch:  # one bad row fails its batch: let it fail alone
-                await self._write([item])
+            half = len(batch) // 2
+            for part in (batch[:half], batch[half:]):  # one bad row fails its batch: halved until it fails alone
+                await self._write(part)
         except Exception as fault:  # whoever waits must hear of it; the writer goes on
             log.exception("changes.not_written", count=len(batch), error=type(fault).__name__)
             _fail(batch, fault)
         else:
             _succeed(batch, accepted)
 
-    async def _write_alone(self, item: _Waiting, refused: Exception) -> None:
+    async def _write_alone(self, item: _Waiting, refused: asyncpg.PostgresError) -> None:
         constraint = getattr(refused, "constraint_name", None)
         if constraint == "change_reference_key":  # 50 random bits met their like: draw again
             item.told = _renamed(item.told)
             await self._write([item])
             return
-        if not isinstance(refused, changes.PersonErased):
-            log.error("change.not_written", error=type(refused).__name__)
+        log.error("change.not_written", error=type(refused).__name__)
         _fail([item], refused)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
@@ -17,7 +17,7 @@ from broker.telemetry.metrics import Metrics
 from contracts.changes import EVENTS
 from contracts.closings import latest
 from contracts.organisation import Organisation
-from contracts.receipts import Receipt, ReceiptKind
+from contracts.receipts import withheld
 from contracts.records import SealedDelivery, write_receipt
 from contracts.statuses import Reason
 from contracts.topics import DELIVERIES, RECEIPTS, deliveries_topic
@@ -87,15 +87,15 @@ class Relay:
                 while not stop.is_set():
                     try:
                         self._woken.clear()
-                        busy = False
+                        busy = full = False
                         for claim in (self._claim, self._close):
                             for key, items in (await claim()).items():
                                 self._carrying[key] += 1
                                 carrying.create_task(self._carry(key, items, stop))
-                                busy = True
+                                busy, full = True, full or claim == self._close or len(items) >= self._settings.batch
                         pause = 0.0
-                        if not busy:
-                            await self._rest()
+                        if not full:
+                            await self._rest(at_once=busy)
                     except StoreUnavailable:
                         pause = _longer(pause)
                         log.warning("relay.waiting", error="StoreUnavailable", seconds=pause)
@@ -203,8 +203,9 @@ class Relay:
         except StoreUnavailable:
             log.warning("relay.unmarked", organisation=organisation, count=len(items))
         finally:
+            if self._carrying[organisation] >= AT_ONCE:  # nothing of it was claimed, whatever was due
+                self._woken.set()
             self._carrying[organisation] -= 1
-            self._woken.set()
 
     async def _append(self, organisation: str, records: Sequence[Record]) -> None:
         topic = deliveries_topic(organisation)
@@ -224,21 +225,10 @@ class Relay:
 
     def _record(self, item: lanes.Claimed) -> Record:
         if item.revoked:
-            key, value, headers = write_receipt(self._withheld(item))
+            key, value, headers = write_receipt(withheld(item.delivery_id, item.epoch, Reason.REVOKED, self._clock()))
             return Record(RECEIPTS.name, key, value, headers)
         sealed = sealed_delivery(item)
         return Record(deliveries_topic(item.organisation), sealed.key(), sealed.sealed, sealed.headers())
-
-    def _withheld(self, item: lanes.Claimed) -> Receipt:
-        return Receipt(
-            id=uuid4(),
-            delivery_id=item.delivery_id,
-            epoch=item.epoch,
-            attempt=0,
-            kind=ReceiptKind.WITHHELD,
-            reason=Reason.REVOKED,
-            at=self._clock(),
-        )
 
     def _leaf(self, item: lanes.Claimed) -> bytes:
         return audit.leaf(
@@ -254,12 +244,19 @@ class Relay:
             },
         )
 
-    async def _rest(self) -> None:
-        """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`."""
+    async def _rest(self, *, at_once: bool) -> None:
+        """Wait for a notice or for the next delivery to fall due, but never longer than `longest_wait`.
+
+        What is due already is claimed `at_once`, or, where it just could not be, a little later.
+        """
+        if self._woken.is_set():
+            return
         wait = self._settings.longest_wait.total_seconds()
         due = await lanes.next_due(self._database, self._open_for())
-        if due is not None:
-            wait = min(wait, due if due > 0 else AT_CREDIT_SECONDS)
+        if due is not None and due <= 0:
+            wait = 0.0 if at_once else AT_CREDIT_SECONDS
+        elif due is not None:
+            wait = min(wait, due)
         await _either(self._woken, wait)
 
     async def _listen(self, stop: asyncio.Event) -> None:
@@ -272,7 +269,7 @@ class Relay:
             await _either(stop, 1.0)
 
 
-def sealed_delivery(item: lanes.Claimed) -> SealedDelivery:
+def sealed_delivery(item: lanes.Numbered) -> SealedDelivery:
     """Return the record's delivery: everything in clear is the recipient's own, nothing joins it to another's."""
     kind = EVENTS[item.type]
     return SealedDelivery(

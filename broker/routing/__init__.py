@@ -4,6 +4,6 @@ Nothing is looked up here and nothing is sent. What is not permitted by name is 
 """
 
 from broker.routing.minimise import minimise
-from broker.routing.recipients import Areas, Recipient, recipients, standing
+from broker.routing.recipients import Areas, Recipient, Standing, recipients, standing
 
-__all__ = ["Areas", "Recipient", "minimise", "recipients", "standing"]
+__all__ = ["Areas", "Recipient", "Standing", "minimise", "recipients", "standing"]

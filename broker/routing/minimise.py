@@ -11,7 +11,7 @@ def minimise(whole: Mapping[str, Any], permitted: Iterable[str]) -> dict[str, An
     """
     kept: dict[str, Any] = {}
     for path in sorted(permitted):  # "/change" before "/change/newAddress": the wider one has it all already
-        _copy(whole, kept, path.lstrip("/").split("/"))
+        _copy(whole, kept, path.split("/")[1:])
     return kept
 
 
@@ -25,9 +25,7 @@ def _copy(source: Mapping[str, Any], target: dict[str, Any], steps: list[str]) -
     inner = source[first]
     if not isinstance(inner, dict):
         return
-    if target.get(first) is inner:
-        return  # permitted whole already
-    below = target.get(first, {})
+    below = target.get(first, {})  # `inner` itself where it is permitted whole already: copied onto itself
     _copy(inner, below, rest)
     if below:
         target[first] = below

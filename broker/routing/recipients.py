@@ -1,6 +1,8 @@
 """The decision who is told: agreements held against one change."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -23,36 +25,60 @@ class Recipient:
     agreement_version: int
     required: bool
     roles: tuple[str, ...]
-    paths: tuple[str, ...]
     because: tuple[Bilingual, ...]
     data: dict[str, Any] = field(repr=False)
     """`{person, change, roles}` as the organisation will receive it."""
 
 
-def standing(agreements: Iterable[Agreement], change_type: str, on: date) -> list[Agreement]:
-    """Return the agreements in force `on` that day for a change type, by organisation and id."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The agreements in force for one change type on one day, found by where a change happens."""
+
+    agreements: tuple[Agreement, ...]
+    """By organisation and id."""
+    anywhere: frozenset[int]
+    """Places in `agreements` of those that do not look at an area."""
+    by_area: Mapping[tuple[str, int], AbstractSet[int]]
+    """Places of those that do, by the end of the change and the code it must lie in."""
+
+    def concerned(self, areas: Areas) -> list[Agreement]:
+        """Return those with a share that may hold for a change that lies there, by organisation and id."""
+        found = set(self.anywhere)
+        for end, code in areas.items():
+            if code is not None:
+                found.update(self.by_area.get((end, code), ()))
+        return [self.agreements[place] for place in sorted(found)]
+
+
+def standing(agreements: Iterable[Agreement], change_type: str, on: date) -> Standing:
+    """Return the agreements in force `on` that day for a change type."""
     found = [agreement for agreement in _newest(agreements, on) if _in_force(agreement, change_type, on)]
-    return sorted(found, key=lambda item: (item.organisation, item.id))
+    found.sort(key=lambda item: (item.organisation, item.id))
+    anywhere: set[int] = set()
+    by_area: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+    for place, agreement in enumerate(found):
+        for share in agreement.shares:
+            if share.where == "anywhere":
+                anywhere.add(place)
+            else:
+                for code in agreement.area:
+                    by_area[share.where, code].add(place)
+    return Standing(tuple(found), frozenset(anywhere), by_area)
 
 
-def recipients(
-    told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_force: Iterable[Agreement]
-) -> list[Recipient]:
+def recipients(told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_force: Standing) -> list[Recipient]:
     """Return who is told of a change, by organisation.
 
     `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day. An
     agreement counts if it asks no higher identity level. One organisation with several agreements is told once, under
-    the first that has a share that holds.
+    the first that has a share that holds and permits a part of the change.
     """
     found: dict[str, Recipient] = {}
-    for agreement in in_force:
+    for agreement in in_force.concerned(areas):
         if agreement.organisation in found or not level.meets(agreement.identity_level):
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
-        if not shares:
-            continue
-        paths = tuple(sorted({path for share in shares for path in share.paths}))
-        data = minimise(told, paths)
+        data = minimise(told, {path for share in shares for path in share.paths})
         if "change" not in data:
             continue  # nothing of the change itself is permitted: there is nothing to tell
         roles = tuple(dict.fromkeys(share.role for share in shares))
@@ -62,7 +88,6 @@ def recipients(
             agreement_version=agreement.version,
             required=agreement.required,
             roles=roles,
-            paths=paths,
             because=tuple(share.because for share in shares),
             data={**data, "roles": list(roles)},
         )
@@ -74,12 +99,8 @@ def _newest(agreements: Iterable[Agreement], on: date) -> list[Agreement]:
 
     An older one never comes back, also when the newest is revoked or has ended.
     """
-    found: dict[str, Agreement] = {}
-    for agreement in agreements:
-        former = found.get(agreement.id)
-        if agreement.valid_from <= on and (former is None or former.version < agreement.version):
-            found[agreement.id] = agreement
-    return list(found.values())
+    begun = (agreement for agreement in agreements if agreement.valid_from <= on)
+    return list({agreement.id: agreement for agreement in sorted(begun, key=lambda item: item.version)}.values())
 
 
 def _in_force(agreement: Agreement, change_type: str, on: date) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from broker.store.database import Connection, Database
-from broker.store.lanes import CLAIM, Claimed
+from broker.store.lanes import NUMBER, Claimed, pass_over
 from contracts.batches import Place, batch_name
 
 _ROOM: Final = """
@@ -50,6 +50,13 @@ SELECT person_id FROM lane WHERE organisation = $1 AND person_id = ANY($2) AND d
 ORDER BY person_id FOR UPDATE
 """
 
+_CLAIM: Final = f"""
+WITH due AS MATERIALIZED (
+    SELECT person_id, organisation, occupant, last_sequence FROM lane
+    WHERE organisation = $2 AND person_id = ANY($1::bigint[]) AND due <= least($3::timestamptz, now())
+{NUMBER}"""  # noqa: S608  constants of ours
+"""Of lanes that are locked."""
+
 _CLOSE: Final = """
 INSERT INTO batch_row AS r (delivery_id, epoch, organisation, batch, row, closed_at)
 SELECT n.delivery_id, n.epoch, $3, $4, n.row, now() FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS n(delivery_id, epoch, row)
@@ -83,11 +90,13 @@ async def claim(
         room = await connection.fetchval(_ROOM, organisation, credit)
         if room <= 0:
             return []
-        people = await _again(connection, organisation) or await _fresh(connection, organisation, upto, min(size, room))
+        upto_now: datetime | None = None
+        if not (people := await _again(connection, organisation)):
+            people, upto_now = await _fresh(connection, organisation, upto, min(size, room)), upto
         if not people:
             return []
-        rows = await connection.fetch(CLAIM, people, [organisation] * len(people), lease)
-        claimed = placed([Claimed(**row) for row in rows])
+        rows = await connection.fetch(_CLAIM, people, organisation, upto_now, lease)
+        claimed = placed([Claimed(**row) for row in rows if row["delivery_id"] is not None])
         kept = [item for item in claimed if item.place]
         if kept:
             await connection.execute(
@@ -97,9 +106,11 @@ async def claim(
                 organisation,
                 kept[0].place.batch if kept[0].place else "",
             )
-        await connection.execute(
-            "INSERT INTO audit_leaf (leaf) SELECT unnest($1::bytea[])", [leaf(one) for one in kept]
-        )
+            await connection.execute("INSERT INTO audit_leaf (leaf) SELECT unnest($1::bytea[])", [*map(leaf, kept)])
+        await connection.execute("SET LOCAL synchronous_commit TO DEFAULT")  # what goes out together is never forgotten
+    early = [(row["person_id"], organisation) for row in rows if row["delivery_id"] is None]
+    if early:
+        await pass_over(database, early)
     return claimed
 
 

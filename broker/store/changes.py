@@ -334,6 +334,10 @@ async def of_organisation(database: Database, organisation: str, delivery_id: UU
     return Asked(**row) if row else None
 
 
+SOME: Final = 10
+"""Deliveries that are named where there may be many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """What was accepted against what became of it."""
@@ -345,11 +349,17 @@ class Books:
     """Lanes whose occupant is not an open, numbered delivery of theirs, or with owed deliveries and no due time."""
     gaps: int
     """Lanes whose sequences are not dense."""
+    forgotten: int
+    """Numbered deliveries that are open and do not hold their lane: nobody will ever send them."""
+    some_forgotten: tuple[UUID, ...]
+    """The first of those, at most `SOME`."""
     quarantined: int
     not_taken_back: int
     """Deliveries of withdrawn changes that the organisation has or may have, and nobody will look at any more."""
     miscounted: int
     """Running counts that differ from a full count: of an organisation's deliveries in a status, owed, or accepted."""
+    unread: int
+    """Deliveries that lie in a mailbox, and nobody has come for them in too long."""
 
     def faults(self) -> list[str]:
         """Return what does not balance, in words."""
@@ -357,11 +367,17 @@ class Books:
             "changes that owe nobody anything": self.changes_without_delivery,
             "lanes that point astray": self.lanes_astray,
             "lanes with a gap in their sequence": self.gaps,
+            "numbered deliveries that no lane holds, so that nobody sends them: give each up (unwaith give-up), then"
+            f" replay it (unwaith replay): {self._named()}": self.forgotten,
             "records in quarantine that nobody has looked at": self.quarantined,
             "deliveries that were withdrawn and not taken back": self.not_taken_back,
             "running counts that differ from a full count": self.miscounted,
+            "deliveries that their organisation has not come for in too long": self.unread,
         }
         return [f"{count} {what}" for what, count in found.items() if count]
+
+    def _named(self) -> str:
+        return ", ".join(map(str, self.some_forgotten)) + (" and more" if self.forgotten > SOME else "")
 
 
 _MISCOUNTED: Final = """
@@ -424,10 +440,23 @@ async def books(database: Database) -> Books:
             ) gap
             """
         )
+        forgotten, some = await connection.fetchrow(
+            """
+            SELECT count(*), coalesce((array_agg(d.id ORDER BY d.id))[:$1], '{}')
+            FROM delivery d JOIN lane l USING (person_id, organisation)
+            WHERE d.sequence IS NOT NULL AND d.status IN ('waiting', 'queued', 'published')
+              AND l.occupant IS DISTINCT FROM d.id
+            """,
+            SOME,
+        )
         quarantined = await connection.fetchval("SELECT count(*) FROM quarantine WHERE examined_at IS NULL")
         not_taken_back = await connection.fetchval(_NOT_TAKEN_BACK)
         miscounted = await connection.fetchval(_MISCOUNTED)
+        unread = await connection.fetchval(
+            "SELECT count(*) FROM mailbox m JOIN delivery d ON d.id = m.delivery_id"
+            " WHERE m.alarm_at <= now() AND d.status IN ('waiting', 'queued', 'published')"
+        )
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         found.setdefault(row["organisation"], {})[row["status"]] = row["count"]
-    return Books(found, without, astray, gaps, quarantined, not_taken_back, miscounted)
+    return Books(found, without, astray, gaps, forgotten, tuple(some), quarantined, not_taken_back, miscounted, unread)

@@ -80,6 +80,21 @@ async def tend(database: Database, family: str, today: date, keep_days: int) -> 
         await connection.execute("SELECT log_tend($1, $2, $3)", family, today, keep_days)
 
 
+_APPEND: Final = """
+WITH locked AS MATERIALIZED (   -- in order, and as they stand under their locks
+    SELECT p.id, p.next AS base, appended.count, appended.family
+    FROM log_partition p JOIN unnest($1::int[], $2::int[], $3::text[]) AS appended(id, count, family) USING (id)
+    ORDER BY p.id FOR NO KEY UPDATE OF p
+), moved AS (
+    UPDATE log_partition p SET next = locked.base + locked.count FROM locked WHERE p.id = locked.id
+)
+INSERT INTO log_record (family, day, partition_id, position, key, headers, value)
+SELECT locked.family, $4, locked.id, locked.base + r.place, r.key, r.headers, r.value
+FROM unnest($5::int[], $6::int[], $7::bytea[], $8::bytea[], $9::bytea[]) AS r(partition_id, place, key, headers, value)
+JOIN locked ON locked.id = r.partition_id CROSS JOIN (SELECT pg_notify($10, $11)) AS told
+"""
+
+
 async def append(database: Database, day: date, families: Mapping[int, str], rows: Sequence[LogRow]) -> None:
     """Append rows in one transaction; `families` names each partition's. Raises StoreUnavailable.
 
@@ -89,29 +104,9 @@ async def append(database: Database, day: date, families: Mapping[int, str], row
     counts = dict.fromkeys(sorted(families), 0)
     for row in rows:
         counts[row.partition_id] += 1
-    async with database.transaction() as connection:
+    async with database.connection() as connection:
         await connection.execute(
-            """
-            SELECT pg_notify($2, $3) FROM
-                (SELECT id FROM log_partition WHERE id = ANY($1::int[]) ORDER BY id FOR NO KEY UPDATE) AS locked
-            """,
-            list(counts),
-            CHANNEL,
-            ",".join(sorted(set(families.values()))),
-        )
-        await connection.execute(
-            """
-            WITH moved AS (
-                UPDATE log_partition p SET next = p.next + wanted.count
-                FROM unnest($1::int[], $2::int[], $3::text[]) AS wanted(id, count, family) WHERE p.id = wanted.id
-                RETURNING p.id, p.next - wanted.count AS base, wanted.family
-            )
-            INSERT INTO log_record (family, day, partition_id, position, key, headers, value)
-            SELECT moved.family, $4, moved.id, moved.base + r.place, r.key, r.headers, r.value
-            FROM unnest($5::int[], $6::int[], $7::bytea[], $8::bytea[], $9::bytea[])
-                AS r(partition_id, place, key, headers, value)
-            JOIN moved ON moved.id = r.partition_id
-            """,
+            _APPEND,
             list(counts),
             list(counts.values()),
             [families[partition] for partition in counts],
@@ -121,6 +116,8 @@ async def append(database: Database, day: date, families: Mapping[int, str], row
             [row.key for row in rows],
             [row.headers for row in rows],
             [row.value for row in rows],
+            CHANNEL,
+            ",".join(sorted(set(families.values()))),
         )
 
 

@@ -3,23 +3,20 @@
 Locks are taken on the lane, in (person, organisation) order or skipping what is locked; never on a serial id.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from broker.store.database import Database
+from broker.store.database import Connection, Database
 from contracts.batches import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+class Numbered:
+    """A delivery that has its place in its lane, sealed."""
 
-    person_id: int
-    organisation: str
-    claim: int
     subject: str
     delivery_id: UUID
     epoch: int
@@ -30,76 +27,94 @@ class Claimed:
     origin: str
     digest: bytes
     sealed: bytes = field(repr=False)
-    revoked: bool
     place: Place | None = None
     """In which closed batch it goes out; see `broker.store.batches`."""
 
 
-_DUE: Final = """
-SELECT lane.person_id, lane.organisation
-FROM unnest($1::text[]) AS o(id)
-LEFT JOIN breaker ON breaker.organisation = o.id AND breaker.phase IN ('open', 'probing')
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN breaker.until IS NULL THEN least($2, $3 - count(*))
-                WHEN breaker.until <= now() THEN least(1, 1 - count(*)) ELSE 0 END AS room
-    FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
-) credit
-CROSS JOIN LATERAL (
-    SELECT person_id, organisation FROM lane
-    WHERE organisation = o.id AND due <= now() AND credit.room > 0
-    ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
-) lane
-"""
-"""The lanes to look at now: for each organisation no more than its credit of unanswered deliveries leaves.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Numbered):
+    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
 
-One whose lease, or whose time for an answer, has run out uses no credit: it is to be claimed again. Where the breaker
-is open one lane is enough, when a probe is due and the log holds nothing to make it with.
-"""
+    person_id: int
+    organisation: str
+    claim: int
+    revoked: bool
 
-CLAIM: Final = """
-WITH locked AS (
-    SELECT * FROM unnest($1::bigint[], $2::text[]) AS l(person_id, organisation)
+
+NUMBER: Final = """
 ), chosen AS (
-    SELECT lane.person_id, lane.organisation, coalesce(lane.occupant, next.id) AS delivery_id, lane.last_sequence
-    FROM locked JOIN lane USING (person_id, organisation)
+    SELECT due.*, coalesce(due.occupant, next.id) AS delivery_id FROM due
     LEFT JOIN LATERAL (
         SELECT d.id FROM delivery d
-        WHERE d.person_id = lane.person_id AND d.organisation = lane.organisation AND d.sequence IS NULL
+        WHERE d.person_id = due.person_id AND d.organisation = due.organisation AND d.sequence IS NULL
           AND d.status IN ('waiting', 'queued') AND d.due <= now()
         ORDER BY d.ordinal LIMIT 1
-    ) next ON lane.occupant IS NULL
-), numbered AS (
+    ) next ON due.occupant IS NULL
+), numbered AS (         -- unless, between the look and the lock, it was ended or sent by another
     UPDATE delivery d
     SET sequence = coalesce(d.sequence, chosen.last_sequence + 1),
         status = CASE d.status WHEN 'waiting' THEN 'queued' ELSE d.status END
-    FROM chosen WHERE d.id = chosen.delivery_id
+    FROM chosen
+    WHERE d.id = chosen.delivery_id
+      AND (d.id = chosen.occupant OR (d.sequence IS NULL AND d.status IN ('waiting', 'queued')))
     RETURNING d.id, d.person_id, d.organisation, d.epoch, d.sequence, d.change_id, d.accepted_at, d.agreement,
               d.agreement_version
 ), taken AS (
-    UPDATE lane SET occupant = numbered.id, in_flight = true, claim = lane.claim + 1, due = now() + $3::interval,
+    UPDATE lane SET occupant = numbered.id, in_flight = true, claim = lane.claim + 1, due = now() + $4::interval,
                     last_sequence = greatest(lane.last_sequence, numbered.sequence)
-    FROM numbered WHERE lane.person_id = numbered.person_id AND lane.organisation = numbered.organisation
+    FROM numbered CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+    WHERE lane.person_id = numbered.person_id AND lane.organisation = numbered.organisation
     RETURNING lane.person_id, lane.organisation, lane.claim, lane.subject
-), passed AS (           -- looked at too early: nothing is due after all
-    UPDATE lane SET due = (
-        SELECT min(d.due) FROM delivery d
-        WHERE d.person_id = lane.person_id AND d.organisation = lane.organisation AND d.sequence IS NULL
-          AND d.status IN ('waiting', 'queued'))
-    FROM chosen WHERE chosen.delivery_id IS NULL
-      AND lane.person_id = chosen.person_id AND lane.organisation = chosen.organisation
 )
-SELECT n.person_id, n.organisation, t.claim, t.subject, n.id AS delivery_id, n.epoch, n.sequence, change.type,
+SELECT chosen.person_id, chosen.organisation, t.claim, t.subject, n.id AS delivery_id, n.epoch, n.sequence, change.type,
        n.accepted_at, content.generation, content.origin, content.digest, content.sealed,
        agreement.revoked_at IS NOT NULL
            OR coalesce((agreement.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false)
            AS revoked
-FROM numbered n
-JOIN taken t USING (person_id, organisation)
-JOIN change ON change.id = n.change_id
-JOIN delivery_content content ON content.delivery_id = n.id
-JOIN agreement ON agreement.id = n.agreement AND agreement.version = n.agreement_version
+FROM chosen LEFT JOIN (
+    numbered n
+    JOIN taken t USING (person_id, organisation)
+    JOIN change ON change.id = n.change_id
+    JOIN delivery_content content ON content.delivery_id = n.id
+    JOIN agreement ON agreement.id = n.agreement AND agreement.version = n.agreement_version
+) ON n.id = chosen.delivery_id
 """
-"""Number what is next in some locked lanes, lease the lanes, and return it."""
+"""The rest of a statement that begins with `WITH due AS MATERIALIZED (`, lanes that are locked: number what each gives up,
+lease them for `$4`, and return it; nothing for a lane that was looked at too early."""
+
+_CLAIM: Final = f"""
+WITH due AS MATERIALIZED (
+    SELECT lane.* FROM unnest($1::text[]) AS o(id)
+    LEFT JOIN breaker ON breaker.organisation = o.id AND breaker.phase IN ('open', 'probing')
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN breaker.until IS NULL THEN least($2, $3 - count(*))
+                    WHEN breaker.until <= now() THEN least(1, 1 - count(*)) ELSE 0 END AS room
+        FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
+    ) credit
+    CROSS JOIN LATERAL (
+        SELECT person_id, organisation, occupant, last_sequence FROM lane
+        WHERE organisation = o.id AND due <= now() AND credit.room > 0
+        ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
+    ) lane
+{NUMBER}"""  # noqa: S608  constants of ours
+"""Lanes to look at now, locked, and the delivery each gives up; none for a lane that was looked at too early.
+
+For each organisation no more lanes than its credit of unanswered deliveries leaves. One whose lease, or whose time for
+an answer, has run out uses no credit: it is to be claimed again. Where the breaker is open one lane is enough, when a
+probe is due and the log holds nothing to make it with.
+
+A lane is read as it stands under its lock, its deliveries as they stood when the statement began, and the one that is
+numbered is looked at once more. So nothing is said here of lanes without one: what was owed meanwhile is not seen.
+"""
+
+_EARLY: Final = """
+UPDATE lane SET due = (
+    SELECT min(d.due) FROM delivery d
+    WHERE d.person_id = lane.person_id AND d.organisation = lane.organisation AND d.sequence IS NULL
+      AND d.status IN ('waiting', 'queued'))
+FROM unnest($1::bigint[], $2::text[]) AS early(person_id, organisation)
+WHERE lane.person_id = early.person_id AND lane.organisation = early.organisation AND lane.occupant IS NULL
+"""
 
 
 async def claim(
@@ -111,25 +126,40 @@ async def claim(
     lease: timedelta,
     leaf: Callable[[Claimed], bytes],
 ) -> list[Claimed]:
-    """Claim the next due delivery of at most `limit` lanes an organisation, in one short transaction.
+    """Claim the next due delivery of at most `limit` lanes an organisation.
 
     Each is numbered on its first claim; its lane is leased, so that nobody else takes it until `lease` has passed.
-    The audit leaf of the publication is written here, before the append: nothing is in the log without one.
-    Raises StoreUnavailable.
+    The audit leaf of the publication is written here, before the append: nothing is in the log without one. The claim
+    itself is committed without waiting for the disk; its leaves are waited for, and the claim is durable with them.
+    Raises StoreUnavailable: what was claimed is then claimed again when its lease is over.
     """
-    async with database.transaction() as connection:
-        due = await connection.fetch(_DUE, list(organisations), limit, credit)
-        if not due:
-            return []
-        rows = await connection.fetch(
-            CLAIM, [row["person_id"] for row in due], [row["organisation"] for row in due], lease
-        )
-        claimed = [Claimed(**row) for row in rows]
-        await connection.execute(
-            "INSERT INTO audit_leaf (leaf) SELECT unnest($1::bytea[])",
-            [leaf(item) for item in claimed if not item.revoked],
-        )
+    async with database.connection() as connection:
+        rows = await connection.fetch(_CLAIM, list(organisations), limit, credit, lease)
+        claimed = [Claimed(**row) for row in rows if row["delivery_id"] is not None]
+        leaves = [leaf(item) for item in claimed if not item.revoked]
+        if leaves:
+            await connection.execute("INSERT INTO audit_leaf (leaf) SELECT unnest($1::bytea[])", leaves)
+    early = [(row["person_id"], row["organisation"]) for row in rows if row["delivery_id"] is None]
+    if early:
+        await pass_over(database, early)
     return claimed
+
+
+async def pass_over(database: Database, early: Sequence[tuple[int, str]]) -> None:
+    """Look at lanes again when something of theirs is due: nothing was, after all."""
+    people, organisations = [person for person, _ in early], [organisation for _, organisation in early]
+    async with database.transaction() as connection:
+        # Two statements: one that waited for a lock would not see what became owed during the wait, and forget it.
+        await connection.execute(
+            """
+            SELECT FROM lane JOIN unnest($1::bigint[], $2::text[]) AS early(person_id, organisation)
+            USING (person_id, organisation)
+            ORDER BY lane.person_id, lane.organisation FOR UPDATE OF lane
+            """,
+            people,
+            organisations,
+        )
+        await connection.execute(_EARLY, people, organisations)
 
 
 async def mark_published(database: Database, claimed: Sequence[Claimed], *, again_after: timedelta) -> None:
@@ -197,6 +227,7 @@ class AtTheGate:
     attempts: int
     occupies: bool
     in_flight: bool
+    claim: int
     granted_until: datetime | None
     paused: bool
     revoked: bool
@@ -214,7 +245,7 @@ class AtTheGate:
 
 
 GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
-"""Until when each granted delivery is granted; one left out is not."""
+"""Until when each granted delivery is granted; one left out is not. Asked again for those that moved meanwhile."""
 
 LOCK_LANES: Final = """
 SELECT l.person_id FROM lane l
@@ -225,7 +256,7 @@ ORDER BY l.person_id, l.organisation FOR UPDATE
 
 _GATE: Final = """
 SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.attempts,
-       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.granted_until,
+       l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.claim, l.granted_until,
        o.paused_at IS NOT NULL AND NOT o.draining AS paused,
        a.revoked_at IS NOT NULL
            OR coalesce((a.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false) AS revoked,
@@ -249,34 +280,62 @@ WHERE d.id = ANY($1)
 """
 
 
-async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
-    """Lock the lanes of these deliveries, let `decide` say until when each is granted, and record that.
+async def at_the_gate_within(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
+    """Lock the lanes of these deliveries until the transaction ends, and return what the gate decides on."""
+    # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
+    await connection.execute(LOCK_LANES, list(delivery_ids))
+    return {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
 
+
+_GRANT: Final = """
+WITH asked AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+        AS a(delivery_id, person_id, organisation, claim, granted_before, until)
+), still AS MATERIALIZED (   -- as they were decided on: whatever moves a lane raises its claim
+    SELECT asked.* FROM lane JOIN asked USING (person_id, organisation, claim)
+    WHERE lane.granted_until IS NOT DISTINCT FROM asked.granted_before
+    ORDER BY person_id, organisation FOR UPDATE OF lane
+), unheard_of AS (
+    UPDATE delivery SET unknowns = 1 FROM still
+    WHERE delivery.id = still.delivery_id AND still.granted_before IS NOT NULL AND delivery.unknowns = 0
+)
+UPDATE lane SET granted_until = still.until
+FROM still CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+WHERE lane.person_id = still.person_id AND lane.organisation = still.organisation
+RETURNING still.delivery_id
+"""
+
+
+async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
+    """Let `decide` say until when each of these deliveries is granted, and record that for lanes that stand as it saw them.
+
+    No lane is locked while it decides. Of those that moved meanwhile everything is read anew, and `decide` asked again.
     Of an earlier grant that nobody reported the end of it stays known that it may have been used.
     A grant need not outlive a crash of PostgreSQL: it is committed without waiting for the disk.
     Raises StoreUnavailable.
     """
-    async with database.transaction() as connection:
-        # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
-        await connection.execute(LOCK_LANES, list(delivery_ids))
-        rows = {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
-        granted = decide(rows)
-        if granted:
-            unheard_of = [key for key in granted if rows[key].granted_until is not None]
-            if unheard_of:
-                await connection.execute(
-                    "UPDATE delivery SET unknowns = 1 WHERE id = ANY($1) AND unknowns = 0", unheard_of
-                )
-            chosen = sorted((rows[key].person_id, rows[key].organisation, until) for key, until in granted.items())
-            await connection.execute(
-                """
-                UPDATE lane SET granted_until = g.until
-                FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS g(person_id, organisation, until)
-                CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
-                WHERE lane.person_id = g.person_id AND lane.organisation = g.organisation
-                """,
-                [person_id for person_id, _, _ in chosen],
-                [organisation for _, organisation, _ in chosen],
-                [until for _, _, until in chosen],
-            )
+    rows: dict[UUID, AtTheGate] = {}
+    asked: Collection[UUID] = delivery_ids
+    async with database.connection() as connection:
+        while asked:
+            seen = {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(asked))}
+            rows |= seen
+            granted = decide(seen)
+            asked = granted.keys() - await _grant(connection, [(seen[key], until) for key, until in granted.items()])
     return rows
+
+
+async def _grant(connection: Connection, granted: Sequence[tuple[AtTheGate, datetime]]) -> set[UUID]:
+    """Record grants, each until then, and return for which deliveries: those whose lanes have not moved."""
+    if not granted:
+        return set()
+    recorded = await connection.fetch(
+        _GRANT,
+        [row.delivery_id for row, _ in granted],
+        [row.person_id for row, _ in granted],
+        [row.organisation for row, _ in granted],
+        [row.claim for row, _ in granted],
+        [row.granted_until for row, _ in granted],
+        [until for _, until in granted],
+    )
+    return {row["delivery_id"] for row in recorded}

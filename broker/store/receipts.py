@@ -137,19 +137,21 @@ _LANES: Final = """
 WITH moved AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::timestamptz[], $6::boolean[])
         AS m(person_id, organisation, occupies, in_flight, due, attempt_ended)
+), stands AS (
+    UPDATE lane SET
+        occupant = CASE WHEN m.occupies THEN lane.occupant END,
+        in_flight = m.in_flight,
+        claim = lane.claim + 1,
+        granted_until = CASE WHEN m.occupies AND NOT m.attempt_ended THEN lane.granted_until END,
+        due = CASE WHEN m.occupies AND m.attempt_ended THEN m.due
+                   WHEN m.occupies THEN greatest(m.due, lane.granted_until) ELSE (
+            SELECT min(d.due) FROM delivery d
+            WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL
+              AND d.status IN ('waiting', 'queued')) END
+    FROM moved m WHERE lane.person_id = m.person_id AND lane.organisation = m.organisation
+    RETURNING lane.due
 )
-UPDATE lane SET
-    occupant = CASE WHEN m.occupies THEN lane.occupant END,
-    in_flight = m.in_flight,
-    claim = lane.claim + 1,
-    granted_until = CASE WHEN m.occupies AND NOT m.attempt_ended THEN lane.granted_until END,
-    due = CASE WHEN m.occupies AND m.attempt_ended THEN m.due
-               WHEN m.occupies THEN greatest(m.due, lane.granted_until) ELSE (
-        SELECT min(d.due) FROM delivery d
-        WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL
-          AND d.status IN ('waiting', 'queued')) END
-FROM moved m CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
-WHERE lane.person_id = m.person_id AND lane.organisation = m.organisation
+SELECT pg_notify('unwaith_due', '') WHERE EXISTS (SELECT FROM stands WHERE due IS NOT NULL)
 """
 
 _ENTRIES: Final = """
@@ -183,7 +185,7 @@ class Folding:
         """Deliveries by id; one that is absent is not known to the store."""
 
     async def write(self, settled: Sequence[Settled], entries: Sequence[Entry], *, by_operator: bool = False) -> None:
-        """Write down what was decided; the relay is woken for lanes that became free or due."""
+        """Write down what was decided; the relay is woken if something is due, or will be, in these lanes."""
         if settled:
             await self._connection.execute(
                 _SETTLE,

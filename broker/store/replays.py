@@ -1,9 +1,9 @@
 """Replays: what an operator asked to be sent again, and the steps in which that is done."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
@@ -135,12 +135,29 @@ async def ask(database: Database, replay: Replay, leaf: bytes) -> None:
         await record_act(connection, [leaf])
 
 
-Decide = Callable[[Candidate], str | None]
+Refusal = TypeVar("Refusal", bound=str)
+Decide = Callable[[Candidate], Refusal | None]
 """Why a candidate is refused; None to replay it."""
 
 
+def decided(candidates: Iterable[Candidate], decide: Decide[Refusal]) -> list[tuple[Candidate, Refusal | None]]:
+    """Return what is decided on each of one organisation's candidates, when they are replayed together.
+
+    Of one lane one that has its sequence is replayed, the lowest: it holds the lane, and what follows there is for
+    another replay.
+    """
+    held: set[int] = set()
+    found: list[tuple[Candidate, Refusal | None]] = []
+    for candidate in sorted(candidates, key=lambda one: one.sequence or 0):
+        refusal = decide(replace(candidate, overtaken=candidate.overtaken or candidate.person_id in held))
+        found.append((candidate, refusal))
+        if refusal is None and candidate.sequence is not None:
+            held.add(candidate.person_id)
+    return found
+
+
 async def step(
-    database: Database, limit: int, decide: Decide, leaf: Callable[[Replay, Candidate], bytes]
+    database: Database, limit: int, decide: Decide[str], leaf: Callable[[Replay, Candidate], bytes]
 ) -> UUID | None:
     """Carry one replay on by at most `limit` deliveries, in one transaction; return its id, None if none is under way.
 
@@ -161,13 +178,9 @@ async def step(
         candidates = await _locked(connection, replay.asked.organisation, [item["delivery_id"] for item in page])
         refused = dict(replay.refused)
         chosen: list[Candidate] = []
-        held: set[int] = set()
-        for candidate in sorted(candidates, key=lambda one: one.sequence or 0):
-            refusal = decide(replace(candidate, overtaken=candidate.overtaken or candidate.person_id in held))
+        for candidate, refusal in decided(candidates, decide):
             if refusal is None:
                 chosen.append(candidate)
-                if candidate.sequence is not None:  # it holds its lane: what follows there is for another replay
-                    held.add(candidate.person_id)
             else:
                 refused[str(refusal)] = refused.get(str(refusal), 0) + 1
         if chosen:

@@ -75,20 +75,14 @@ class Preview:
 
 
 def summed_up(found: Sequence[tuple[datetime | None, Candidate]], most: int = MOST) -> Preview:
-    """Return the preview of what was found."""
-    refused: Counter[Refusal] = Counter()
-    moments: list[datetime] = []
-    replayed = 0
-    for at, candidate in found:
-        refusal = decide(candidate)
-        if refusal is not None:
-            refused[refusal] += 1
-            continue
-        replayed += 1
-        if at is not None:
-            moments.append(at)
+    """Return the preview of what was found, all of it one organisation's."""
+    fell = {candidate.delivery_id: at for at, candidate in found}
+    judged = replays.decided((candidate for _, candidate in found), decide)
+    replayed = [candidate for candidate, refusal in judged if refusal is None]
+    refused = Counter(refusal for _, refusal in judged if refusal is not None)
+    moments = [at for one in replayed if (at := fell[one.delivery_id]) is not None]
     return Preview(
-        replayed=replayed,
+        replayed=len(replayed),
         refused=dict(refused),
         statuses=dict(Counter(Status(candidate.status) for _, candidate in found)),
         first=min(moments, default=None),

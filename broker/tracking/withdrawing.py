@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 import structlog
@@ -17,14 +17,14 @@ import structlog
 from broker import audit, sealing
 from broker.store import Database, StoreUnavailable, withdrawals
 from broker.store.ids import new_id
-from broker.store.receipts import Entry, Settled, Touched
+from broker.store.receipts import Entry, Settled
 from broker.store.withdrawals import OwedBack, Sent
 from broker.tracking.entries import entry_of, settled, standing_of
 from broker.tracking.fold import Standing, stopped
 from broker.vault import Vault
 from contracts.changes import EVENTS
 from contracts.events import canonical
-from contracts.receipts import Receipt, ReceiptKind
+from contracts.receipts import withheld
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Reason, Status
 
 AT_ONCE: Final = 50
@@ -95,7 +95,7 @@ async def _look(database: Database, vault: Vault, change_id: UUID, clock: Callab
             if verdict.wait_until is not None:
                 again.append(verdict.wait_until)
             if verdict.stop:
-                receipt = _receipt(touched, reason, look.folding.now)
+                receipt = withheld(touched.id, touched.epoch, reason, look.folding.now)
                 folded = stopped(standing, receipt)
                 if folded is not None:
                     moved.append(settled(touched, folded.standing, attempt_ended=True))
@@ -118,18 +118,6 @@ async def _look(database: Database, vault: Vault, change_id: UUID, clock: Callab
         log.info("delivery.stopped", delivery_id=str(entry.delivery_id), reason=entry.reason)
     if owed:
         log.info("change.taken_back", change_id=str(change_id), count=len(owed))
-
-
-def _receipt(touched: Touched, reason: Reason, now: datetime) -> Receipt:
-    return Receipt(
-        id=uuid4(),
-        delivery_id=touched.id,
-        epoch=touched.epoch,
-        attempt=0,
-        kind=ReceiptKind.WITHHELD,
-        reason=reason,
-        at=now,
-    )
 
 
 def _owed_back(vault: Vault, key: tuple[int, int, bytes], sent: Sent, now: datetime) -> OwedBack:

@@ -26,6 +26,7 @@ from adapters.conformance import (
     sample_delivery,
 )
 from adapters.conformance_mllp import SAYS, MllpPeer, acknowledges
+from adapters.conformance_tls import server_tls, tls_of
 from adapters.hl7v2 import Hl7v2, Hl7v2Settings, control_id, message
 from adapters.mllp import END, VT
 from adapters.registry import adapter_for
@@ -84,11 +85,7 @@ class Hl7v2Conformance(AdapterConformance):
     async def system(
         self, *, deadline: timedelta = DEADLINE, standing: Standing = Standing.PRESENT
     ) -> AsyncIterator[tuple[Adapter, MllpPeer]]:
-        tls = None
-        if standing is Standing.UNTRUSTED:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            trustme.CA().issue_cert("localhost").configure_cert(tls)
-        parts = board(deadline=deadline, tls=tls, closes=self.closes, keep_open=not self.closes)
+        parts = board(deadline=deadline, tls=tls_of(standing), closes=self.closes, keep_open=not self.closes)
         async with parts as (adapter, peer):
             if standing is Standing.ABSENT:
                 peer.leave()
@@ -279,11 +276,9 @@ async def test_a_receiver_that_closes_although_it_was_said_to_stay_open_loses_no
 
 async def test_tls_is_verified_for_the_host() -> None:
     authority = trustme.CA()
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(tls)
     rules = tls_context(spoken=None)
     authority.configure_trust(rules)
-    async with MllpPeer(tls=tls) as peer:
+    async with MllpPeer(tls=server_tls(authority)) as peer:
         for host, kind in (("localhost", Receipt), ("127.0.0.1", Misconfigured)):
             adapter = adapter_for("hl7v2", context(BOARD | {"host": host, "port": peer.port}, tls=rules))
             assert isinstance(await attempt(adapter, sample_delivery()), kind)

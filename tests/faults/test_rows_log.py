@@ -21,7 +21,6 @@ from broker.delivery.pool import TooManyUnreadable
 from broker.eventlog import EventLog, Record
 from broker.eventlog.cluster import Cluster
 from broker.eventlog.kafka import KafkaLog
-from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted
 from broker.store import Database, changes
 from broker.telemetry.metrics import new_metrics
@@ -214,20 +213,6 @@ async def test_11_the_group_is_rebalanced_every_second(kafka_line: tuple[Line, s
     told = await telling
     await _all_applied(line, told)
     assert (await changes.books(line.database)).faults() == []
-
-
-@pytest.fixture(params=["postgres", "kafka"])
-async def eventlog(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[EventLog]:
-    opened: EventLog
-    if request.param == "kafka":
-        cluster = Cluster(bootstrap=request.getfixturevalue("kafka"), replication_factor=1, min_insync=1)
-        opened = KafkaLog(cluster)
-    else:
-        opened = PostgresLog(database)
-    try:
-        yield opened
-    finally:
-        await opened.close()
 
 
 class Tampered:

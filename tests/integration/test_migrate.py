@@ -1,6 +1,7 @@
 """Migrations: whole or not at all, once among many processes, and refused by an older program."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from broker.store import Database
-from broker.store.migrate import SchemaTooNew, head, migrate, pending
+from broker.store import Database, register
+from broker.store.migrate import VERSIONS, SchemaTooNew, head, migrate, pending
+from tests.support.line import organisation
 
 _VERSION = """
 from broker.store.migrations.sql import run_beside
@@ -96,3 +98,33 @@ def test_every_version_has_its_sql_and_the_next_number() -> None:
     scripts = sorted(file.stem for file in VERSIONS.glob("*.py"))
     assert scripts == sorted(file.stem for file in VERSIONS.glob("*.sql"))
     assert [script[:4] for script in scripts] == [f"{n:04}" for n in range(1, len(scripts) + 1)]
+
+
+async def test_an_organisation_stored_before_it_was_refused_is_kept_and_can_be_shared(
+    empty_dsn: str, tmp_path: Path
+) -> None:
+    """Its concurrency was below its partitions: what an older program has stored, a newer one must read."""
+    before = sorted(file for file in VERSIONS.glob("[0-9]*_*") if file.stem < next(VERSIONS.glob("*_engine.py")).stem)
+    for file in before:
+        shutil.copy(file, tmp_path)
+    await migrate(empty_dsn, versions=tmp_path)
+    database = await Database.open(empty_dsn)
+    try:
+        await register.put_organisation(database, organisation("council"))
+        await register.put_organisation(database, organisation("library"))
+        async with database.connection() as connection:
+            await connection.execute(
+                """
+                UPDATE organisation SET definition = definition || '{"partitions": 3}'
+                    || jsonb_build_object('policy', definition->'policy' || '{"concurrency": 1}') WHERE id = 'council'
+                """
+            )
+            kept = await connection.fetchval("SELECT definition FROM organisation WHERE id = 'library'")
+        assert set((await register.configuration(database)).organisations) == {"library"}
+        await migrate(empty_dsn)
+        found = (await register.configuration(database)).organisations
+        assert (found["council"].partitions, found["council"].policy.concurrency) == (3, 3)
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT definition FROM organisation WHERE id = 'library'") == kept
+    finally:
+        await database.close()

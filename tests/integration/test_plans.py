@@ -1,13 +1,14 @@
 """The bench's look at the plans of the hot statements, held against the statements as they are."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from broker.eventlog.postgres import PostgresLog
-from broker.store import Database
+from broker.store import Database, catching_up
 from broker.vault import RootKeyFile
-from tests.load.plans import deed, plans
+from tests.load.plans import Explaining, OneTransaction, deed, plans
 from tests.support.line import a_line, a_move, somebody
 
 STEPS = ("accept", "known by key", "of_person", "next due", "claim", "mark", "gate", "fold")
@@ -39,3 +40,21 @@ async def test_every_hot_statement_is_explained_and_nothing_of_it_stays(database
 )
 def test_a_statement_is_named_by_what_it_does(statement: str, said: str) -> None:
     assert deed(statement) == said
+
+
+async def test_what_one_subject_was_sent_is_found_by_keys_alone(database: Database) -> None:
+    found: dict[str, str] = {}
+    async with database.connection() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "INSERT INTO lane (person_id, organisation, subject) SELECT n, 'council', 'subject-' || n"
+            " FROM generate_series(1, 5000) n"
+        )
+        await connection.execute("SET LOCAL enable_seqscan = off")  # what has no index is read whole all the same
+        await catching_up.of_subject(OneTransaction(Explaining(connection, found)), "council", "subject-7", 0, 10)
+        await transaction.rollback()
+    [plan] = found.values()
+    assert "Seq Scan" not in plan
+    assert "lane" not in plan, "lanes are looked through"
+    assert re.search(r"Scan using pseudonym_pkey .*\n *Index Cond: .*subject = ", plan), plan

@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 
 from broker.cli.commands import app
 from broker.cli.registering import read_registration
-from broker.store import Database, register
+from broker.store import Database, operations, register
 from broker.vault import RootKeyFile, Vault
 from contracts.publishing import PUBLISHED
 
 EXAMPLE = PUBLISHED / "examples" / "registration.json"
+HOST_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 CLIENT = json.loads(EXAMPLE.read_text())["clients"][0]
+SFTP = {"host": "files.cardiff.example", "user": "unwaith", "hostKeys": ["ssh-ed25519 " + HOST_KEY], "folder": "in"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the published example of Standard Webhooks
 
 
@@ -25,6 +27,7 @@ def settings(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for room in (
         "registering",
         "doctor",
+        "keys",
         "workers",
     ):  # the runner's output is closed afterwards, and other tests log on
         monkeypatch.setattr(f"broker.cli.{room}.configure_logs", lambda **_: None)
@@ -91,6 +94,49 @@ def test_what_is_wrong_is_said_and_nothing_is_half_done(
     assert run_known(dsn).organisations == {}
 
 
+@pytest.mark.parametrize(
+    ("adapter", "adapter_settings", "says_what"),
+    [
+        ("pigeon", {}, "organisation cardiff: adapter: must be one of"),
+        ("webhook", {}, "organisation cardiff: adapter setting endpoint: Field required"),
+        ("webhook", {"endpoint": "https://h.example/", "hunter2": 1}, "adapter setting hunter2"),
+        ("webhook", {"endpoint": "ftp://hunter2.example/"}, "adapter setting endpoint"),
+        ("sftp", {**SFTP, "hostKeys": ["hunter2"]}, "adapter setting host_keys"),
+        ("fhir", {"base": "https://fhir.example/", "hunter2": 1}, "adapter setting"),
+        ("hl7v2", {"host": "hunter2.example"}, "adapter setting port"),
+    ],
+)
+def test_an_adapter_or_settings_that_cannot_be_are_said_before_anything_is_stored(
+    adapter: str, adapter_settings: dict[str, Any], says_what: str, settings: Path, dsn: str, tmp_path: Path
+) -> None:
+    named = {"adapter": adapter, "adapterSettings": adapter_settings}
+    organisation = json.loads(EXAMPLE.read_text())["organisations"][0] | named
+    done = unwaith("register", changed(tmp_path, organisations=[organisation]))
+    assert done.exit_code == 1
+    assert says_what in " ".join(done.stderr.split())
+    assert "=hunter2" not in done.output
+    assert "hunter2.example" not in done.output
+    assert run_known(dsn).organisations == {}
+
+
+def test_a_secret_for_an_adapter_that_is_not_installed_here_is_refused_in_words(settings: Path, dsn: str) -> None:
+    unwaith("register", str(EXAMPLE))
+
+    async def elsewhere() -> None:
+        database = await Database.open(dsn)
+        try:
+            found = (await register.configuration(database)).organisations["cardiff"]
+            await register.put_organisation(database, found.model_copy(update={"adapter": "pigeon"}))
+        finally:
+            await database.close()
+
+    asyncio.run(elsewhere())
+    refused = unwaith("secret", "cardiff", told=SECRET)
+    assert refused.exit_code == 1
+    assert "adapter: must be one of" in refused.output
+    assert "Traceback" not in refused.output
+
+
 def test_a_private_key_is_refused_without_repeating_it() -> None:
     document = json.loads(EXAMPLE.read_text())
     document["clients"][0]["jwks"]["keys"][0]["d"] = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"
@@ -100,7 +146,7 @@ def test_a_private_key_is_refused_without_repeating_it() -> None:
 
 
 def test_a_secret_is_one_its_adapter_asks_for(settings: Path, dsn: str, tmp_path: Path) -> None:
-    organisation = json.loads(EXAMPLE.read_text())["organisations"][0] | {"adapter": "sftp", "adapterSettings": {}}
+    organisation = json.loads(EXAMPLE.read_text())["organisations"][0] | {"adapter": "sftp", "adapterSettings": SFTP}
     assert unwaith("register", changed(tmp_path, organisations=[organisation])).exit_code == 0
     refused = unwaith("secret", "cardiff", told=SECRET)
     assert refused.exit_code == 1
@@ -153,3 +199,34 @@ def test_a_version_is_revoked_once(settings: Path, dsn: str) -> None:
     unwaith("register", str(EXAMPLE))
     assert [unwaith("revoke", "cardiff-council-tax", version).exit_code for version in ("1", "1", "2")] == [0, 1, 1]
     assert [item.revoked for item in run_known(dsn).agreements] == [True]
+
+
+def test_keys_are_shown_and_rotated_with_a_leaf_in_the_ledger(settings: Path, dsn: str) -> None:
+    def shown() -> list[dict[str, Any]]:
+        said: list[dict[str, Any]] = json.loads(unwaith("keys", "list", "--json").stdout)
+        return [key for key in said if key["purpose"] == "message-signatures"]
+
+    [first] = shown()
+    assert first["signsNow"]
+    done = unwaith("keys", "rotate", "message-signatures")
+    assert done.exit_code == 0, done.output
+    assert [(key["kid"] == first["kid"], key["signsNow"]) for key in shown()] == [(True, True), (False, False)]
+    again = unwaith("keys", "rotate", "message-signatures")
+    assert again.exit_code == 1
+    assert "do not sign yet" in again.stderr
+    assert unwaith("keys", "rotate", "message-signatures", "--compromised").exit_code == 0
+    [newest] = shown()
+    assert newest["signsNow"]
+    assert newest["kid"] != first["kid"]
+
+    async def acts() -> list[dict[str, Any]]:
+        database = await Database.open(dsn)
+        try:
+            return await operations.acts(database, 10)
+        finally:
+            await database.close()
+
+    assert [act["detail"] for act in asyncio.run(acts()) if act["action"] == "keys.rotated"] == [
+        {"purpose": "message-signatures", "compromised": 1},
+        {"purpose": "message-signatures", "compromised": 0},
+    ]

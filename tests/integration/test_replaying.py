@@ -116,6 +116,28 @@ async def test_what_is_being_sent_this_moment_is_not_given_up(line: Line) -> Non
         assert await connection.fetchval("SELECT unknowns FROM delivery WHERE id = $1", cardiff) == 1, "it may have it"
 
 
+async def test_what_its_lane_has_forgotten_is_counted_and_can_be_brought_back_as_the_books_say(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    await line.relay().step()
+    cardiff = await cardiffs(line, accepted)
+    assert (await changes.books(line.database)).faults() == []
+    async with line.database.connection() as connection:  # nothing of ours does this
+        await connection.execute(
+            "UPDATE lane SET occupant = NULL, in_flight = false, due = NULL WHERE organisation = $1", at_cardiff(line)
+        )
+    [fault] = (await changes.books(line.database)).faults()
+    assert fault.startswith("1 numbered deliveries that no lane holds")
+    assert str(cardiff) in fault
+    assert "unwaith give-up" in fault
+    assert await given_up(line, cardiff) is GivenUp.DONE
+    await ask(line, Asked(organisation=at_cardiff(line), delivery_id=cardiff))
+    while await replaying.carry_on(line.database, now()):
+        pass
+    line.start()
+    await line.until(accepted, applied(line))
+    assert (await changes.books(line.database)).faults() == []
+
+
 async def test_what_was_never_due_is_replayed_in_its_place_unless_it_was_overtaken(line: Line) -> None:
     first = await line.tell(somebody(), a_move(1))
     second = await line.tell(somebody(), a_move(2))

@@ -12,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.cli import quarantine
-from broker.eventlog import Partition, Received
 from broker.eventlog.postgres import PostgresLog
 from broker.store import Database, changes, operations, register
 from broker.telemetry.metrics import new_metrics
@@ -22,21 +21,15 @@ from broker.vault import RootKeyFile
 from contracts.delivery import Delivery, Misconfigured, Unavailable
 from contracts.organisation import DeliveryPolicy
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
-from contracts.records import write_receipt
 from contracts.statuses import Outcome, Reason
 from contracts.topics import RECEIPTS, deliveries_topic
-from tests.support.line import Line, a_line, a_move, applied, named, now, organisation, somebody
+from tests.support.line import Line, a_line, a_move, applied, named, now, organisation, receipted, somebody
 
 
 @pytest.fixture
 async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
     async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
         yield opened
-
-
-def receipted(offset: int, value: Receipt | Quarantined | bytes) -> Received:
-    key, content, headers = write_receipt(value) if not isinstance(value, bytes) else (b"", value, ())
-    return Received(Partition(RECEIPTS.name, 0), offset, key, content, headers)
 
 
 def set_aside(topic: str, delivery_id: UUID | None) -> Quarantined:
@@ -67,7 +60,7 @@ async def status_of(line: Line, delivery: changes.DeliveryRow) -> str:
 
 async def test_a_record_set_aside_ends_its_delivery_aloud(line: Line) -> None:
     row, cardiff = await a_published_one(line)
-    read = receipted(0, set_aside(deliveries_topic(cardiff), row.id))
+    read = receipted(set_aside(deliveries_topic(cardiff), row.id))
     with capture_logs() as logged:
         await line.tracker().fold_all([read])
         await line.tracker().fold_all([read])
@@ -93,8 +86,8 @@ async def test_a_damaged_copy_of_what_is_not_under_way_ends_nothing(line: Line) 
         outcome=Outcome.FAILED,
         at=now(),
     )
-    await line.tracker().fold_all([receipted(0, failed)])
-    await line.tracker().fold_all([receipted(1, set_aside(deliveries_topic(cardiff), row.id))])
+    await line.tracker().fold_all([receipted(failed)])
+    await line.tracker().fold_all([receipted(set_aside(deliveries_topic(cardiff), row.id), 1)])
     assert await status_of(line, row) == "published"
     assert len(await operations.quarantined(line.database, 10)) == 1
 
@@ -114,7 +107,7 @@ async def test_receipts_that_cannot_be_read_or_are_about_nothing_are_kept_and_co
         at=now(),
     )
     await tracker.fold_all(
-        [receipted(3, b"\xff"), receipted(4, stranger), receipted(5, set_aside("unwaith.x", uuid4()))]
+        [receipted(b"\xff", 3), receipted(stranger, 4), receipted(set_aside("unwaith.x", uuid4()), 5)]
     )
     found = {(item.offset, item.reason, item.delivery_id) for item in await operations.quarantined(line.database, 10)}
     assert (3, "undecodable", None) in found
@@ -164,7 +157,7 @@ async def test_time_in_which_nothing_may_be_sent_makes_nothing_undelivered(line:
             outcome=Outcome.FAILED,
             at=now(),
         )
-        await line.tracker().fold_all([receipted(attempts, failed)])
+        await line.tracker().fold_all([receipted(failed, attempts)])
         return await status_of(line, row)
 
     assert await fails() == "published"
@@ -182,7 +175,7 @@ async def test_a_pause_that_lasts_counts_up_to_now(line: Line) -> None:
     failed = Receipt(
         id=uuid4(), delivery_id=row.id, epoch=0, attempt=1, kind=ReceiptKind.ANSWERED, outcome=Outcome.FAILED, at=now()
     )
-    await line.tracker().fold_all([receipted(0, failed)])
+    await line.tracker().fold_all([receipted(failed)])
     assert await status_of(line, row) == "published"
     assert await operations.pause(line.database, cardiff, None, None, b"{}")
     assert await ask(line, "SELECT count(*) FROM pause WHERE ended_at IS NOT NULL") == 1
@@ -205,7 +198,7 @@ async def test_a_wrong_clock_of_a_worker_shifts_nothing_an_organisation_asked_fo
         },
         strict=False,
     )
-    await line.tracker().fold_all([receipted(0, busy)])
+    await line.tracker().fold_all([receipted(busy)])
     waits = await ask(line, "SELECT due - now() FROM lane WHERE occupant = $1", row.id)
     assert timedelta(minutes=9) < waits <= timedelta(minutes=10)
 
@@ -273,7 +266,7 @@ async def test_the_first_answer_is_timed_once(line: Line) -> None:
         said = Receipt(
             id=uuid4(), delivery_id=row.id, epoch=0, attempt=1, kind=ReceiptKind.ANSWERED, outcome=outcome, at=now()
         )
-        await tracker.fold_all([receipted(number, said)])
+        await tracker.fold_all([receipted(said, number)])
     assert metrics.registry.get_sample_value("unwaith_answer_seconds_count", {"organisation": cardiff}) == 1
 
 

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker import intake
-from broker.eventlog import Partition, Received, Record
+from broker.eventlog import Received, Record
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted, NotAcceptable
 from broker.store import Database, changes, register, withdrawals
@@ -28,7 +28,19 @@ from contracts.records import write_receipt
 from contracts.requests import ChangeRequest, PreviewRequest
 from contracts.statuses import Outcome, Reason
 from contracts.topics import RECEIPTS
-from tests.support.line import AGREEMENTS, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
+from tests.support.line import (
+    AGREEMENTS,
+    Line,
+    a_line,
+    a_move,
+    applied,
+    applies,
+    named,
+    now,
+    organisation,
+    receipted,
+    somebody,
+)
 
 WITHDRAWN = "wales.unwaith.change-withdrawn.v1"
 
@@ -315,7 +327,7 @@ async def stopped_unsent(line: Line, accepted: Accepted, delivery_id: UUID) -> N
     assert row.status == "cancelled"
 
 
-def deferred(delivery_id: UUID, grant: Grant, failure: FailureKind, reason: Reason, epoch: int = 0) -> Record:
+def deferred(delivery_id: UUID, grant: Grant, failure: FailureKind, reason: Reason, epoch: int = 0) -> Received:
     receipt = Receipt(
         id=uuid4(),
         delivery_id=delivery_id,
@@ -328,12 +340,11 @@ def deferred(delivery_id: UUID, grant: Grant, failure: FailureKind, reason: Reas
         not_before=now() + timedelta(hours=1),
         at=now(),
     )
-    return Record(RECEIPTS.name, *write_receipt(receipt))
+    return receipted(receipt)
 
 
-async def folded(line: Line, record: Record) -> None:
-    received = Received(Partition(RECEIPTS.name, 0), 0, record.key, record.value, record.headers)
-    await line.tracker().fold_all([received])
+async def folded(line: Line, receipt: Received) -> None:
+    await line.tracker().fold_all([receipt])
 
 
 async def test_an_attempt_nobody_spoke_of_is_not_forgotten_over_a_later_one_that_failed(line: Line) -> None:
@@ -442,7 +453,7 @@ async def test_a_fault_holds_up_no_other_and_is_said_aloud(line: Line) -> None:
             outcome=Outcome.APPLIED,
             at=now(),
         )
-        await line.tracker().fold_all([Received(Partition(RECEIPTS.name, 0), 0, *write_receipt(late))])
+        await folded(line, receipted(late))
     async with line.database.connection() as connection:
         await connection.execute(
             "UPDATE delivery_content SET sealed = 'damaged' WHERE delivery_id IN (SELECT id FROM delivery WHERE change_id = $1)",

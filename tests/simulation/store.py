@@ -7,7 +7,7 @@ simulation runs (`standing_in`). What stands in place of the `Database` they are
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -208,21 +208,23 @@ async def claim(
     """See lanes.claim."""
     store, process = _store(database), PROCESS.get(None)
 
-    async def taking() -> tuple[Transaction, list[Claimed], Write]:
+    async def taking() -> list[Claimed]:
         transaction = store.begin(process)
         keys = store.tables.due_lanes(transaction.now, organisations, limit, credit, cast("Any", store.locked()))
         store.lock_free(transaction, keys)
         claimed, write = store.tables.claim(transaction.now, keys, lease)
-        return transaction, claimed, write
+        store.commit(transaction, write)
+        store.watch("claimed", claimed)
+        return claimed
 
-    transaction, claimed, write = await store.carry(taking)
+    claimed = await store.carry(taking)
     leaves = [leaf(item) for item in claimed if not item.revoked]
 
-    async def committing() -> None:
-        store.commit(transaction, write, lambda: store.tables.leaves.extend(leaves))
-        store.watch("claimed", claimed)
+    async def keeping() -> None:
+        store.tables.leaves.extend(leaves)
 
-    await store.carry(committing)
+    if leaves:
+        await store.carry(keeping)
     return claimed
 
 
@@ -301,23 +303,29 @@ async def next_due(database: Database, organisations: Sequence[str]) -> float | 
 async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
     """See lanes.at_the_gate."""
     store, process = _store(database), PROCESS.get(None)
+    rows: dict[UUID, AtTheGate] = {}
+    asked: Collection[UUID] = delivery_ids
 
-    async def reading() -> tuple[Transaction, dict[UUID, AtTheGate]]:
+    async def reading() -> dict[UUID, AtTheGate]:
+        return store.tables.at_the_gate(store.now(), asked)
+
+    async def granting() -> set[UUID]:
         transaction = store.begin(process)
-        await store.lock(transaction, store.tables.lanes_of(delivery_ids))
-        return transaction, store.tables.at_the_gate(transaction.now, delivery_ids)
+        await store.lock(transaction, store.tables.lanes_of(granted))
+        still = {one: until for one, until in granted.items() if store.tables.stands(rows[one])}
 
-    transaction, rows = await store.carry(reading)
-    granted = decide(rows)
+        def write() -> None:
+            store.watch("granted", [(one, until, transaction.now) for one, until in still.items()])
+            store.tables.grant(still)
 
-    def granting() -> None:
-        store.watch("granted", [(one, until, transaction.now) for one, until in granted.items()])
-        store.tables.grant(granted)
+        store.commit(transaction, write)
+        return set(still)
 
-    async def committing() -> None:
-        store.commit(transaction, granting)
-
-    await store.carry(committing)
+    while asked:
+        seen = await store.carry(reading)
+        rows |= seen
+        granted = decide(seen)
+        asked = granted.keys() - await store.carry(granting) if granted else ()
     return rows
 
 
@@ -344,11 +352,10 @@ class Folding:
 
         def write() -> None:
             self._store.watch("settled", (settled, entries))
-            tables.settle(settled)
+            self.wakes = tables.settle(settled)
             tables.keep(entries)
 
         self.writes.append(write)
-        self.wakes = any(item.occupied for item in settled)
 
     async def quarantine(self, records: Sequence[SetAside]) -> None:
         def write() -> None:
@@ -398,7 +405,9 @@ async def folding(
         yield found
 
         async def committing() -> None:
-            store.commit(begun[0], *found.writes, wakes="unwaith_due" if found.wakes else None)
+            store.commit(begun[0], *found.writes)
+            if found.wakes:
+                store.notify("unwaith_due")
 
         await store.carry(committing)
     except BaseException:
@@ -469,7 +478,7 @@ async def ask(database: Database, replay: Replay, leaf: bytes) -> None:
 
 
 async def step(
-    database: Database, limit: int, decide: replays.Decide, leaf: Callable[[Replay, Candidate], bytes]
+    database: Database, limit: int, decide: replays.Decide[str], leaf: Callable[[Replay, Candidate], bytes]
 ) -> UUID | None:
     """See replays.step; only single deliveries are asked for here."""
     store, process = _store(database), PROCESS.get(None)

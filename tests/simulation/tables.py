@@ -175,7 +175,7 @@ class Tables:
     def due_lanes(
         self, now: datetime, organisations: Iterable[str], limit: int, credit: int, locked: Collection[LaneKey]
     ) -> list[LaneKey]:
-        """Return the lanes `_DUE` locks: `locked` ones are skipped."""
+        """Return the lanes `_CLAIM` locks: `locked` ones are skipped."""
         chosen: list[LaneKey] = []
         for organisation in organisations:
             these = [(key, lane) for key, lane in self.lanes.items() if key[1] == organisation and lane.due is not None]
@@ -308,7 +308,7 @@ class Tables:
 
     # lanes.at_the_gate
 
-    def at_the_gate(self, now: datetime, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
+    def at_the_gate(self, now: datetime, delivery_ids: Iterable[UUID]) -> dict[UUID, AtTheGate]:
         found: dict[UUID, AtTheGate] = {}
         for one in delivery_ids:
             if (row := self.deliveries.get(one)) is None:
@@ -323,6 +323,7 @@ class Tables:
                 attempts=row.attempts,
                 occupies=lane.occupant == one,
                 in_flight=lane.in_flight,
+                claim=lane.claim,
                 granted_until=lane.granted_until,
                 paused=self.parties[row.owed.organisation].paused,
                 revoked=self.revoked(row),
@@ -333,6 +334,11 @@ class Tables:
                 overtaken=self._overtaken(row, now),
             )
         return found
+
+    def stands(self, seen: AtTheGate) -> bool:
+        """Return whether a lane has not moved since it was looked at."""
+        lane = self.lanes[seen.person_id, seen.organisation]
+        return (lane.claim, lane.granted_until) == (seen.claim, seen.granted_until)
 
     def _overtaken(self, row: Row, now: datetime) -> bool:
         agreed = self.agreements[row.owed.agreement, row.owed.agreement_version]
@@ -384,18 +390,17 @@ class Tables:
             )
         return found
 
-    def settle(self, settled: Sequence[Settled]) -> None:
-        """Do what `_SETTLE` and `_LANES` do."""
+    def settle(self, settled: Sequence[Settled]) -> bool:
+        """Do what `_SETTLE` and `_LANES` do, and return whether the relay is to look."""
         for item in settled:
             row = self.deliveries[item.id]
             row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns
             row.published_at, row.answered_at = item.published_at, item.answered_at
             row.reason, row.reference = item.reason, item.reference
-        for item in settled:
-            if item.occupied:
-                self._move(item)
+        moved = [self._move(item) for item in settled if item.occupied]
+        return any(lane.due is not None for lane in moved)
 
-    def _move(self, item: Settled) -> None:
+    def _move(self, item: Settled) -> Lane:
         key = item.person_id, item.organisation
         lane = self.lanes[key]
         if item.occupies and item.attempt_ended:
@@ -407,6 +412,7 @@ class Tables:
         lane.due, lane.in_flight, lane.claim = due, item.in_flight, lane.claim + 1
         lane.occupant = lane.occupant if item.occupies else None
         lane.granted_until = lane.granted_until if item.occupies and not item.attempt_ended else None
+        return lane
 
     def keep(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -55,7 +55,7 @@ class Council:
         async def adapter(settings: Organisation) -> Adapter:
             return _Files(self) if settings.id == self.id else await scripted(settings)
 
-        self.line.adapter = adapter  # type: ignore[method-assign, assignment]  # one is reached in another way
+        self.line.adapter = adapter  # type: ignore[method-assign]  # one is reached in another way
 
     async def cut_off(self) -> None:
         """Make everything that waits a day old: the last cut-off closes it."""

@@ -52,6 +52,23 @@ async def test_each_ends_as_it_was_told() -> None:
     assert await ended(mixed) == ["applied", "rejected_invalid", "unavailable"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Rejected(Reason.INVALID_FOR_RECEIVER, reference="Siân Gŵyr-Môn, 2 Ffordd y Môr"),
+        Unavailable(Reason.TOO_MANY_REQUESTS, retry_after=float("nan")),
+        Unavailable(Reason.TOO_MANY_REQUESTS, retry_after=float("inf")),
+        Unavailable(Reason.TOO_MANY_REQUESTS, retry_after=-5.0),
+    ],
+)
+async def test_one_that_says_what_cannot_be_leaves_the_others_their_answers(wrong: Failure) -> None:
+    def mixed(deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
+        return [applied(deliveries[0]), wrong, applied(deliveries[2])]
+
+    of_it = "rejected_invalid" if isinstance(wrong, Rejected) else "unavailable"
+    assert await ended(mixed) == ["applied", of_it, "applied"]
+
+
 def raising(fault: Exception) -> Does:
     def does(_deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
         raise fault

@@ -19,6 +19,7 @@ AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 def candidate(
     status: Status = Status.UNDELIVERED,
     *,
+    person_id: int = 1,
     sequence: int | None = 1,
     overtaken: bool = False,
     revoked: bool = False,
@@ -27,7 +28,7 @@ def candidate(
 ) -> Candidate:
     return Candidate(
         delivery_id=uuid4(),
-        person_id=1,
+        person_id=person_id,
         organisation="cardiff-council",
         status=status.value,
         epoch=0,
@@ -70,7 +71,7 @@ def test_a_preview_counts_those_refused_and_names_the_first_and_last_of_the_othe
         [
             (AT, candidate(overtaken=True)),
             (AT + timedelta(hours=1), candidate()),
-            (AT + timedelta(hours=3), candidate()),
+            (AT + timedelta(hours=3), candidate(person_id=2)),
             (AT + timedelta(hours=9), candidate(Status.APPLIED)),
         ]
     )
@@ -78,6 +79,19 @@ def test_a_preview_counts_those_refused_and_names_the_first_and_last_of_the_othe
     assert (shown.first, shown.last) == (AT + timedelta(hours=1), AT + timedelta(hours=3))
     assert shown.statuses == {Status.UNDELIVERED: 3, Status.APPLIED: 1}
     assert not shown.too_many
+
+
+def test_a_preview_counts_one_of_a_lane_the_lowest_as_only_that_will_be_sent() -> None:
+    shown = summed_up(
+        [
+            (AT, candidate(sequence=2)),
+            (AT + timedelta(hours=1), candidate(sequence=1)),
+            (AT + timedelta(hours=2), candidate(person_id=2, sequence=7)),
+            (AT + timedelta(hours=3), candidate(sequence=None)),
+        ]
+    )
+    assert (shown.replayed, shown.refused) == (3, {Refusal.OVERTAKEN: 1})
+    assert (shown.first, shown.last) == (AT + timedelta(hours=1), AT + timedelta(hours=3)), "what is not numbered goes"
 
 
 def test_more_than_one_replay_may_look_at_is_said() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from broker.intake import TooBusy, Writer
@@ -23,11 +24,18 @@ class Stored:
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.gate = asyncio.Event()
+        self.erased: set[UUID] = set()
+        self.bad: set[UUID] = set()
 
     async def accept(self, _database: object, batch: Sequence[changes.Told]) -> dict[UUID, datetime]:
         self.batches.append(len(batch))
         await self.gate.wait()
-        return {told.id: NOW for told in batch}
+        ids = {told.id for told in batch}
+        if gone := ids & self.erased:
+            raise changes.PersonErased(frozenset(gone))
+        if ids & self.bad:
+            raise asyncpg.DataError
+        return dict.fromkeys(ids, NOW)
 
 
 @pytest.fixture
@@ -95,3 +103,25 @@ async def test_what_waits_is_bounded_and_is_still_written_when_asked_to_stop(sto
         stored.gate.set()
         assert all(await asyncio.gather(*asked))
     assert stored.batches == [LARGEST_BATCH] * 4
+
+
+async def test_one_who_was_erased_fails_alone_and_the_others_are_one_batch_still(stored: Stored) -> None:
+    async with writing() as (writer, _):
+        several = [a_change() for _ in range(10)]
+        stored.erased = {several[3].id, several[7].id}
+        asked = [asyncio.create_task(writer.write(one)) for one in several]
+        stored.gate.set()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(one, changes.PersonErased) for one in ended] == [one.id in stored.erased for one in several]
+    assert stored.batches == [10, 8]
+
+
+async def test_one_bad_row_fails_alone_and_is_found_by_halves(stored: Stored) -> None:
+    async with writing() as (writer, _):
+        several = [a_change() for _ in range(64)]
+        stored.bad = {several[5].id}
+        asked = [asyncio.create_task(writer.write(one)) for one in several]
+        stored.gate.set()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(one, asyncpg.DataError) for one in ended] == [one.id in stored.bad for one in several]
+    assert len(stored.batches) == 13, "sixty-four, then two halves for each doubling"

@@ -17,7 +17,7 @@ TRIES: Final = 10
 MOST_FAILED: Final = 0.5
 """Of its tries; more is an alarm."""
 
-Alarm = Literal["away", "unbalanced", "quarantined", "overdue", "failing", "given_up", "conflict"]
+Alarm = Literal["away", "unbalanced", "quarantined", "overdue", "unread", "failing", "given_up", "conflict"]
 """The gravest first."""
 
 
@@ -43,7 +43,9 @@ def alarms(
         raised.append(Raised("quarantined", "", sum(seen.quarantined.values())))
     for item in seen.organisations:
         raised += _of_organisation(seen, item.organisation)
-        if item.oldest is not None and item.paused_at is None:
+        if item.unread:
+            raised.append(Raised("unread", item.organisation, item.unread))
+        if item.oldest is not None and item.paused_at is None and not item.comes_for_it:
             lasted = seen.at - _to_be_sent(item.oldest, (closings or {}).get(item.organisation))
             if lasted > OLDEST:
                 raised.append(Raised("overdue", item.organisation, lasted=lasted))

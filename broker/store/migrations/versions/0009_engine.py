@@ -1,4 +1,4 @@
-"""Batches: which deliveries were closed together at a cut-off."""
+"""Pseudonyms with whose they are; organisations that can be shared among their partitions."""
 
 from broker.store.migrations.sql import run_beside
 
