@@ -241,7 +241,7 @@ class AtTheGate:
     corrected: bool = False
     """And replaced it by another."""
     overtaken: bool = False
-    """Only the newest matters to this organisation, and a newer one is due."""
+    """Only the newest matters to this organisation, and a newer one is due and the next in its lane."""
 
 
 GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
@@ -267,6 +267,12 @@ SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.at
              AND later.agreement = d.agreement AND later.sequence IS NULL AND later.status IN ('waiting', 'queued')
              AND later.due <= now() AND that.type = this.type AND that.type <> 'withdrawal'
              AND NOT EXISTS (SELECT FROM withdrawal lw WHERE lw.change_id = later.change_id)
+             AND NOT EXISTS (     -- of another kind, sent before it: were it then taken back, this would come too late
+                 SELECT FROM delivery ahead JOIN change ac ON ac.id = ahead.change_id
+                 WHERE ahead.person_id = d.person_id AND ahead.organisation = d.organisation
+                   AND ahead.sequence IS NULL AND ahead.status IN ('waiting', 'queued')
+                   AND ahead.ordinal < later.ordinal
+                   AND (ahead.agreement, ac.type) IS DISTINCT FROM (d.agreement, this.type))
        ) ELSE false END AS overtaken,
        now() AS now, k.kek_generation, k.wrapped
 FROM delivery d
