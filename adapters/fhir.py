@@ -50,6 +50,7 @@ from adapters.retry_after import retry_after
 from adapters.settings import settings_from, settings_of
 from adapters.told import NHS_NUMBER, Told, told
 from contracts.adapters import AdapterContext, HttpAnswer
+from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
@@ -94,12 +95,14 @@ class FhirSettings(Strict):
 
     base: Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*[^\s?#@/])?$")]
     """The server's base URL, without a closing slash."""
+    authorization: ClientCredentials | None = None
+    """How an access token is had, for a server that wants one that is renewed; else the secret `bearer-token`, if any."""
 
 
 class Fhir:
     """Delivers to one FHIR server."""
 
-    secrets: ClassVar[Sequence[str]] = (TOKEN,)
+    secrets: ClassVar[Sequence[str]] = (TOKEN, CLIENT_SECRET, CLIENT_CERTIFICATE)
 
     @staticmethod
     def check_settings(settings: Mapping[str, Any]) -> None:
@@ -108,9 +111,11 @@ class Fhir:
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""
-        self._base = settings_of(context, FhirSettings).base
+        settings = settings_of(context, FhirSettings)
+        self._base = settings.base
         self._context = context
-        self._authorization = _authorization(context)
+        self._http = context.http if settings.authorization is None else context.authorized(settings.authorization)
+        self._authorization = _authorization(context) if settings.authorization is None else {}
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         change = told(delivery)
@@ -153,7 +158,7 @@ class Fhir:
         if identity is None or version is None:
             raise Unavailable(Reason.ANSWER_UNREADABLE)  # without a version nothing can be guarded
         under_way.writing = True
-        answer = await self._context.http.patch(
+        answer = await self._http.patch(
             f"{self._base}/Patient/{identity}",
             headers=self._headers(delivery)
             | {
@@ -176,7 +181,7 @@ class Fhir:
             "_count": "5",
         }
         try:
-            answer = await self._context.http.post(
+            answer = await self._http.post(
                 f"{self._base}/Patient/_search",  # by POST: no number of anybody's in a URL
                 headers=self._headers(under_way.delivery) | {"content-type": "application/x-www-form-urlencoded"},
                 content=urlencode(wanted).encode(),

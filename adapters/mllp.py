@@ -7,7 +7,7 @@ A frame is VT, the message, FS and CR. There is nothing else: no version, no err
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from contracts.adapters import Connections
 from contracts.delivery import Failure, Unavailable, Unknown
@@ -102,8 +102,8 @@ class _Line(asyncio.Protocol):
         """Whether the other side neither hung up nor said anything it was not asked."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's transport is one
-        self._transport = transport
+        # a stream's transport, whose class is another under uvloop
+        self._transport = cast(asyncio.Transport, transport)
 
     async def ask(self, message: bytes) -> bytes:
         """Return the content of the frame that answers. Raises Unknown, and Unavailable when nothing was sent."""

@@ -1,13 +1,15 @@
 """What an adapter is, and what it is given. An adapter knows no log, no retry and no storage."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from contracts.delivery import Delivery, Failure
+from contracts.credentials import ClientCredentials
+from contracts.delivery import Delivery, Failure, Misconfigured
 from contracts.receipts import Receipt
+from contracts.statuses import Reason
 
 
 class Adapter(Protocol):
@@ -83,6 +85,10 @@ class HttpClient(Protocol):
         """PATCH; otherwise as `post`."""
         ...
 
+    async def options(self, url: str, *, headers: Mapping[str, str]) -> HttpAnswer:
+        """OPTIONS, without a body; otherwise as `post`."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -109,6 +115,25 @@ class Connections(Protocol):
     async def close(self) -> None: ...
 
 
+class Mailbox(Protocol):
+    """Where deliveries lie for an organisation that comes for them."""
+
+    async def place(self, deliveries: Sequence[Delivery], alarm_after: timedelta) -> None:
+        """Lay them down, durable on return, in this order; one that lies there already in its epoch stays as it is.
+
+        Unread for `alarm_after`, one is an alarm. Raises Unavailable: then none of them is there that was not before.
+        """
+        ...
+
+
+def _no_authorization(_credentials: ClientCredentials) -> HttpClient:
+    raise ValueError("adapter setting authorization: there are no credentials of ours here")
+
+
+async def _no_signature(_content: bytes) -> str:
+    raise Misconfigured(Reason.ADAPTER_FAULT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterContext:
     """Everything an adapter may use. Secrets come by name and are never in `settings`."""
@@ -120,10 +145,21 @@ class AdapterContext:
     """Return a secret of this organisation by name; raises KeyError if it has none of that name."""
     http: HttpClient
     connections: Connections
+    mailbox: Mailbox | None = None
+    """The organisation's mailbox; None where there is no store to keep one."""
     deadline: timedelta
     """Total time of one attempt. A request by `http` ends within it; so must all else an adapter does for one."""
     clock: Callable[[], datetime]
     """Aware, UTC."""
+    authorized: Callable[[ClientCredentials], HttpClient] = _no_authorization
+    """Return `http` with an access token of ours on every request: had, kept, renewed, and had anew after a 401.
+
+    What it sends raises besides what `http` does: Unavailable while no token is to be had, Misconfigured where we are
+    refused one. Raises ValueError naming the secret that is missing. Closed with `http`.
+    """
+    signed: Callable[[bytes], Awaitable[str]] = _no_signature
+    """Return our signature over content: a detached JWS (RFC 7515, appendix F; RFC 7797), which the keys at our
+    `/.well-known/jwks/message-signatures.json` verify. Its header names the organisation (`aud`) and the time (`iat`)."""
 
     async def close(self) -> None:
         """Close the way out, which is this adapter's own. For the adapter's `close`."""

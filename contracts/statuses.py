@@ -100,7 +100,11 @@ class Reason(StrEnum):
     NAME_NOT_RESOLVED = "name_not_resolved"
     TLS_FAILED = "tls_failed"
     HOST_KEY_UNKNOWN = "host_key_unknown"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CERTIFICATE_REFUSED = "certificate_refused"
     UNAUTHORISED = "unauthorised"
+    TOKEN_REFUSED = "token_refused"  # noqa: S105  a reason
+    NOT_ACTIVATED = "not_activated"
     ENDPOINT_MISSING = "endpoint_missing"
     ENDPOINT_GONE = "endpoint_gone"
     REDIRECTED = "redirected"

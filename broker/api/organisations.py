@@ -1,5 +1,6 @@
 """What an organisation's software calls: a token, a later answer."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,7 @@ from broker.eventlog import Record
 from broker.identity import token_endpoint
 from broker.identity.refusals import Absent
 from broker.store import changes
+from broker.vault.signing import PUBLISHED_SECONDS, SigningKeys
 from contracts.receipts import Answer
 from contracts.records import write_receipt
 from contracts.topics import RECEIPTS
@@ -43,11 +45,30 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     @router.get("/.well-known/jwks.json", operation_id="read_keys", response_class=Response, responses=_answers(*_KEYS))
     async def keys(_request: Request) -> Response:
         """Return the public keys of our tokens (RFC 7517)."""
-        return Response(
-            orjson.dumps(parts.organisations.jwks()),
-            media_type="application/jwk-set+json",
-            headers={"Cache-Control": "public, max-age=300"},
-        )
+        return _key_set(parts.organisations.jwks())
+
+    assertions = SigningKeys(parts.vault, "client-assertions", parts.clock)
+    signatures = SigningKeys(parts.vault, "message-signatures", parts.clock)
+
+    @router.get(
+        "/.well-known/jwks/client-assertions.json",
+        operation_id="read_assertion_keys",
+        response_class=Response,
+        responses=_answers(*_MIXED_KEYS),
+    )
+    async def assertion_keys(_request: Request) -> Response:
+        """Return the public keys by which we prove ourselves at organisations' authorization servers (RFC 7523)."""
+        return _key_set(await assertions.jwks())
+
+    @router.get(
+        "/.well-known/jwks/message-signatures.json",
+        operation_id="read_signature_keys",
+        response_class=Response,
+        responses=_answers(*_KEYS),
+    )
+    async def signature_keys(_request: Request) -> Response:
+        """Return the public keys that verify what we send to organisations (RFC 7515)."""
+        return _key_set(await signatures.jwks())
 
     @router.get(
         "/.well-known/oauth-authorization-server",
@@ -79,6 +100,14 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         receipt = answer.receipt(epoch=found.epoch, attempt=found.attempts, now=parts.clock())
         await parts.eventlog.append([Record(RECEIPTS.name, *write_receipt(receipt))])
         return Response(status_code=202)
+
+
+def _key_set(keys: Mapping[str, Any]) -> Response:
+    return Response(
+        orjson.dumps(keys),
+        media_type="application/jwk-set+json",
+        headers={"Cache-Control": f"public, max-age={PUBLISHED_SECONDS}"},
+    )
 
 
 _TOKEN_BODY: Final = {
@@ -141,6 +170,24 @@ def _answers(media_type: str, schema: dict[str, Any]) -> Described:
 _KEYS: Final = (
     "application/jwk-set+json",
     {"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": _KEY, "minItems": 1}}},
+)
+_MIXED_KEYS: Final = (
+    "application/jwk-set+json",
+    {
+        "type": "object",
+        "required": ["keys"],
+        "properties": {
+            "keys": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "required": ["kty", "use", "kid"],
+                    "properties": {"kty": {"enum": ["EC", "RSA"]}, "use": {"const": "sig"}, "kid": {"type": "string"}},
+                },
+            }
+        },
+    },
 )
 _METADATA: Final = (
     "application/json",

@@ -23,6 +23,9 @@ app: Final = typer.Typer(
 adapter_app: Final = typer.Typer(no_args_is_help=True, help="Ways of reaching an organisation.")
 app.add_typer(adapter_app, name="adapter")
 
+keys_app: Final = typer.Typer(no_args_is_help=True, help="Our own signing keys, which organisations verify.")
+app.add_typer(keys_app, name="keys")
+
 Data = Annotated[Path, typer.Option(help="Where everything is kept.")]
 LogKind = Annotated[Literal["postgres", "kafka"], typer.Option(help="The log between the stages.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
@@ -147,6 +150,27 @@ def secret(organisation: str, name: Annotated[str, typer.Argument()] = "signing"
     from broker.cli.registering import entrust_secret
 
     _finish(lambda _stop: entrust_secret(organisation, name))
+
+
+@keys_app.command("list")
+def list_keys(as_json: Json = False) -> None:
+    """Show which keys we publish for each purpose, and which sign."""
+    from broker.cli.keys import show
+
+    _finish(lambda _stop: show(as_json=as_json))
+
+
+@keys_app.command("rotate")
+def rotate_keys(
+    purpose: Annotated[Literal["client-assertions", "message-signatures"], typer.Argument(help="What they sign.")],
+    compromised: Annotated[
+        bool, typer.Option("--compromised", help="Sign with the new ones at once, and publish no others any more.")
+    ] = False,
+) -> None:
+    """Make new keys. They are published now, sign in ten minutes, and those before them stay published for a week."""
+    from broker.cli.keys import rotate
+
+    _finish(lambda _stop: rotate(purpose, compromised=compromised))
 
 
 @app.command()

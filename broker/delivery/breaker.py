@@ -35,7 +35,7 @@ def failed(receipt: Receipt) -> bool | None:
 
     A refusal is an answer: whoever refuses is there.
     """
-    if receipt.kind is ReceiptKind.ANSWERED:
+    if receipt.kind in (ReceiptKind.ANSWERED, ReceiptKind.PLACED):
         return False
     if receipt.kind is ReceiptKind.DEFERRED and receipt.failure in (FailureKind.UNAVAILABLE, FailureKind.UNKNOWN):
         return True
@@ -101,7 +101,7 @@ def recovered(breaker: Breaker, now: datetime) -> Breaker | None:
 
 
 def allowed(breaker: Breaker, now: datetime, slots: int) -> int:
-    """Return how many of `slots` attempts may be under way at once, probes apart.
+    """Return how many of `slots` attempts of all workers together may be under way at once, probes apart.
 
     On the ramp from one to all, each in its time the same factor more.
     """

@@ -17,7 +17,7 @@ from broker import failpoints, sealing
 from broker.delivery.adapting import AdapterSource, HeldAdapter
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
 from broker.delivery.attempt import attempt, attempt_many, opened
-from broker.delivery.limits import Pace, RetryBudget, share_of
+from broker.delivery.limits import Pace, RetryBudget
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
@@ -36,8 +36,6 @@ START_SECONDS: Final = 1.0
 """An attempt begins within so long of asking the gate, or not at all: less than a grant outlives its deadline."""
 AHEAD: Final = 4
 """Records held for an organisation, as a multiple of what it may have under way, before fetching for it pauses."""
-RETRY_LATER: Final = timedelta(seconds=30)
-"""A retry for which there was no leave is due again after so long."""
 
 log = structlog.get_logger()
 
@@ -72,7 +70,7 @@ class Line:
     ) -> None:
         """`hungry` is called when fetching for this organisation, paused because it was `full`, is to go on."""
         self.organisation = organisation
-        self.owned = 0
+        self.owned: frozenset[int] = frozenset()
         """Partitions of its topic that this worker owns now: its share of what the organisation may be sent."""
         self._gate = gate
         self._config = config
@@ -141,8 +139,7 @@ class Line:
 
     async def _askable(self, settings: Organisation) -> tuple[int, float]:
         """Return for how many records the gate is to be asked now, or 0 and in how many seconds to look again."""
-        most = share_of(settings.policy.concurrency, self.owned, settings.partitions)
-        slots = await self._watch.slots(settings.policy, most, ready=bool(self._waiting) and not self._running)
+        slots = await self._watch.slots(settings, self.owned, ready=bool(self._waiting) and not self._running)
         free = slots - len(self._running)
         if free <= 0 or not self._waiting:
             self._free_since = None
@@ -150,7 +147,7 @@ class Line:
         now = asyncio.get_running_loop().time()
         allowed = len(self._waiting)
         if settings.policy.rate is not None:
-            rate = settings.policy.rate * self.owned / max(self.owned, settings.partitions)
+            rate = settings.policy.rate * len(self.owned) / max(len(self.owned), settings.partitions)
             self._pace = self._pace.later(now, rate)
             allowed = self._pace.ready()
             free = min(free, allowed)
@@ -190,8 +187,9 @@ class Line:
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
                 case Grant() if not self._may_try(settings.policy, verdict, asked):
-                    later = self._clock() + RETRY_LATER
+                    self._retries = self._retries.put_off(asked)
                     receipt = self._not_tried(item, verdict, FailureKind.STOPPED, Reason.RETRIES_SPENT)
+                    later = receipt.at + timedelta(seconds=self._retries.turn - asked)
                     self._finish(item.received, receipt.model_copy(update={"not_before": later}))
                 case Grant():
                     granted.append((item, verdict))
@@ -213,7 +211,7 @@ class Line:
         Where all is not well the breaker says how much is sent.
         """
         if grant.attempt == 1:
-            self._retries = self._retries.tried(policy.retry_share)
+            self._retries = self._retries.tried(policy.retry_share, now)
             return True
         if not self._watch.well():
             return True

@@ -1,7 +1,7 @@
 """The worker pool: one member of the delivery group, over the topics of all its organisations."""
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -140,9 +140,11 @@ class Pool:
         for partition in self._offsets.partitions() - owned:
             self._offsets.forget(partition)
             self._lines[organisation_of(partition.topic)].lost(partition)
-        held = Counter(partition.topic for partition in owned)
+        held: defaultdict[str, set[int]] = defaultdict(set)
+        for partition in owned:
+            held[partition.topic].add(partition.number)
         for key, line in self._lines.items():
-            line.owned = held[deliveries_topic(key)]
+            line.owned = frozenset(held[deliveries_topic(key)])
             (consumer.pause if line.full() else consumer.resume)(deliveries_topic(key))
             line.wake()
         records = await consumer.fetch(self._settings.fetch, self._settings.fetch_wait)

@@ -1,17 +1,18 @@
 """One organisation's breaker as one line goes by it: what it has seen, and what it does about it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from broker.delivery.breaker import Tally, allowed, failed, noted, opened, probed, probing, recovered, tripped
+from broker.delivery.limits import places_of, share_of
 from broker.delivery.ports import Breakers
 from broker.telemetry.metrics import Metrics
 from contracts.breaker import Breaker, Phase
 from contracts.grants import GateUnavailable
-from contracts.organisation import DeliveryPolicy
+from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import Receipt
 
 LEFT_ALONE: Final = frozenset({Phase.OPEN, Phase.PROBING})
@@ -40,15 +41,16 @@ class Watch:
     def left_alone(self) -> bool:
         return self._known().phase in LEFT_ALONE
 
-    async def slots(self, policy: DeliveryPolicy, most: int, *, ready: bool) -> int:
-        """Return how many attempts may be under way at once now, of `most` when all is well.
+    async def slots(self, settings: Organisation, owned: Collection[int], *, ready: bool) -> int:
+        """Return how many attempts of this worker, which owns these partitions, may be under way at once now.
 
         Takes the probe when one is due and the line is `ready`, with something to send and nothing under way; closes
         the breaker at the end of its ramp.
         """
         if self._moving:
             return 0  # what was seen a moment ago is being told to all
-        breaker = self._known()
+        policy, breaker = settings.policy, self._known()
+        most = share_of(policy.concurrency, len(owned), settings.partitions)
         if breaker.phase is Phase.CLOSED:
             return most
         now = self._breakers.now()
@@ -59,7 +61,10 @@ class Watch:
             if taken is not None and await self._move(taken):
                 self.probe = taken.version
         breaker = self._known()
-        return allowed(breaker, now, most) if self.probe is None else 1
+        if self.probe is not None:
+            return 1
+        together = allowed(breaker, now, policy.concurrency)
+        return min(most, places_of(together, owned, settings.partitions, breaker.version))
 
     async def observe(self, policy: DeliveryPolicy, receipts: Sequence[Receipt], probe: int | None) -> None:
         """Take note of how an attempt ended, with one delivery or a batch: it failed if nothing in it was answered.

@@ -11,6 +11,7 @@ from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
 from broker.main.api import api_parts, fetching_client
+from broker.main.credentials import authorizing, signing
 from broker.main.front import Front
 from broker.main.letters import notifier
 from broker.main.rooms import Rooms, utc_now
@@ -20,12 +21,13 @@ from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.connections import GuardedConnections
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
+from broker.store.mailbox import StoreMailbox
 from broker.telemetry.health import health_app
 from broker.tracking import withdrawing
 from broker.tracking.replay import attend
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.tracking.watching import watch
-from broker.vault import StoreGate
+from broker.vault import SigningKeys, StoreGate
 from broker.web import create_pages
 from contracts.adapters import Adapter, AdapterContext
 from contracts.grants import GateUnavailable
@@ -127,6 +129,9 @@ def _adapters(
     rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext
 ) -> Callable[[Organisation], Awaitable[Adapter]]:
     """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
+    clock = rooms.directory.now  # the store's: receivers refuse what is dated or signed by a wrong one
+    assertions = SigningKeys(rooms.vault, "client-assertions", clock)
+    signatures = SigningKeys(rooms.vault, "message-signatures", clock)
 
     async def make(organisation: Organisation) -> Adapter:
         try:
@@ -138,19 +143,23 @@ def _adapters(
             raise GateUnavailable from None
         secrets = {name: value for name, value in found.items() if value is not None}
         deadline = timedelta(seconds=ADAPTERS_SHARE * organisation.policy.deadline_seconds)
+        http = GuardedClient(
+            tls=http_tls,
+            deadline=deadline,
+            allowed_hosts=organisation.allowed_hosts,
+            connections=organisation.policy.concurrency,
+        )
         context = AdapterContext(
             organisation=organisation.id,
             settings=organisation.adapter_settings,
             secret=secrets.__getitem__,
-            http=GuardedClient(
-                tls=http_tls,
-                deadline=deadline,
-                allowed_hosts=organisation.allowed_hosts,
-                connections=organisation.policy.concurrency,
-            ),
+            http=http,
             connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
+            mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
-            clock=utc_now,
+            clock=clock,
+            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
+            signed=signing(organisation.id, signatures, clock),
         )
         try:
             return adapter_for(organisation.adapter, context)

@@ -116,6 +116,20 @@ class GuardedClient:
             "PATCH", url, headers=headers, content=content, cap=self._cap, seconds=self._deadline
         )
 
+    async def options(self, url: str, *, headers: Mapping[str, str]) -> HttpAnswer:
+        """OPTIONS, without a body; otherwise as `post`."""
+        return await self._exchange(
+            "OPTIONS", url, headers=headers, content=None, cap=self._cap, seconds=self._deadline
+        )
+
+    async def exchange(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None, within: timedelta
+    ) -> HttpAnswer:
+        """As `post`, by any method, within less than the client's own deadline."""
+        return await self._exchange(
+            method, url, headers=headers, content=content, cap=self._cap, seconds=within.total_seconds()
+        )
+
     async def get(
         self, url: str, *, cap: int, deadline: timedelta, headers: Mapping[str, str] | None = None
     ) -> HttpAnswer:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from broker.store.database import Database
+from broker.store.operations import record_act
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,37 @@ async def secret(database: Database, name: str) -> tuple[int, bytes] | None:
     return (row["generation"], row["wrapped"]) if row else None
 
 
-async def add_secret(database: Database, name: str, generation: int, wrapped: bytes) -> None:
-    """Keep a secret; one of that name already there stays as it is. Raises StoreUnavailable."""
+async def add_secret(database: Database, name: str, generation: int, wrapped: bytes) -> bool:
+    """Keep a secret; one of that name already there stays as it is. Return whether none was. Raises StoreUnavailable."""
     async with database.connection() as connection:
-        await connection.execute(
+        done = await connection.execute(
             "INSERT INTO secret (name, generation, wrapped) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             name,
             generation,
             wrapped,
         )
+    return bool(done == "INSERT 0 1")
+
+
+async def exchange_secret(
+    database: Database, name: str, was: bytes, generation: int, wrapped: bytes, leaves: Sequence[bytes]
+) -> bool:
+    """Keep a secret in place of the one whose wrapped bytes are `was`, with `leaves`; return whether that was there.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        done = await connection.execute(
+            "UPDATE secret SET generation = $3, wrapped = $4 WHERE name = $1 AND wrapped = $2",
+            name,
+            was,
+            generation,
+            wrapped,
+        )
+        exchanged = bool(done == "UPDATE 1")
+        if exchanged:
+            await record_act(connection, leaves)
+    return exchanged
 
 
 async def put_secret(database: Database, name: str, generation: int, wrapped: bytes) -> None:

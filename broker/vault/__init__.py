@@ -5,5 +5,16 @@ Nothing that knows a change's content may enter: keys go out, data never comes i
 
 from broker.vault.gate import StoreGate
 from broker.vault.keys import PersonGone, PersonKey, RootKey, RootKeyFile, Vault
+from broker.vault.signing import PURPOSES, Purpose, SigningKeys
 
-__all__ = ["PersonGone", "PersonKey", "RootKey", "RootKeyFile", "StoreGate", "Vault"]
+__all__ = [
+    "PURPOSES",
+    "PersonGone",
+    "PersonKey",
+    "Purpose",
+    "RootKey",
+    "RootKeyFile",
+    "SigningKeys",
+    "StoreGate",
+    "Vault",
+]

@@ -8,6 +8,7 @@ import contextlib
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -139,6 +140,21 @@ class Vault:
         if await self.find(name) != value:
             wrapped = sealing.seal(self._generations[self._current], value, _secret(name))
             await keys.put_secret(self._database, name, self._current, wrapped)
+
+    async def exchange(self, name: str, was: bytes | None, becomes: bytes, leaves: Sequence[bytes] = ()) -> bool:
+        """Keep `becomes` under `name` if `was` is what is kept there, None for nothing; return whether it was.
+
+        `leaves` are written with it, where something was exchanged.
+
+        Raises StoreUnavailable.
+        """
+        wrapped = sealing.seal(self._generations[self._current], becomes, _secret(name))
+        if was is None:
+            return await keys.add_secret(self._database, name, self._current, wrapped)
+        found = await keys.secret(self._database, name)
+        if found is None or sealing.open_sealed(self._generations[found[0]], found[1], _secret(name)) != was:
+            return False
+        return await keys.exchange_secret(self._database, name, found[1], self._current, wrapped, leaves)
 
     async def person(self, issuer: str, subject: str) -> PersonKey:
         """Return the person behind an account, new ones with a data key that is committed before it is used.

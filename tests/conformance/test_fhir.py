@@ -28,6 +28,7 @@ from adapters.conformance import (
     sample_delivery,
 )
 from adapters.conformance_http import HttpPeer, HttpRequest, response
+from adapters.conformance_oauth import AuthorizedConformance, TokenServer
 from adapters.conformance_tls import tls_of
 from adapters.fhir import Fhir
 from adapters.fhir_patient import changes, is_person, needs_a_person
@@ -103,6 +104,7 @@ async def board(
     tls: ssl.SSLContext | None = None,
     found: Callable[[HttpRequest], bytes] = lambda _: bundle(RECORD),
     secrets: dict[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
     """Give an adapter and a server that answers searches with `found`, and patches as it is told."""
 
@@ -111,7 +113,7 @@ async def board(
 
     async with HttpPeer(tls=tls, say=lambda says: SAYS[says.outcome], key="x-request-id", aside=aside) as peer:
         peer.does(Says(Outcome.APPLIED))
-        adapter = adapter_for("fhir", context({"base": f"{peer.base}/R4"}, secrets, deadline=deadline))
+        adapter = adapter_for("fhir", context({"base": f"{peer.base}/R4", **settings}, secrets, deadline=deadline))
         try:
             yield adapter, peer
         finally:
@@ -139,6 +141,18 @@ class TestFhir(AdapterConformance):
         assert data == WELSH
         added = json.loads(content)[-1]["value"]
         return (added["line"], added["city"]) == (["Tŷ Gŵyr", "2 Ffordd y Môr"], "Abertawe")
+
+
+class TestFhirAuthorized(AuthorizedConformance):
+    @asynccontextmanager
+    async def authorized(
+        self, *, deadline: timedelta = DEADLINE, expires_in: int | None = 300
+    ) -> AsyncIterator[tuple[Adapter, HttpPeer, TokenServer]]:
+        async with TokenServer(expires_in=expires_in) as server:
+            by_secret = {"tokenEndpoint": server.url, "clientId": "unwaith", "method": "client_secret_basic"}
+            secrets = {"client-secret": "s", "bearer-token": "never-sent"}
+            async with board(deadline=deadline, secrets=secrets, authorization=by_secret) as (adapter, peer):
+                yield adapter, peer, server
 
 
 async def test_what_is_asked_and_what_is_sent() -> None:
@@ -571,6 +585,9 @@ def test_whatever_a_server_answers_is_understood_somehow(place: tuple[str | int,
             patched = json.loads(content)
             assert all(one["op"] in {"add", "replace"} for one in patched)
             return HttpAnswer(200, {}, body)
+
+        async def options(self, url: str, *, headers: Mapping[str, str]) -> HttpAnswer:
+            raise AssertionError
 
         async def close(self) -> None:
             return None

@@ -20,6 +20,7 @@ from contracts.delivery import Misconfigured
 from contracts.organisation import Organisation
 from contracts.receipts import FailureKind, Receipt
 from contracts.statuses import Reason
+from tests.support.line import now
 
 
 class Secrets:
@@ -48,8 +49,9 @@ async def made(
             "policy": {"deadline_seconds": deadline_seconds},
         }
     )
-    rooms = cast("Rooms", SimpleNamespace(vault=secrets))
-    return await _adapters(rooms, tls_context(), tls_context(spoken=None))(organisation)
+    kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
+    rooms = cast("Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets))
+    return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
 
 
 async def test_a_board_by_hl7_is_reached_only_where_an_operator_allows_it() -> None:
@@ -76,8 +78,15 @@ async def test_a_council_by_sftp_gets_its_own_key_and_no_other_secret(tmp_path: 
         assert secrets.asked == ["webhook:board:ssh-key", "webhook:board:ssh-key-previous"]
 
 
+def test_both_are_reached_on_the_loop_that_processes_run_on(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test_a_board_by_hl7_is_reached_only_where_an_operator_allows_it())
+        runner.run(test_a_council_by_sftp_gets_its_own_key_and_no_other_secret(tmp_path))
+
+
 async def test_an_adapter_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="adapter: must be one of fhir, hl7v2, sftp, webhook"):
+    with pytest.raises(ValueError, match="adapter: must be one of fhir, hl7v2, pull, sftp, webhook"):
         await made("pigeon", {}, Secrets())
     async with SftpPeer(tmp_path) as peer:
         with pytest.raises(ValueError, match="secret ssh-key: is missing"):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import orjson
@@ -663,12 +663,12 @@ async def test_a_topic_that_takes_nothing_holds_up_its_own_organisation_alone(pl
 
 
 async def test_a_fault_of_ours_in_mid_attempt_is_counted_and_ends(plain_line: Line) -> None:
-    """An adapter refuses with a reference that is none, so that no receipt can be made of it."""
+    """An adapter refuses with a reason that is none, so that no receipt can be made of it."""
     line = plain_line
     swansea = f"swansea-council-{line.prefix}"
 
     async def refuses(_delivery: Delivery, _seen: int) -> Receipt:
-        raise Rejected(Reason.INVALID_FOR_RECEIVER, reference="not a reference, but words")
+        raise Rejected(cast(Reason, "words of its own"))
 
     line.systems.behaviour[swansea] = refuses
     accepted = await line.tell(somebody(), a_move())

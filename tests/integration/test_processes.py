@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import httpx2
 import pytest
 
 from broker.cli.commands import REFUSED
+from tests.support.ports import free_row
 
 COUNT = 2
 PATIENCE_SECONDS = 60.0
@@ -21,12 +21,8 @@ PATIENCE_SECONDS = 60.0
 
 def _free_ports() -> tuple[int, int]:
     """Return a port for the API and the first of `COUNT` in a row for metrics."""
-    while True:
-        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
-            first = taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for number in range(1, COUNT + 1):
-                taken.enter_context(socket.create_server(("127.0.0.1", first + number)))
-            return first, first + 1
+    first, metrics, *_ = free_row(1 + COUNT)
+    return first, metrics
 
 
 class Several:

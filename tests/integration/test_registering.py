@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from broker.cli.commands import app
 from broker.cli.registering import read_registration
-from broker.store import Database, register
+from broker.store import Database, operations, register
 from broker.vault import RootKeyFile, Vault
 from contracts.publishing import PUBLISHED
 
@@ -27,6 +27,7 @@ def settings(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for room in (
         "registering",
         "doctor",
+        "keys",
         "workers",
     ):  # the runner's output is closed afterwards, and other tests log on
         monkeypatch.setattr(f"broker.cli.{room}.configure_logs", lambda **_: None)
@@ -198,3 +199,34 @@ def test_a_version_is_revoked_once(settings: Path, dsn: str) -> None:
     unwaith("register", str(EXAMPLE))
     assert [unwaith("revoke", "cardiff-council-tax", version).exit_code for version in ("1", "1", "2")] == [0, 1, 1]
     assert [item.revoked for item in run_known(dsn).agreements] == [True]
+
+
+def test_keys_are_shown_and_rotated_with_a_leaf_in_the_ledger(settings: Path, dsn: str) -> None:
+    def shown() -> list[dict[str, Any]]:
+        said: list[dict[str, Any]] = json.loads(unwaith("keys", "list", "--json").stdout)
+        return [key for key in said if key["purpose"] == "message-signatures"]
+
+    [first] = shown()
+    assert first["signsNow"]
+    done = unwaith("keys", "rotate", "message-signatures")
+    assert done.exit_code == 0, done.output
+    assert [(key["kid"] == first["kid"], key["signsNow"]) for key in shown()] == [(True, True), (False, False)]
+    again = unwaith("keys", "rotate", "message-signatures")
+    assert again.exit_code == 1
+    assert "do not sign yet" in again.stderr
+    assert unwaith("keys", "rotate", "message-signatures", "--compromised").exit_code == 0
+    [newest] = shown()
+    assert newest["signsNow"]
+    assert newest["kid"] != first["kid"]
+
+    async def acts() -> list[dict[str, Any]]:
+        database = await Database.open(dsn)
+        try:
+            return await operations.acts(database, 10)
+        finally:
+            await database.close()
+
+    assert [act["detail"] for act in asyncio.run(acts()) if act["action"] == "keys.rotated"] == [
+        {"purpose": "message-signatures", "compromised": 1},
+        {"purpose": "message-signatures", "compromised": 0},
+    ]

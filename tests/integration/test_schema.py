@@ -146,6 +146,9 @@ async def test_an_organisations_way_is_as_described(api: Api) -> None:
     as_described("/oauth/token", await api.client.post("/oauth/token", content="", headers=FORM), 400)
     as_described("/oauth/token", await api.client.post("/oauth/token", content=b"\xff", headers=FORM), 400)
     as_described("/.well-known/jwks.json", await api.client.get("/.well-known/jwks.json"), 200)
+    for purpose in ("client-assertions", "message-signatures"):
+        path = f"/.well-known/jwks/{purpose}.json"
+        as_described(path, await api.client.get(path), 200)
     metadata = "/.well-known/oauth-authorization-server"
     as_described(metadata, await api.client.get(metadata), 200)
 

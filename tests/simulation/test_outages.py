@@ -11,7 +11,8 @@ from broker.register import directory
 from broker.relay import RelaySettings
 from broker.tracking import replay
 from broker.tracking.tracker import TrackerSettings
-from contracts.organisation import DeliveryPolicy
+from contracts.breaker import Phase
+from contracts.organisation import BreakerPolicy, DeliveryPolicy
 from contracts.statuses import Status
 from tests.simulation.organisations import WELL, Mood
 from tests.simulation.world import Setting, World, a_world
@@ -107,3 +108,54 @@ def test_72_hours_of_outage_are_no_storm_and_everything_arrives_in_order_afterwa
         world.invariants.at_the_end(world.promised, world.organisations)
         assert world.history.violation is None
         assert {row.status for row in world.tables.deliveries.values()} == {Status.APPLIED}
+
+
+def test_a_system_that_answers_again_is_sent_one_at_a_time_first_by_all_workers_together() -> None:
+    policy = DeliveryPolicy(concurrency=8, breaker=BreakerPolicy(longest_probe_seconds=10.0, ramp_seconds=30.0))
+    away = organisation("away", policy).model_copy(update={"partitions": 3})
+    setting = Setting(
+        organisations=[away], people=40, roles={"relay": 1, "worker": 3, "tracker": 1}, session_seconds=2.0, even=True
+    )
+    with a_world(1, setting) as world:
+        system = world.organisations["away"]
+        system.mood = {"is_away": 1}
+        for person in range(1, 41):
+            world.tell(person, ["away"])
+        world.run(seconds=60.0)
+        assert all(len(pool._lines["away"].owned) == 1 for pool in world.pools.values()), "each has one partition"
+        system.mood, system.seconds_away = dict(WELL), 1.0
+
+        def phase() -> Phase:
+            return world.tables.breakers["away"].phase
+
+        assert world.run(lambda: phase() is Phase.RAMPING, seconds=60.0)
+        since, earlier, at_once = world.loop.time(), len(world.history.calls), []
+
+        def all_is_well() -> bool:
+            under_way = sum(not call.over for call in world.history.calls[earlier:])
+            at_once.append((world.loop.time() - since, under_way))
+            return phase() is Phase.CLOSED
+
+        assert world.run(all_is_well, seconds=60.0)
+        assert max(count for when, count in at_once if when < 5.0) == 1
+        assert max(count for _, count in at_once) > 3, "and then more"
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=120.0), world.history.violation
+
+
+def test_many_that_must_be_tried_again_are_hardly_published_in_vain() -> None:
+    """Eighty tries failed at once, and one a second may be made again."""
+    people = 80
+    policy = DeliveryPolicy(concurrency=8, breaker=BreakerPolicy(consecutive=1000, of_last=1000, share=1.0))
+    setting = Setting(organisations=[organisation("shaken", policy)], people=people, even=True)
+    with a_world(1, setting) as world:
+        system = world.organisations["shaken"]
+        system.mood = {"is_away": 1}
+        for person in range(1, people + 1):
+            world.tell(person, ["shaken"])
+        assert world.run(lambda: len(world.history.calls) >= people, seconds=60.0)
+        system.mood = dict(WELL)
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=3_600.0), world.history.violation
+        tries = len(world.history.calls)
+        assert tries < 3 * people
+        in_vain = world.history.events["claimed"] - tries
+        assert in_vain <= 1.5 * people, "what cannot get leave is published over and over"

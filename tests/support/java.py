@@ -1,7 +1,6 @@
 """Servers nobody here wrote, in Java: one source file on pinned jars, a child process that ends with its input."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import IO
 import pytest
 
 from deploy.kafka.jars import Jars, PartMissing, need_compiler
+from tests.support.ports import free_port
 
 OPTIONS = ("-Xms64m", "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")
 
@@ -50,9 +50,3 @@ def not_here(missing: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI must run this test. {missing}", pytrace=False)
     pytest.skip(f"NOT TESTED: {missing}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port

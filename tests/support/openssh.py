@@ -15,7 +15,8 @@ from typing import Any
 import asyncssh
 
 from deploy.kafka.jars import install
-from tests.support.java import free_port, not_here
+from tests.support.java import not_here
+from tests.support.ports import free_port
 
 SSHD = "/usr/sbin/sshd"
 PACKAGES = ("openssh-server",)

@@ -48,7 +48,7 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "alarm": get_args(alarms.Alarm),
     "did": (
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
-        *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined"),
+        *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
     ),
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),

@@ -1,13 +1,24 @@
 """Shares, pace, retries and windows, in a time of their own."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from broker.delivery.limits import BURST_SECONDS, RESERVED_RETRIES, SAVED_RETRIES, Pace, RetryBudget, share_of
+from broker.delivery.limits import (
+    BURST_SECONDS,
+    LATEST_SECONDS,
+    RESERVED_RETRIES,
+    SAVED_RETRIES,
+    SOONEST_SECONDS,
+    Pace,
+    RetryBudget,
+    places_of,
+    share_of,
+)
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.windows import is_open
 
@@ -21,6 +32,24 @@ def test_shares_are_never_more_than_the_whole_and_nobody_who_owns_something_gets
     shares = [share_of(most, owners.count(worker), partitions) for worker in range(5)]
     assert sum(shares) <= most
     assert all((share > 0) == (owners.count(worker) > 0) for worker, share in enumerate(shares))
+
+
+@given(st.integers(1, 64), st.integers(0, 1024), st.integers(0, 10_000), st.data())
+def test_places_of_all_workers_are_exactly_those_there_are(
+    partitions: int, most: int, turn: int, data: st.DataObject
+) -> None:
+    owners = data.draw(st.lists(st.integers(0, 4), min_size=partitions, max_size=partitions))
+    owned = [[number for number, owner in enumerate(owners) if owner == worker] for worker in range(5)]
+    assert sum(places_of(most, these, partitions, turn) for these in owned) == most
+
+
+def test_places_by_example() -> None:
+    assert [places_of(1, {number}, 3, 0) for number in range(3)] == [1, 0, 0], "one place, of three workers"
+    assert [places_of(1, {number}, 3, 4) for number in range(3)] == [0, 1, 0], "another time another's"
+    assert [places_of(5, {number}, 3, 0) for number in range(3)] == [2, 2, 1]
+    assert places_of(5, {0, 1, 2}, 3, 0) == 5
+    assert places_of(5, set(), 3, 0) == 0
+    assert places_of(1, {4}, 3, 4) == 1, "a topic that has more partitions than its organisation now says"
 
 
 def test_a_share_by_example() -> None:
@@ -58,7 +87,7 @@ def test_retries_stay_below_their_share(wanted: list[bool], share: float) -> Non
     budget, first, again = RetryBudget(), 0, 0
     for retry in wanted:
         if not retry:
-            budget, first = budget.tried(share), first + 1
+            budget, first = budget.tried(share, 0.0), first + 1
         elif (spent := budget.retried(0.0)) is not None:
             budget, again = spent, again + 1
     assert again <= RESERVED_RETRIES + first * share / (1 - share) + 1e-6
@@ -75,8 +104,26 @@ def test_what_is_only_tried_again_gets_on_at_one_a_second() -> None:
         granted, budget = (granted + 1, spent) if spent is not None else (granted, budget)
     assert granted in (99, 100)
     for _ in range(10_000):
-        budget = budget.tried(0.2)
+        budget = budget.tried(0.2, now)
     assert budget.tokens == SAVED_RETRIES
+
+
+def test_those_who_came_in_vain_have_each_a_turn_as_leave_comes() -> None:
+    budget, turns = RetryBudget(0.0, 0.0), []
+    for _ in range(1_000):
+        budget = budget.put_off(0.0)
+        turns.append(budget.turn)
+    waits = [later - earlier for earlier, later in pairwise(turns)]
+    assert turns[0] == pytest.approx(SOONEST_SECONDS + 1)
+    assert set(waits[:800]) == {1.0}, "one a second, as leave comes back"
+    assert turns[-1] == LATEST_SECONDS
+    busy = RetryBudget(0.0, 0.0)
+    for number in range(6_000):
+        busy = busy.tried(0.2, number / 100)  # a hundred first tries a second earn 25
+    first, second = busy.put_off(60.0), busy.put_off(60.0).put_off(60.0)
+    assert 1 / (second.turn - first.turn) == pytest.approx(1 + 25, rel=0.2)
+    idle = busy.put_off(600.0).put_off(600.0).turn - busy.put_off(600.0).turn
+    assert idle == pytest.approx(1.0, rel=0.01), "what was earned long ago is forgotten"
 
 
 NIGHT = ("22:00-06:00",)

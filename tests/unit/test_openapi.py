@@ -57,9 +57,14 @@ def test_operations_have_names_that_generated_clients_can_keep() -> None:
         "cancel_change": "/v1/changes/{reference}/cancellation",
         "issue_token": "/oauth/token",
         "read_keys": "/.well-known/jwks.json",
+        "read_assertion_keys": "/.well-known/jwks/client-assertions.json",
+        "read_signature_keys": "/.well-known/jwks/message-signatures.json",
         "read_metadata": "/.well-known/oauth-authorization-server",
         "answer_later": "/v1/receipts",
         "after_a_gap": "/v1/deliveries",
+        "collect_events": "/v1/events",
+        "collect_event": "/v1/events/{event_id}",
+        "acknowledge_event": "/v1/events/{event_id}",
     }
 
 

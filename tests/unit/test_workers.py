@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from broker.cli.commands import REFUSED, app
 from broker.cli.workers import run_role
 from broker.main.serving import PortBusy
+from tests.support.ports import free_row
 
 PATIENCE_SECONDS = 20.0
 
@@ -21,8 +22,7 @@ def metrics_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
     key = tmp_path / "root.key"
     key.write_bytes(bytes(range(32)))
     key.chmod(0o400)
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        nobody, free = one.getsockname()[1], other.getsockname()[1]
+    nobody, free = free_row(2)
     for name, value in (
         ("ENVIRONMENT", "test"),
         ("DATABASE_DSN", f"postgresql://nobody@127.0.0.1:{nobody}/nothing"),
@@ -32,7 +32,7 @@ def metrics_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
     ):
         monkeypatch.setenv(f"UNWAITH_{name}", value)
     monkeypatch.setattr("broker.cli.workers.configure_logs", lambda **_: None)
-    return int(free)
+    return free
 
 
 @pytest.mark.usefixtures("metrics_port")
