@@ -552,7 +552,7 @@ class Tables:
     # receipts.folding, its end
 
     def settle(self, settled: Sequence[Settled]) -> bool:
-        """Do what `_SETTLE` and `_LANES` do, and return whether the relay is to look."""
+        """Do what `_SETTLE` does, and return whether the relay is to look."""
         for item in settled:
             row = self.deliveries[item.id]
             row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns
