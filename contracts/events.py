@@ -57,21 +57,16 @@ def timestamp(moment: datetime) -> str:
 
 def structured(delivery: Delivery) -> bytes:
     """Return the structured-mode JSON of `delivery`; its `data` bytes stand in it unchanged."""
-    return (
-        to_json(_attributes(delivery) | {"datacontenttype": DATA_CONTENT_TYPE})[:-1]
-        + b',"data":'
-        + delivery.data
-        + b"}"
-    )
+    return to_json(_attributes(delivery))[:-1] + b',"data":' + delivery.data + b"}"
 
 
 def binary(delivery: Delivery) -> dict[str, str]:
     """Return the headers of `delivery` in binary mode (HTTP binding, section 3.1); the body is its `data` as it is."""
-    headers = {f"ce-{name}": quote(value, safe=_UNQUOTED) for name, value in _attributes(delivery).items()}
-    return headers | {"content-type": DATA_CONTENT_TYPE}
+    attributes = _attributes(delivery)
+    headers = {"content-type": attributes.pop("datacontenttype")}
+    return headers | {f"ce-{name}": quote(value, safe=_UNQUOTED) for name, value in attributes.items()}
 
 
-DATA_CONTENT_TYPE: Final = "application/json"
 _UNQUOTED: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 """HTTP binding, section 3.1.3.2: what is not printable ASCII, a space, a quotation mark and a percent sign are encoded."""
 
@@ -84,6 +79,7 @@ def _attributes(delivery: Delivery) -> dict[str, str]:
         "source": delivery.source,
         "subject": delivery.subject,
         "time": timestamp(delivery.time),
+        "datacontenttype": "application/json",
         "dataschema": delivery.dataschema,
         "sequence": f"{delivery.sequence:0{SEQUENCE_DIGITS}d}",
         "traceparent": delivery.traceparent,

@@ -21,6 +21,7 @@ from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.connections import GuardedConnections
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
+from broker.store.mailbox import StoreMailbox
 from broker.telemetry.health import health_app
 from broker.tracking import withdrawing
 from broker.tracking.replay import attend
@@ -128,8 +129,9 @@ def _adapters(
     rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext
 ) -> Callable[[Organisation], Awaitable[Adapter]]:
     """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
-    assertions = SigningKeys(rooms.vault, "client-assertions", utc_now)
-    signatures = SigningKeys(rooms.vault, "message-signatures", utc_now)
+    clock = rooms.directory.now  # the store's: receivers refuse what is dated or signed by a wrong one
+    assertions = SigningKeys(rooms.vault, "client-assertions", clock)
+    signatures = SigningKeys(rooms.vault, "message-signatures", clock)
 
     async def make(organisation: Organisation) -> Adapter:
         try:
@@ -140,7 +142,7 @@ def _adapters(
         except StoreUnavailable:
             raise GateUnavailable from None
         secrets = {name: value for name, value in found.items() if value is not None}
-        certificate = certificate_of(secrets, utc_now)
+        certificate = certificate_of(secrets, clock)
         rules = (http_tls, tls)
         if certificate is not None:
             rules = (certificate.shown_in(tls_context()), certificate.shown_in(tls_context(spoken=None)))
@@ -160,10 +162,11 @@ def _adapters(
             connections=GuardedConnections(
                 tls=rules[1], deadline=deadline, allowed_hosts=organisation.allowed_hosts, certificate=certificate
             ),
+            mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
-            clock=utc_now,
-            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, utc_now),
-            signed=signing(organisation.id, signatures, utc_now),
+            clock=clock,
+            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
+            signed=signing(organisation.id, signatures, clock),
         )
         try:
             return adapter_for(organisation.adapter, context)

@@ -230,7 +230,7 @@ class Relay:
             await _either(stop, 1.0)
 
 
-def sealed_delivery(item: lanes.Claimed) -> SealedDelivery:
+def sealed_delivery(item: lanes.Numbered) -> SealedDelivery:
     """Return the record's delivery: everything in clear is the recipient's own, nothing joins it to another's."""
     kind = EVENTS[item.type]
     return SealedDelivery(

@@ -13,12 +13,9 @@ from broker.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+class Numbered:
+    """A delivery that has its place in its lane, sealed."""
 
-    person_id: int
-    organisation: str
-    claim: int
     subject: str
     delivery_id: UUID
     epoch: int
@@ -29,6 +26,15 @@ class Claimed:
     origin: str
     digest: bytes
     sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Numbered):
+    """A delivery the relay has claimed: numbered, sealed, its lane leased."""
+
+    person_id: int
+    organisation: str
+    claim: int
     revoked: bool
 
 
@@ -227,7 +233,7 @@ class AtTheGate:
     corrected: bool = False
     """And replaced it by another."""
     overtaken: bool = False
-    """Only the newest matters to this organisation, and a newer one is due."""
+    """Only the newest matters to this organisation, and a newer one is due and the next in its lane."""
 
 
 GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
@@ -253,6 +259,12 @@ SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.at
              AND later.agreement = d.agreement AND later.sequence IS NULL AND later.status IN ('waiting', 'queued')
              AND later.due <= now() AND that.type = this.type AND that.type <> 'withdrawal'
              AND NOT EXISTS (SELECT FROM withdrawal lw WHERE lw.change_id = later.change_id)
+             AND NOT EXISTS (     -- of another kind, sent before it: were it then taken back, this would come too late
+                 SELECT FROM delivery ahead JOIN change ac ON ac.id = ahead.change_id
+                 WHERE ahead.person_id = d.person_id AND ahead.organisation = d.organisation
+                   AND ahead.sequence IS NULL AND ahead.status IN ('waiting', 'queued')
+                   AND ahead.ordinal < later.ordinal
+                   AND (ahead.agreement, ac.type) IS DISTINCT FROM (d.agreement, this.type))
        ) ELSE false END AS overtaken,
        now() AS now, k.kek_generation, k.wrapped
 FROM delivery d
@@ -264,6 +276,13 @@ LEFT JOIN withdrawal w ON w.change_id = d.change_id
 LEFT JOIN person_key k ON k.person_id = d.person_id
 WHERE d.id = ANY($1)
 """
+
+
+async def at_the_gate_within(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, AtTheGate]:
+    """Lock the lanes of these deliveries until the transaction ends, and return what the gate decides on."""
+    # Two statements: one that waited for a lock would go on to read everything else as it was before the wait.
+    await connection.execute(LOCK_LANES, list(delivery_ids))
+    return {row["delivery_id"]: AtTheGate(**row) for row in await connection.fetch(_GATE, list(delivery_ids))}
 
 
 _GRANT: Final = """

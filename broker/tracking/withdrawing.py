@@ -21,6 +21,7 @@ from broker.store.receipts import Entry, Settled
 from broker.store.withdrawals import OwedBack, Sent
 from broker.tracking.entries import entry_of, settled, standing_of
 from broker.tracking.fold import Standing, stopped
+from broker.tracking.superseding import bring_back
 from broker.vault import Vault
 from contracts.changes import EVENTS
 from contracts.events import canonical
@@ -104,6 +105,7 @@ async def _look(database: Database, vault: Vault, change_id: UUID, clock: Callab
                 owed.append(_owed_back(vault, look.key, sent, clock()))
                 told.append(f"{touched.organisation} {touched.agreement}/{touched.agreement_version}")
         await look.folding.write(moved, entries)
+        await bring_back(look.folding, moved)
         if owed:
             leaf = audit.leaf(
                 "change.taken_back",

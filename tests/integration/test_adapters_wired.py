@@ -27,6 +27,7 @@ from contracts.delivery import Misconfigured
 from contracts.organisation import Organisation
 from contracts.receipts import FailureKind, Receipt
 from contracts.statuses import Reason
+from tests.support.line import now
 
 
 class Secrets:
@@ -56,7 +57,7 @@ async def made(
         }
     )
     kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
-    rooms = cast("Rooms", SimpleNamespace(vault=secrets))
+    rooms = cast("Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets))
     return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
 
 
@@ -92,7 +93,7 @@ def test_both_are_reached_on_the_loop_that_processes_run_on(tmp_path: Path) -> N
 
 
 async def test_an_adapter_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="adapter: must be one of fhir, hl7v2, sftp, webhook"):
+    with pytest.raises(ValueError, match="adapter: must be one of fhir, hl7v2, pull, sftp, webhook"):
         await made("pigeon", {}, Secrets())
     async with SftpPeer(tmp_path) as peer:
         with pytest.raises(ValueError, match="secret ssh-key: is missing"):

@@ -6,13 +6,13 @@ A receiver does what the wire asks of it: it ignores a delivery it has had, and 
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
-from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
+from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.organisation import Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import STATUS_OF, Outcome, Reason, Status
@@ -198,3 +198,19 @@ class SimulatedOrganisation:
     def stands_by(self, delivery_id: UUID, status: Status) -> bool:
         """Return whether it has ever said what the status says."""
         return any(STATUS_OF[outcome] is status for outcome in self.said[delivery_id])
+
+
+class BatchedOrganisation(SimulatedOrganisation):
+    """One that takes many at once. What becomes of each is its own, but all are waited for."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
+        if len({delivery.subject for delivery in deliveries}) < len(deliveries):
+            self.history.violated("4, one granted at a time", f"two of a lane in one batch of {self.settings.id}")
+        ended = await asyncio.gather(*map(self.deliver, deliveries), return_exceptions=True)
+        return [_as_told(one) for one in ended]
+
+
+def _as_told(ended: Receipt | BaseException) -> Receipt | Failure:
+    if isinstance(ended, (Receipt, Failure)):
+        return ended
+    raise ended

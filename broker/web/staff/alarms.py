@@ -14,7 +14,7 @@ TRIES: Final = 10
 MOST_FAILED: Final = 0.5
 """Of its tries; more is an alarm."""
 
-Alarm = Literal["away", "unbalanced", "quarantined", "overdue", "failing", "given_up", "conflict"]
+Alarm = Literal["away", "unbalanced", "quarantined", "overdue", "unread", "failing", "given_up", "conflict"]
 """The gravest first."""
 
 
@@ -38,7 +38,10 @@ def alarms(seen: Overview, health: Mapping[str, bool]) -> tuple[Raised, ...]:
         raised.append(Raised("quarantined", "", sum(seen.quarantined.values())))
     for item in seen.organisations:
         raised += _of_organisation(seen, item.organisation)
-        if item.oldest is not None and item.paused_at is None and seen.at - item.oldest > OLDEST:
+        if item.unread:
+            raised.append(Raised("unread", item.organisation, item.unread))
+        waits = item.oldest is not None and item.paused_at is None and not item.comes_for_it
+        if waits and item.oldest is not None and seen.at - item.oldest > OLDEST:
             raised.append(Raised("overdue", item.organisation, lasted=seen.at - item.oldest))
     return tuple(sorted(raised, key=lambda one: get_args(Alarm).index(one.alarm)))
 
