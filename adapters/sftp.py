@@ -14,12 +14,10 @@ What becomes of a file:
     a row lacks what must be told            Rejected, that delivery alone
     a withdrawal, and no column for it       Rejected, that delivery alone
 
-The idempotency key is the file's name, made from the ids of the deliveries in it, and in each row the delivery's id. A
+The idempotency key is the file's name, that of the batch of these deliveries, and in each row the delivery's id. A
 row's reference is `<file>#<row>`. What the organisation did with a row comes later, by file (`adapters.sftp_answers`).
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +32,7 @@ from adapters.settings import settings_from, settings_of
 from adapters.sftp_session import SECRETS, Folder, ServerSettings, SftpSession, host_key
 from adapters.told import told, withdrawn
 from contracts.adapters import AdapterContext
+from contracts.batches import batch_name
 from contracts.delivery import Delivery, Failure, Rejected, Unavailable, Unknown
 from contracts.events import SEQUENCE_DIGITS
 from contracts.receipts import Receipt
@@ -81,7 +80,13 @@ class Sftp:
         return ended
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
-        """Put one file of all of them, in this order; the same deliveries always make the same file."""
+        """Put one file of all of them, in this order; the same deliveries always make the same file.
+
+        One that makes no row is rejected once the others are there, or fails with them: tried again, it is still the
+        same file under the same name.
+        """
+        if not deliveries:
+            return []
         rows: list[tuple[Delivery, Sequence[str]]] = []
         ended: dict[int, Receipt | Failure] = {}
         for place, delivery in enumerate(deliveries):
@@ -89,12 +94,12 @@ class Sftp:
                 rows.append((delivery, _row(delivery, self._settings.columns)))
             except Failure as failure:
                 ended[place] = failure
-        name = file_name(self._settings.prefix, [delivery for delivery, _ in rows])
-        taken = await self._put(name, batch(name, self._settings.columns, (row for _, row in rows))) if rows else None
+        name = file_name(self._settings.prefix, deliveries)
+        failed = await self._put(name, batch(name, self._settings.columns, (row for _, row in rows))) if rows else None
         now = self._context.clock()
         numbers = iter(range(1, len(rows) + 1))
         return [
-            ended.get(place) or taken or delivery.answered(Outcome.ACCEPTED, now, reference=f"{name}#{next(numbers)}")
+            failed or ended.get(place) or delivery.answered(Outcome.ACCEPTED, now, reference=f"{name}#{next(numbers)}")
             for place, delivery in enumerate(deliveries)
         ]
 
@@ -123,10 +128,8 @@ class Sftp:
 
 
 def file_name(prefix: str, deliveries: Sequence[Delivery]) -> str:
-    """Return the name of the file of these: when the last was told, and 120 bits of their ids' SHA-256."""
-    ids = hashlib.sha256(b"".join(delivery.id.bytes for delivery in deliveries)).digest()
-    day = max((delivery.time for delivery in deliveries), default=None)
-    return f"{prefix}-{day:%Y%m%d}-{base64.b32encode(ids)[:24].decode()}.csv" if day else ""
+    """Return the name of the file of these: that of the batch they make."""
+    return f"{prefix}-{batch_name([(delivery.id, delivery.time) for delivery in deliveries])}.csv"
 
 
 def _row(delivery: Delivery, columns: Sequence[Column]) -> Sequence[str]:

@@ -41,11 +41,14 @@ async def webhook_and_peer(
     tls: ssl.SSLContext | None = None,
     peer: HttpPeer | None = None,
     secrets: dict[str, str] | None = None,
+    trusts: ssl.SSLContext | None = None,
     **settings: Any,
 ) -> AsyncIterator[tuple[Webhook, HttpPeer]]:
     async with peer or HttpPeer(tls=tls) as serving:
         named = {"signing": SECRET} if secrets is None else secrets
-        adapter = adapter_for("webhook", context({"endpoint": serving.url, **settings}, named, deadline=deadline))
+        adapter = adapter_for(
+            "webhook", context({"endpoint": serving.url, **settings}, named, deadline=deadline, tls=trusts)
+        )
         assert isinstance(adapter, Webhook)
         try:
             yield adapter, serving
