@@ -21,6 +21,7 @@ from broker.store import (
     StoreUnavailable,
     breakers,
     changes,
+    horizon,
     lanes,
     operations,
     receipts,
@@ -629,6 +630,16 @@ async def looking(database: Database, change_id: UUID) -> AsyncIterator[Look | N
         raise
 
 
+async def past(database: Database, horizons: Mapping[str, timedelta], limit: int) -> list[UUID]:
+    """See horizon.past."""
+    store = _store(database)
+
+    async def looking() -> list[UUID]:
+        return store.tables.past(store.now(), horizons)[:limit]
+
+    return await store.carry(looking)
+
+
 async def tidy(database: Database, keep: timedelta, settled: timedelta = timedelta(minutes=1)) -> None:
     """See operations.tidy: no counts are kept here."""
 
@@ -693,6 +704,7 @@ TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (lanes.next_due, next_due),
     (lanes.at_the_gate, at_the_gate),
     (receipts.folding, folding),
+    (horizon.past, past),
     (operations.pause, pause),
     (operations.tidy, tidy),
     (replays.ask, ask),

@@ -558,6 +558,19 @@ class Tables:
         row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, min(row.unknowns, 1)
         row.reason, row.answered_at, row.replayed_at = None, None, now
 
+    # horizon.past
+
+    def past(self, now: datetime, horizons: Mapping[str, timedelta]) -> list[UUID]:
+        found: list[UUID] = []
+        for key, lane in self.lanes.items():
+            breaker, horizon = self.breakers.get(key[1]), horizons.get(key[1])
+            row = self._next(key, lane, now)
+            if row is None or breaker is None or breaker.phase not in HOLDING or horizon is None:
+                continue
+            if self.touched([row.owed.id], now)[row.owed.id].since <= now - horizon:
+                found.append(row.owed.id)
+        return found
+
     # What breakers.move does
 
     def move(self, organisation: str, to: Breaker) -> Breaker | None:
