@@ -24,6 +24,7 @@ HOURS ?= 1
 UPGRADE ?=
 QUICK ?=
 FULL ?=
+ONLY ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,7 +68,7 @@ mutants: $(VENV)/.dev ## change each condition of who is told what, one at a tim
 	@rm -rf mutants; $(BIN)/mutmut run --max-children $(WORKERS) 2>&1 | tr '\r' '\n' | tail -1
 	@left=$$($(BIN)/mutmut results); [ -z "$$left" ] || { echo "$$left"; exit 1; }
 
-faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 14 of the fault matrix (KILLS=1000 SEED=n)
+faults: $(VENV)/.dev ## kill everything under load, and rows 1 to 21 of the fault matrix (KILLS=1000 SEED=n)
 	@$(BIN)/python deploy/kafka/kafka.py fetch >/dev/null || [ "$$CI" != true ]
 	@UNWAITH_TEST_KILLS=$(KILLS) UNWAITH_TEST_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n 3 --dist loadgroup $(or $(TESTS),tests/faults)
@@ -77,8 +78,8 @@ long: ## a thousand kills, then other seeds for an hour or more (HOURS=1); the f
 	@end=$$(($$(date +%s) + 3600 * $(HOURS))); while [ "$$(date +%s)" -lt "$$end" ]; do \
 		$(MAKE) --no-print-directory faults TESTS=tests/faults/test_proof.py || exit 1; done
 
-bench: $(VENV)/.dev ## measure it here against floors, into docs/performance.md (QUICK=1; FULL=1 with a million changes)
-	@$(BIN)/python -m tests.load $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LOG))),--log $(LOG))
+bench: $(VENV)/.dev ## measure it here against floors, into docs/performance.md (QUICK=1; FULL=1 with a million changes; ONLY=pools)
+	@$(BIN)/python -m tests.load $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY)) $(if $(filter command,$(firstword $(origin LOG))),--log $(LOG))
 
 format: $(VENV)/.dev ## put the code into the one format
 	@$(BIN)/ruff check --fix-only --quiet

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from adapters.fhir import Fhir
 from adapters.hl7v2 import Hl7v2
+from adapters.pull import Pull
 from adapters.sftp import Sftp
 from adapters.webhook import Webhook
 from contracts.adapters import Adapter, AdapterContext, AdapterFactory, ChecksSettings
@@ -19,6 +20,7 @@ GROUP: Final = "unwaith.adapters"
 ADAPTERS: Final[Mapping[str, AdapterFactory]] = {
     "fhir": Fhir,
     "hl7v2": Hl7v2,
+    "pull": Pull,
     "sftp": Sftp,
     "webhook": Webhook,
 }

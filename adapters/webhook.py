@@ -1,4 +1,4 @@
-"""Webhook: a structured CloudEvent by POST, signed as Standard Webhooks has it. The adapter to copy from.
+"""Webhook: a CloudEvent by POST, structured or binary, signed as Standard Webhooks has it or by a detached JWS.
 
 What the organisation's answer means:
 
@@ -27,18 +27,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
+from adapters.jwe import CONTENT_TYPE as ENCRYPTED
+from adapters.jwe import encrypted, encryption_key
 from adapters.retry_after import retry_after
 from adapters.settings import settings_from, settings_of
 from adapters.standard_webhooks import SECRETS, signature_headers, signing_keys
 from contracts.adapters import AdapterContext, HttpAnswer
 from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
-from contracts.events import BATCH_CONTENT_TYPE, CONTENT_TYPE, structured
+from contracts.events import BATCH_CONTENT_TYPE, CONTENT_TYPE, binary, structured
 from contracts.receipts import Receipt, Reference
 from contracts.statuses import Outcome, Reason
 from contracts.text import Strict
@@ -61,6 +63,9 @@ MISCONFIGURED: Final = {
     **dict.fromkeys(range(300, 400), Reason.REDIRECTED),
 }
 
+JWS_HEADER: Final = "x-jws-signature"
+"""As UK Open Banking names it: gateways and libraries that verify detached signatures look there."""
+
 ANSWER_LIMIT: Final = 4 * 1024
 """Bytes. Far below the cap of the way out, so that an answer cut there is never taken for a whole one."""
 
@@ -76,6 +81,26 @@ class WebhookSettings(Strict):
     """URL that takes the POST. No user name, no fragment, no secret: they belong among the secrets."""
     authorization: ClientCredentials | None = None
     """How an access token is had, for an endpoint that wants one besides our signature."""
+    signature: Literal["standard-webhooks", "jws"] = "standard-webhooks"
+    """By the secret `signing`; or by our own key, in `x-jws-signature` (RFC 7515, appendix F; RFC 7797)."""
+    encrypt_to: dict[str, Any] | None = None
+    """The organisation's public key, as JWK or JWK Set (RFC 7517): then the body is a JWE, and what is signed."""
+    mode: Literal["structured", "binary"] = "structured"
+    """How one event is sent (CloudEvents HTTP binding, section 3); a batch has a mode of its own."""
+
+    @field_validator("encrypt_to")
+    @classmethod
+    def _can_be_encrypted_to(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        if given is not None:
+            encryption_key(given)
+        return given
+
+    @field_validator("mode")
+    @classmethod
+    def _covers_the_attributes(cls, mode: str, others: ValidationInfo) -> str:
+        if mode == "binary" and (others.data.get("signature") == "jws" or others.data.get("encrypt_to") is not None):
+            raise ValueError("must be structured: a JWS or JWE of the body alone would leave the attributes out")
+        return mode
 
 
 class WebhookAnswer(Strict):
@@ -105,26 +130,35 @@ class Webhook:
         """Raises ValueError naming the setting or secret that is wrong."""
         settings = settings_of(context, WebhookSettings)
         self._endpoint = settings.endpoint
-        self._keys = signing_keys(context)
+        self._binary = settings.mode == "binary"
+        self._keys = signing_keys(context) if settings.signature == "standard-webhooks" else None
+        self._encrypt_to = encryption_key(settings.encrypt_to) if settings.encrypt_to is not None else None
         self._context = context
         self._http = context.http if settings.authorization is None else context.authorized(settings.authorization)
         self._clock = context.clock
 
     async def deliver(self, delivery: Delivery) -> Receipt:
-        body = structured(delivery)
-        headers = {"content-type": CONTENT_TYPE} | signature_headers(
-            self._keys, str(delivery.id), int(self._clock().timestamp()), body
-        )
-        answer = await self._http.post(self._endpoint, headers=headers, content=body)
+        if self._binary:
+            answer = await self._post(str(delivery.id), delivery.data, binary(delivery))
+        else:
+            answer = await self._post(str(delivery.id), structured(delivery), {"content-type": CONTENT_TYPE})
         return understood(delivery, answer, self._clock())
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
         body = b"[" + b",".join(map(structured, deliveries)) + b"]"
-        headers = {"content-type": BATCH_CONTENT_TYPE} | signature_headers(
-            self._keys, batch_id(deliveries), int(self._clock().timestamp()), body
-        )
-        answer = await self._http.post(self._endpoint, headers=headers, content=body)
+        answer = await self._post(batch_id(deliveries), body, {"content-type": BATCH_CONTENT_TYPE})
         return understood_each(deliveries, answer, self._clock())
+
+    async def _post(self, message_id: str, body: bytes, headers: dict[str, str]) -> HttpAnswer:
+        """Encrypt where that is agreed, sign what is sent, and send it."""
+        if self._encrypt_to is not None:
+            body = encrypted(body, headers["content-type"], self._encrypt_to)
+            headers = headers | {"content-type": ENCRYPTED}
+        if self._keys is None:
+            headers |= {"webhook-id": message_id, JWS_HEADER: await self._context.signed(body)}
+        else:
+            headers |= signature_headers(self._keys, message_id, int(self._clock().timestamp()), body)
+        return await self._http.post(self._endpoint, headers=headers, content=body)
 
     async def close(self) -> None:
         await self._context.close()

@@ -115,6 +115,17 @@ class Connections(Protocol):
     async def close(self) -> None: ...
 
 
+class Mailbox(Protocol):
+    """Where deliveries lie for an organisation that comes for them."""
+
+    async def place(self, deliveries: Sequence[Delivery], alarm_after: timedelta) -> None:
+        """Lay them down, durable on return, in this order; one that lies there already in its epoch stays as it is.
+
+        Unread for `alarm_after`, one is an alarm. Raises Unavailable: then none of them is there that was not before.
+        """
+        ...
+
+
 def _no_authorization(_credentials: ClientCredentials) -> HttpClient:
     raise ValueError("adapter setting authorization: there are no credentials of ours here")
 
@@ -134,6 +145,8 @@ class AdapterContext:
     """Return a secret of this organisation by name; raises KeyError if it has none of that name."""
     http: HttpClient
     connections: Connections
+    mailbox: Mailbox | None = None
+    """The organisation's mailbox; None where there is no store to keep one."""
     deadline: timedelta
     """Total time of one attempt. A request by `http` ends within it; so must all else an adapter does for one."""
     clock: Callable[[], datetime]

@@ -53,6 +53,17 @@ class Delivery:
             at=at,
         )
 
+    def placed(self, at: datetime) -> Receipt:
+        """Return the receipt for having laid it where the organisation comes for it: nothing was said yet."""
+        return Receipt(
+            id=uuid4(),
+            delivery_id=self.id,
+            epoch=self.epoch,
+            attempt=self.attempt,
+            kind=ReceiptKind.PLACED,
+            at=at,
+        )
+
 
 class Failure(Exception):  # noqa: N818  an instruction to the engine, not an error of the program
     """An attempt did not end in an answer. Says what to do, not what broke.

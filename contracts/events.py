@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from pydantic_core import to_json
 
@@ -56,7 +57,22 @@ def timestamp(moment: datetime) -> str:
 
 def structured(delivery: Delivery) -> bytes:
     """Return the structured-mode JSON of `delivery`; its `data` bytes stand in it unchanged."""
-    attributes = {
+    return to_json(_attributes(delivery))[:-1] + b',"data":' + delivery.data + b"}"
+
+
+def binary(delivery: Delivery) -> dict[str, str]:
+    """Return the headers of `delivery` in binary mode (HTTP binding, section 3.1); the body is its `data` as it is."""
+    attributes = _attributes(delivery)
+    headers = {"content-type": attributes.pop("datacontenttype")}
+    return headers | {f"ce-{name}": quote(value, safe=_UNQUOTED) for name, value in attributes.items()}
+
+
+_UNQUOTED: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+"""HTTP binding, section 3.1.3.2: what is not printable ASCII, a space, a quotation mark and a percent sign are encoded."""
+
+
+def _attributes(delivery: Delivery) -> dict[str, str]:
+    return {
         "specversion": SPEC_VERSION,
         "id": str(delivery.id),
         "type": delivery.type,
@@ -69,4 +85,3 @@ def structured(delivery: Delivery) -> bytes:
         "traceparent": delivery.traceparent,
         "origin": delivery.origin,
     }
-    return to_json(attributes)[:-1] + b',"data":' + delivery.data + b"}"

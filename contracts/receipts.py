@@ -19,6 +19,8 @@ class ReceiptKind(StrEnum):
     """Whose fact it is: `answered` is the organisation's and counts from any epoch; the rest are ours."""
 
     ANSWERED = "answered"
+    PLACED = "placed"
+    """It lies where the organisation comes for it, and what becomes of it there is still to be said."""
     DEFERRED = "deferred"
     WITHHELD = "withheld"
     UNDELIVERED = "undelivered"
@@ -62,7 +64,7 @@ class Receipt(Strict):
             raise ValueError("an outcome belongs to an answered receipt, and only there")
         if (self.failure is not None) != (self.kind is ReceiptKind.DEFERRED):
             raise ValueError("a failure belongs to a deferred receipt, and only there")
-        if self.kind is not ReceiptKind.ANSWERED and self.reason is None:
+        if self.kind not in (ReceiptKind.ANSWERED, ReceiptKind.PLACED) and self.reason is None:
             raise ValueError("a receipt of ours needs a reason")
         return self
 

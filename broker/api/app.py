@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from broker.api import cancelling, catching_up, following, organisations, problems, telling
+from broker.api import cancelling, catching_up, fetching, following, organisations, problems, telling
 from broker.api.admission import Admission
 from broker.api.guarding import LastResort, guarded_route
 from broker.api.openapi import describe
@@ -47,6 +47,7 @@ def create_inner(parts: ApiParts) -> FastAPI:
     cancelling.routes(router, parts)
     organisations.routes(router, parts)
     catching_up.routes(router, parts)
+    fetching.routes(router, parts)
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi(_request: Request) -> Response:

@@ -19,6 +19,7 @@ from joserfc.jwk import Key, KeySet
 
 from contracts.requests import ChangeView, Preview
 
+NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
 SCOPE: Final = "openid changes:read changes:write"
 ASSERTION_SECONDS: Final = 240
 """One Login takes at most five minutes."""
@@ -131,14 +132,14 @@ class Citizen:
             found.append(answer["addresses"][0]["address"])
         return found[0], found[1]
 
-    async def preview(self, previous: dict[str, Any], new: dict[str, Any], on: date) -> Preview:
+    async def preview(self, move: dict[str, Any]) -> Preview:
         """Return who would be told what, and why."""
-        answer = await self._call("POST", "/v1/changes/preview", json=_move(previous, new, on))
+        answer = await self._call("POST", "/v1/changes/preview", json=move)
         return Preview.model_validate_json(answer.content)
 
-    async def tell(self, previous: dict[str, Any], new: dict[str, Any], on: date, preview: Preview) -> ChangeView:
+    async def tell(self, move: dict[str, Any], preview: Preview) -> ChangeView:
         """Tell the move that was previewed, under a fresh key."""
-        body = {**_move(previous, new, on), "preview": preview.digest}
+        body = {**move, "preview": preview.digest}
         answer = await self._call(
             "POST", "/v1/changes", json=body, headers={"Idempotency-Key": secrets.token_urlsafe(16)}
         )
@@ -162,6 +163,8 @@ class Citizen:
         return answer.json()
 
 
-def _move(previous: dict[str, Any], new: dict[str, Any], on: date) -> dict[str, Any]:
+def a_move(previous: dict[str, Any], new: dict[str, Any], on: date, *, nhs_number: str | None) -> dict[str, Any]:
+    """Return a move as `POST /v1/changes/preview` takes it, with the NHS number if the person knows it."""
     change = {"previousAddress": previous, "newAddress": new, "effectiveDate": on.isoformat(), "tenure": "owner"}
-    return {"type": "address", "change": change, "preferredLanguage": "cy"}
+    identifiers = [{"system": NHS_NUMBER, "value": nhs_number}] if nhs_number else []
+    return {"type": "address", "change": change, "preferredLanguage": "cy", "identifiers": identifiers}

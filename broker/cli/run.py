@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from broker.main.embedded import Sandbox, sandbox
+from broker.sandbox.inbox_page import WAYS
 from broker.sandbox.people import sample_people
 from broker.telemetry.logs import configure_logs
 from broker.telemetry.metrics import new_metrics
@@ -44,7 +45,8 @@ def panel(running: Sandbox, data: Path) -> Panel:
     for organisation in running.rooms.directory.organisations().values():
         if organisation.id in addresses.organisations:
             where = f"http://localhost:{addresses.organisations[organisation.id]}/"
-            table.add_row(organisation.name.en, f"{where}  (its inbox; {organisation.name.cy})")
+            by = WAYS.get(organisation.adapter, organisation.adapter)
+            table.add_row(organisation.name.en, f"{where}  (its inbox; by {by}; {organisation.name.cy})")
     table.add_row("Metrics", f"http://localhost:{addresses.metrics}/metrics")
     table.add_row()
     table.add_row(

@@ -105,7 +105,7 @@ def _tell(delivery: Delivery, receipt: Receipt, began: float) -> None:
         epoch=delivery.epoch,
         sequence=delivery.sequence,
         attempt=delivery.attempt,
-        outcome=str(receipt.failure or receipt.outcome),
+        outcome=str(receipt.failure or receipt.outcome or receipt.kind),
         reason=str(receipt.reason),
         duration_ms=round((asyncio.get_running_loop().time() - began) * 1000, 1),
     )

@@ -35,7 +35,7 @@ def failed(receipt: Receipt) -> bool | None:
 
     A refusal is an answer: whoever refuses is there.
     """
-    if receipt.kind is ReceiptKind.ANSWERED:
+    if receipt.kind in (ReceiptKind.ANSWERED, ReceiptKind.PLACED):
         return False
     if receipt.kind is ReceiptKind.DEFERRED and receipt.failure in (FailureKind.UNAVAILABLE, FailureKind.UNKNOWN):
         return True

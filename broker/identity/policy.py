@@ -56,6 +56,10 @@ POLICY: Final[Mapping[Route, Rule]] = MappingProxyType(
         # An organisation answers later, and asks what became of a sequence, or of everything it was sent.
         ("POST", "/v1/receipts"): ForOrganisations("receipts:write"),
         ("GET", "/v1/deliveries"): ForOrganisations("deliveries:read"),
+        # One that cannot be called comes for its deliveries, and acknowledges them.
+        ("GET", "/v1/events"): ForOrganisations("deliveries:read"),
+        ("GET", "/v1/events/{event_id}"): ForOrganisations("deliveries:read"),
+        ("DELETE", "/v1/events/{event_id}"): ForOrganisations("receipts:write"),
         # How an organisation gets its token, and how others can check it.
         ("POST", "/oauth/token"): Public(),
         ("GET", "/.well-known/jwks.json"): Public(),

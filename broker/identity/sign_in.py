@@ -6,6 +6,7 @@ its identity service (`coreIdentityJWT`) and by nothing else. A staff provider i
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ ID_TOKEN_TYPES: Final = frozenset({None, "jwt"})
 ID_TOKEN_ALGORITHMS: Final = frozenset({"ES256", "PS256", "RS256"})
 IDENTITY_ALGORITHMS: Final = frozenset({"ES256"})
 ANSWER_CAP: Final = 64 * 1024
+_NHS_NUMBER: Final = re.compile(r"[0-9]{10}")
 DEADLINE: Final = timedelta(seconds=8)
 
 
@@ -123,6 +125,8 @@ class SignedIn:
     """There from P2 on."""
     homes: tuple[Address, ...] = field(repr=False)
     """Where the provider believes they lived, latest first: evidence, never the new address."""
+    nhs_number: str | None = field(repr=False)
+    """As NHS login says it (`nhs_number`, of the scope `profile`); None from a provider that does not."""
     email: str | None = field(repr=False)
     display_name: str | None = field(repr=False)
     """Of staff."""
@@ -211,6 +215,7 @@ class Provider:
             level=IdentityLevel.P2 if person else IdentityLevel.P0,
             person=person,
             homes=_homes(said.get(ADDRESSES)) if person else (),
+            nhs_number=_nhs_number(said.get("nhs_number")) if person else None,
             email=_email(said),
             display_name=_short(said.get("name")),
             groups=_groups(claims.get("groups", said.get("groups"))),
@@ -359,6 +364,11 @@ def _homes(claim: object) -> tuple[Address, ...]:
             except (ValidationError, ValueError):
                 continue  # evidence we cannot read is none; the person is asked
     return tuple(address for _, address in sorted(found, key=lambda one: one[0], reverse=True))
+
+
+def _nhs_number(value: object) -> str | None:
+    """Return ten digits, None for anything else; whoever uses them looks at the check digit."""
+    return value if isinstance(value, str) and _NHS_NUMBER.fullmatch(value) else None
 
 
 def _email(said: Mapping[str, Any]) -> str | None:

@@ -4,9 +4,10 @@ For development and for trying it out. Refused in production, by the settings an
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,14 @@ from broker.main.samples import register_parties, sample_places
 from broker.main.serving import Listener
 from broker.sandbox.apps import PROVIDER, STAFF_PROVIDER, exchange_access, sandbox_apps, staff_provider_app
 from broker.sandbox.clients import Client
-from broker.sandbox.definitions import ORGANISATION_IDS, sample_organisations
+from broker.sandbox.definitions import (
+    EVERY_ID,
+    ORGANISATION_IDS,
+    SWANSEA,
+    WITH_DOORS,
+    every_organisation,
+    sample_organisations,
+)
 from broker.sandbox.state import SandboxState
 from broker.settings import Settings, load
 from broker.store import register
@@ -44,8 +52,11 @@ class Addresses:
     api: int
     provider: int
     organisations: Mapping[str, int]
+    """Their pages, and their systems where those are reached by HTTP."""
     metrics: int
     staff_provider: int
+    doors: Mapping[str, int] = field(default_factory=dict)
+    """The systems of those that are reached by something else."""
 
     @property
     def public_url(self) -> str:
@@ -76,7 +87,16 @@ class Sandbox:
     rooms: Rooms
 
 
-NAMES: Final = ("api", PROVIDER, *ORGANISATION_IDS, "metrics", STAFF_PROVIDER)
+_DOORS: Final = {organisation: f"{organisation}'s door" for organisation in WITH_DOORS}
+NAMES: Final = (
+    "api",
+    PROVIDER,
+    *ORGANISATION_IDS,
+    "metrics",
+    STAFF_PROVIDER,
+    *(name for name in EVERY_ID if name not in ORGANISATION_IDS),
+    *_DOORS.values(),
+)
 """Everything that listens, in the order of its ports."""
 
 
@@ -89,9 +109,10 @@ def _addresses(port: Mapping[str, int]) -> Addresses:
     return Addresses(
         port["api"],
         port[PROVIDER],
-        {name: port[name] for name in ORGANISATION_IDS},
+        {name: port[name] for name in EVERY_ID},
         port["metrics"],
         port[STAFF_PROVIDER],
+        {organisation: port[name] for organisation, name in _DOORS.items()},
     )
 
 
@@ -120,6 +141,7 @@ def sandbox_settings(data: Path, addresses: Addresses, defaults: Mapping[str, ob
             "sign_in": {
                 "issuer": addresses.issuer,
                 "client_id": PAGES_CLIENT,
+                "scopes": "openid email profile",
                 "client_key_file": data / "sandbox" / f"client-{PAGES_CLIENT}-rsa.jwk",
                 "identity": {
                     "issuer": f"{addresses.issuer}identity/",
@@ -157,6 +179,7 @@ async def sandbox(
     """
     listeners = _taken(first_port)
     addresses = _addresses({name: listener.port for name, listener in listeners.items()})
+    doors = {organisation: listeners.pop(name).socket() for organisation, name in _DOORS.items()}
     data.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  nothing else runs yet
     settings = sandbox_settings(data, addresses, defaults)
     postgres = EmbeddedPostgres(settings.embedded or data / "postgres")
@@ -165,11 +188,12 @@ async def sandbox(
         await migrate(postgres.dsn)
         async with open_rooms(settings, postgres.dsn, root, metrics) as rooms:
             state = SandboxState.open(data / "sandbox")
-            await register_parties(rooms.database, rooms.vault, state, organisations_at(addresses))
+            organisations = every_organisation_at(addresses, state)
+            await register_parties(rooms.database, rooms.vault, state, organisations)
             await register.put_places(rooms.database, sample_places())
             await rooms.directory.refresh()
             clients = [_demo_client(state), _pages_client(state, addresses, "")]
-            apps = outsiders(state, addresses, clients)
+            apps = outsiders(state, addresses, clients, organisations, doors)
             staff_state = SandboxState.open(data / "sandbox" / "staff")
             staff_client = _pages_client(staff_state, addresses, STAFF)
             apps.append(
@@ -193,27 +217,46 @@ async def sandbox(
 
 
 def organisations_at(addresses: Addresses) -> tuple[Organisation, ...]:
-    """Return the sample organisations, reached where they listen."""
+    """Return the three sample organisations that are reached by webhook alone, where they listen."""
     return sample_organisations({name: addresses.organisation(name) for name in ORGANISATION_IDS})
 
 
-def outsiders(state: SandboxState, addresses: Addresses, clients: Sequence[Client]) -> list[tuple[str, Starlette]]:
-    """Return the citizens' provider and the organisations' systems, by their names, as they find each other and us."""
+def every_organisation_at(addresses: Addresses, state: SandboxState) -> tuple[Organisation, ...]:
+    """Return every sample organisation, each reached in its own way, where it listens."""
+    return every_organisation(
+        {name: addresses.organisation(name) for name in EVERY_ID},
+        addresses.doors,
+        host_key=state.public_ssh_key(SWANSEA),
+    )
+
+
+def outsiders(
+    state: SandboxState,
+    addresses: Addresses,
+    clients: Sequence[Client],
+    organisations: Sequence[Organisation],
+    doors: Mapping[str, socket.socket] | None = None,
+) -> list[tuple[str, Starlette]]:
+    """Return the citizens' provider and the organisations' systems, by their names, as they find each other and us.
+
+    `doors` has the bound socket of each that is not reached by HTTP.
+    """
     return sandbox_apps(
         state,
         issuer=addresses.issuer,
         clients=clients,
         api_audience=addresses.audience,
-        organisations=organisations_at(addresses),
+        organisations=organisations,
         access={
-            name: exchange_access(
+            organisation.id: exchange_access(
                 state,
-                name,
+                organisation.id,
                 token_url=f"{addresses.public_url}/oauth/token",
                 receipts_url=f"{addresses.public_url}/v1/receipts",
             )
-            for name in ORGANISATION_IDS
+            for organisation in organisations
         },
+        doors=doors,
     )
 
 

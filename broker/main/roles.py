@@ -11,7 +11,7 @@ from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
 from broker.main.api import api_parts, fetching_client
-from broker.main.credentials import authorizing, signing
+from broker.main.credentials import authorizing, certificate_of, signing
 from broker.main.front import Front
 from broker.main.letters import notifier
 from broker.main.rooms import Rooms, utc_now
@@ -21,6 +21,7 @@ from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.connections import GuardedConnections
 from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
+from broker.store.mailbox import StoreMailbox
 from broker.telemetry.health import health_app
 from broker.tracking import horizon, withdrawing
 from broker.tracking.replay import attend
@@ -129,8 +130,9 @@ def _adapters(
     rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext
 ) -> Callable[[Organisation], Awaitable[Adapter]]:
     """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
-    assertions = SigningKeys(rooms.vault, "client-assertions", utc_now)
-    signatures = SigningKeys(rooms.vault, "message-signatures", utc_now)
+    clock = rooms.directory.now  # the store's: receivers refuse what is dated or signed by a wrong one
+    assertions = SigningKeys(rooms.vault, "client-assertions", clock)
+    signatures = SigningKeys(rooms.vault, "message-signatures", clock)
 
     async def make(organisation: Organisation) -> Adapter:
         try:
@@ -141,23 +143,31 @@ def _adapters(
         except StoreUnavailable:
             raise GateUnavailable from None
         secrets = {name: value for name, value in found.items() if value is not None}
+        certificate = certificate_of(secrets, clock)
+        rules = (http_tls, tls)
+        if certificate is not None:
+            rules = (certificate.shown_in(tls_context()), certificate.shown_in(tls_context(spoken=None)))
         deadline = timedelta(seconds=ADAPTERS_SHARE * organisation.policy.deadline_seconds)
         http = GuardedClient(
-            tls=http_tls,
+            tls=rules[0],
             deadline=deadline,
             allowed_hosts=organisation.allowed_hosts,
             connections=organisation.policy.concurrency,
+            certificate=certificate,
         )
         context = AdapterContext(
             organisation=organisation.id,
             settings=organisation.adapter_settings,
             secret=secrets.__getitem__,
             http=http,
-            connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
+            connections=GuardedConnections(
+                tls=rules[1], deadline=deadline, allowed_hosts=organisation.allowed_hosts, certificate=certificate
+            ),
+            mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
-            clock=utc_now,
-            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, utc_now),
-            signed=signing(organisation.id, signatures, utc_now),
+            clock=clock,
+            authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
+            signed=signing(organisation.id, signatures, clock),
         )
         try:
             return adapter_for(organisation.adapter, context)

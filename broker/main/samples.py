@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from broker.main.roles import secret_name
 from broker.sandbox import webhooks
 from broker.sandbox.addresses import sample_addresses
+from broker.sandbox.apps import EXCHANGE
 from broker.sandbox.definitions import sample_agreements
 from broker.sandbox.state import SandboxState
 from broker.store import Database, register
@@ -15,11 +16,13 @@ from contracts.organisation import Organisation
 async def register_parties(
     database: Database, vault: Vault, state: SandboxState, organisations: Iterable[Organisation]
 ) -> None:
-    """Put sample organisations into the store, with their secrets and clients' keys, and the sample agreements.
+    """Put sample organisations into the store, with their secrets and clients' keys, and their sample agreements.
 
-    What is there already stays. Raises StoreUnavailable.
+    Organisations and secrets are replaced; an agreement's version that is there stays. Raises StoreUnavailable.
     """
+    taking_part = set()
     for organisation in organisations:
+        taking_part.add(organisation.id)
         await register.put_organisation(database, organisation)
         await register.put_client(
             database,
@@ -30,10 +33,24 @@ async def register_parties(
                 scopes=frozenset({"receipts:write", "deliveries:read"}),
             ),
         )
-        secret = webhooks.written(state.webhook_secret(organisation.id)).encode()
-        await vault.entrust(secret_name(organisation.id, "signing"), secret)
+        for name, secret in _secrets(state, organisation).items():
+            await vault.entrust(secret_name(organisation.id, name), secret)
     for agreement in sample_agreements():
-        await register.put_agreement(database, agreement)
+        if agreement.organisation in taking_part:
+            await register.put_agreement(database, agreement)
+
+
+def _secrets(state: SandboxState, organisation: Organisation) -> dict[str, bytes]:
+    """Return what the organisation's adapter asks for, by its names."""
+    match organisation.adapter:
+        case "webhook":
+            return {"signing": webhooks.written(state.webhook_secret(organisation.id)).encode()}
+        case "sftp":
+            return {"ssh-key": state.ssh_key(EXCHANGE)}
+        case "fhir":
+            return {"bearer-token": state.bearer_token(organisation.id).encode()}
+        case _:
+            return {}
 
 
 def sample_places() -> list[register.Place]:

@@ -1,18 +1,24 @@
 """Everything the sandbox serves, put together: one app a server."""
 
+import socket
 from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
 
 from broker.sandbox.clients import Client
 from broker.sandbox.clock import Clock, utc_now
+from broker.sandbox.fhir_server import fhir_server_app
+from broker.sandbox.file_server import FileServerKeys, file_server_app
 from broker.sandbox.later_answers import ExchangeAccess
+from broker.sandbox.mllp_receiver import mllp_receiver_app
 from broker.sandbox.organisations import organisation_app
 from broker.sandbox.people import SAMPLE_STAFF
 from broker.sandbox.provider import provider_app
 from broker.sandbox.state import SandboxState
 from contracts.organisation import Organisation
 
+EXCHANGE: str = "exchange"
+"""Whose private SSH key `SandboxState.ssh_key` gives: ours, at Swansea's file server."""
 PROVIDER: str = "provider"
 STAFF_PROVIDER: str = "staff-provider"
 
@@ -25,25 +31,56 @@ def sandbox_apps(
     api_audience: str,
     organisations: Sequence[Organisation],
     access: Mapping[str, ExchangeAccess] | None = None,
+    doors: Mapping[str, socket.socket] | None = None,
     clock: Clock = utc_now,
 ) -> list[tuple[str, Starlette]]:
     """Return (name, app) for `provider` and each organisation by its id, each to be served on a loopback port of its own.
 
-    An organisation's app checks signatures with `state.webhook_secret(id)`; the exchange signs with
-    `webhooks.written` of it. It can answer later where `access` has its id. The apps have lifespans that must run.
+    What an organisation is reached by says what its system is. Those by SFTP and HL7 v2 take connections at their
+    socket in `doors`, bound, besides. What the exchange needs to come in is in `state`: `webhook_secret`, `ssh_key` of
+    `EXCHANGE`, `bearer_token`. A webhook's system can answer later where `access` has its id. The apps have lifespans
+    that must run.
     """
     provider = provider_app(issuer=issuer, state=state, clients=clients, api_audience=api_audience, clock=clock)
     served = [(PROVIDER, provider)]
     for organisation in organisations:
-        app = organisation_app(
-            organisation=organisation,
-            secret=state.webhook_secret(organisation.id),
-            inbox=state.inbox_path(organisation.id),
-            access=(access or {}).get(organisation.id),
-            clock=clock,
-        )
-        served.append((organisation.id, app))
+        granted = (access or {}).get(organisation.id)
+        served.append((organisation.id, _system(state, organisation, granted, doors or {}, clock)))
     return served
+
+
+def _system(
+    state: SandboxState,
+    organisation: Organisation,
+    access: ExchangeAccess | None,
+    doors: Mapping[str, socket.socket],
+    clock: Clock,
+) -> Starlette:
+    inbox = state.inbox_path(organisation.id)
+    match organisation.adapter:
+        case "sftp":
+            return file_server_app(
+                organisation=organisation,
+                keys=FileServerKeys(state.ssh_key(organisation.id), state.public_ssh_key(EXCHANGE)),
+                door=doors[organisation.id],
+                folder=state.files_path(organisation.id),
+                inbox=inbox,
+                clock=clock,
+            )
+        case "hl7v2":
+            door = doors[organisation.id]
+            return mllp_receiver_app(organisation=organisation, door=door, inbox=inbox, clock=clock)
+        case "fhir":
+            token = state.bearer_token(organisation.id)
+            return fhir_server_app(organisation=organisation, token=token, inbox=inbox, clock=clock)
+        case _:
+            return organisation_app(
+                organisation=organisation,
+                secret=state.webhook_secret(organisation.id),
+                inbox=inbox,
+                access=access,
+                clock=clock,
+            )
 
 
 def staff_provider_app(

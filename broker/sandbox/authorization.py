@@ -14,7 +14,8 @@ ADDRESS_CLAIM: Final = "https://vocab.account.gov.uk/v1/address"
 RETURN_CODE_CLAIM: Final = "https://vocab.account.gov.uk/v1/returnCode"
 CLAIMS: Final = frozenset({IDENTITY_CLAIM, ADDRESS_CLAIM, RETURN_CODE_CLAIM})
 API_SCOPES: Final = ("changes:read", "changes:write")
-SCOPES: Final = ("openid", "email", *API_SCOPES)
+SCOPES: Final = ("openid", "email", "profile", *API_SCOPES)
+"""`profile` as NHS login has it: with it comes the NHS number of whoever proved their identity."""
 LEVELS: Final = {frozenset({"Cl"}): "Cl", frozenset({"Cl", "Cm"}): "Cl.Cm"}
 """Levels of authentication by their components, with the `vot` each leads to."""
 LONGEST_VALUE: Final = 512

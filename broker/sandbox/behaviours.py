@@ -1,24 +1,34 @@
 """How a sample organisation answers, as told at run time: well, slowly, later, or not at all."""
 
-from typing import Annotated, Literal
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from contracts.statuses import Outcome
 from contracts.text import Strict
 
-Kind = Literal["applied", "not_matched", "must_review", "later", "slow", "failing"]
+Kind = Literal["applied", "not_matched", "must_review", "later", "slow", "failing", "refusing", "silent"]
+
+EVERY_KIND: Final[frozenset[Kind]] = frozenset(
+    {"applied", "not_matched", "must_review", "later", "slow", "failing", "refusing", "silent"}
+)
 
 
 class Behaviour(Strict):
     """One way to answer, for the next `times` requests or until told otherwise. The body of `POST /sandbox/behaviour`.
 
-    applied       applied at once
+    applied       applied at once, as far as this way of being reached can say so
     not_matched   no such person here
     must_review   a person must look
-    later         202 received; applied after `seconds`, by `POST /v1/receipts`
-    slow          applied at once, but the answer takes `seconds`: past the caller's deadline it is lost
-    failing       `status`, and nothing is taken in
+    later         taken in; applied after `seconds`
+    slow          as `applied`, but the answer takes `seconds`: past the caller's deadline it is lost
+    failing       nothing is taken in, not now: over HTTP with `status`
+    refusing      nothing is taken in, nor ever will be
+    silent        no answer; over MLLP the connection is closed, elsewhere it is left open
+
+    What each looks like on the wire stands in the module of each way: `organisations`, `file_server`, `mllp_receiver`,
+    `fhir_server`, `agency`.
     """
 
     behaviour: Kind = "applied"
@@ -46,7 +56,9 @@ class Behaviour(Strict):
 class Conduct:
     """The behaviour in force. A restart makes it `applied` again."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: AbstractSet[Kind] = EVERY_KIND) -> None:
+        """`kinds` are those this system has."""
+        self.kinds = frozenset(kinds)
         self.now = Behaviour()
 
     def tell(self, behaviour: Behaviour) -> None:

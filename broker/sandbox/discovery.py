@@ -27,7 +27,7 @@ def discovery_document(names: Names) -> dict[str, Any]:
         "id_token_signing_alg_values_supported": ["ES256"],
         "subject_types_supported": ["pairwise"],
         "claim_types_supported": ["normal"],
-        "claims_supported": ["sub", "email", "email_verified", *sorted(CLAIMS)],
+        "claims_supported": ["sub", "email", "email_verified", "nhs_number", *sorted(CLAIMS)],
         "claims_parameter_supported": True,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

@@ -1,4 +1,4 @@
-"""Reading a delivery off the wire: CloudEvents 1.0.2, structured mode."""
+"""What an organisation keeps of a delivery, and reading one off the wire: CloudEvents 1.0.2, structured mode."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -22,9 +22,11 @@ class Event:
     """What the organisation keeps of one delivery."""
 
     id: str
+    """By which a repeat is known: the delivery's id, or whatever the way here has in its place."""
     type: str
     subject: str
-    sequence: int
+    sequence: int | None
+    """None where the way here carries none: then no order is held."""
     time: str
     origin: str
     data: bytes = field(repr=False)

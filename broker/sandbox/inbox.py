@@ -61,6 +61,8 @@ class Owed:
     event_id: str
     reference: str
     attempts: int
+    outcome: Outcome
+    """What was done: `applied` where the first answer was that it was received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Entry:
     id: str
     type: str
     subject: str
-    sequence: int
+    sequence: int | None
     time: str
     digest: str
     data: bytes = field(repr=False)
@@ -80,7 +82,7 @@ class Entry:
     receipts: int
     received_at: str
     answered_later: bool | None
-    """True when a later answer was taken, False while it is owed or after it was refused, None if none is due."""
+    """True when a later answer was given, False while it is owed or after it was refused, None if none is due."""
 
 
 class InboxClosed(Exception):  # noqa: N818  answered as 503
@@ -227,10 +229,10 @@ def _keep_one(file: sqlite3.Connection, arrival: Arrival, prefix: str) -> Answer
         file.execute("UPDATE events SET receipts = receipts + 1 WHERE id = ?", (event.id,))
         return Answered(Outcome(known[3]), known[4])
     last = file.execute("SELECT last FROM lanes WHERE subject = ?", (event.subject,)).fetchone()
-    late = last is not None and event.sequence <= last[0]
+    late = last is not None and event.sequence is not None and event.sequence <= last[0]
     if late:
         _note(file, "order", arrival)
-    else:
+    elif event.sequence is not None:
         file.execute(
             "INSERT INTO lanes VALUES (?, ?) ON CONFLICT (subject) DO UPDATE SET last = excluded.last",
             (event.subject, event.sequence),
@@ -325,8 +327,15 @@ def _totals(file: sqlite3.Connection) -> dict[str, int]:
 
 def _owed(file: sqlite3.Connection, now: datetime, limit: int) -> list[Owed]:
     rows = file.execute(
-        "SELECT owed_answers.id, event_id, reference, attempts FROM owed_answers JOIN events ON events.id = event_id"
-        " WHERE ended_at IS NULL AND due <= ? ORDER BY due LIMIT ?",
+        "SELECT owed_answers.id, event_id, reference, attempts, outcome"
+        " FROM owed_answers JOIN events ON events.id = event_id WHERE ended_at IS NULL AND due <= ? ORDER BY due LIMIT ?",
         (now.timestamp(), limit),
     )
-    return [Owed(*row) for row in rows]
+    return [
+        Owed(row["id"], row["event_id"], row["reference"], row["attempts"], _done(Outcome(row["outcome"])))
+        for row in rows
+    ]
+
+
+def _done(said: Outcome) -> Outcome:
+    return Outcome.APPLIED if said is Outcome.RECEIVED else said

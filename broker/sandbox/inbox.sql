@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS events (
     id          TEXT NOT NULL UNIQUE,
     type        TEXT NOT NULL,
     subject     TEXT NOT NULL,
-    sequence    INTEGER NOT NULL,
+    sequence    INTEGER,                    -- absent where the way here carries none
     time        TEXT NOT NULL,
     origin      TEXT NOT NULL,
     digest      TEXT NOT NULL,

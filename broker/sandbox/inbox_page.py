@@ -11,8 +11,17 @@ from broker.sandbox.behaviours import Behaviour
 from broker.sandbox.inbox import Entry
 from broker.sandbox.pages import page
 from contracts.organisation import Organisation
+from contracts.statuses import Outcome
 
 PAGE_SIZE: Final = 25
+WAYS: Final = {
+    "webhook": "webhook",
+    "sftp": "SFTP",
+    "hl7v2": "HL7 v2",
+    "fhir": "FHIR",
+    "pull": "pull",
+}
+"""What people call each adapter that a sample organisation is reached by."""
 
 _TOTALS: Final = (
     ("events", "Events"),
@@ -33,6 +42,7 @@ def inbox_page(
     older = f'<p><a href="/?before={entries[-1].position}">Older events</a></p>' if len(entries) == PAGE_SIZE else ""
     body = f"""
 <p lang="cy">{escape(organisation.name.cy)}</p>
+<p>Reached by <strong>{escape(WAYS[organisation.adapter])}</strong></p>
 <p>Answers now: <strong>{escape(behaviour.behaviour.replace("_", " "))}</strong></p>
 <dl>{counts}</dl>
 {shown}
@@ -71,13 +81,14 @@ def _count(label: str, number: int, *, wrong: bool) -> str:
 def _article(entry: Entry) -> str:
     repeats = f"{entry.receipts - 1} repeated" if entry.receipts > 1 else "once"
     data = json.dumps(json.loads(entry.data), ensure_ascii=False, indent=2)
+    number = "" if entry.sequence is None else f", number {entry.sequence}"
     return f"""
 <article>
 <h2>{escape(entry.reference)}: {escape(_outcome(entry))}</h2>
 <dl>
 <dt>Received</dt><dd>{escape(entry.received_at)}, {repeats}</dd>
 <dt>Event</dt><dd>{escape(entry.id)}</dd>
-<dt>Person</dt><dd>{escape(entry.subject)}, number {entry.sequence}</dd>
+<dt>Person</dt><dd>{escape(entry.subject)}{number}</dd>
 </dl>
 <details><summary>What we were told ({escape(entry.reference)})</summary><pre>{escape(data)}</pre></details>
 </article>
@@ -88,4 +99,5 @@ def _outcome(entry: Entry) -> str:
     said = entry.outcome.replace("_", " ")
     if entry.answered_later is None:
         return said
-    return f"{said}, applied later" if entry.answered_later else f"{said}, a later answer is not yet taken"
+    later = "applied later" if entry.outcome == Outcome.RECEIVED else "and said so later"
+    return f"{said}, {later}" if entry.answered_later else f"{said}, a later answer is not yet given"

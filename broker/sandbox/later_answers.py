@@ -15,7 +15,6 @@ from broker.sandbox.assertions import ASSERTION_TYPE
 from broker.sandbox.clock import Clock
 from broker.sandbox.inbox import Inbox, Owed
 from contracts.receipts import Answer
-from contracts.statuses import Outcome
 
 log = structlog.get_logger()
 
@@ -85,7 +84,7 @@ class LaterAnswers:
         answer = Answer(
             id=UUID(owed.id),
             delivery_id=UUID(owed.event_id),
-            outcome=Outcome.APPLIED,
+            outcome=owed.outcome,
             reference=owed.reference,
             at=self._clock(),
         )

@@ -25,6 +25,8 @@ class SamplePerson:
     lived_there_since: int
     """Year."""
     preferred_language: Literal["cy", "en"] | None = None
+    nhs_number: str | None = None
+    """Of the range 999, which is never given out; None for staff."""
     groups: tuple[str, ...] = ()
     """Of staff: what their provider says they belong to."""
 
@@ -52,6 +54,7 @@ def _person(
     birth_date: date,
     uprn: int,
     since: int,
+    nhs_number: str,
     *,
     level: IdentityLevel = IdentityLevel.P2,
     language: Literal["cy", "en"] | None = None,
@@ -60,19 +63,21 @@ def _person(
     if family:
         parts.append(("FamilyName", family))
     named = tuple((kind, normalise(value)) for kind, value in parts)
-    return SamplePerson(key, named, birth_date, level, uprn, since, language)
+    return SamplePerson(key, named, birth_date, level, uprn, since, language, nhs_number)
 
 
 SAMPLE_PEOPLE: Final[tuple[SamplePerson, ...]] = (
-    _person("sian", "Siân", "Pen-y-dŵr", date(1984, 3, 1), 900000000001, 2016),
-    _person("llyr", "Llŷr Siôn", "Tŷ-gwyn", date(1991, 11, 23), 900000000003, 2019),
-    _person("gwenno", "Gwenno", "Tân-y-graig", date(1978, 6, 14), 900000000005, 2008, language="cy"),
-    _person("iestyn", "Iestyn", "Môr-hafan", date(1966, 2, 28), 900000000012, 1999),
-    _person("caitlin", "Caitlîn Mai", "O'Gŵyddel-Huws", date(2001, 8, 9), 900000000014, 2021),
-    _person("brychan", "Brychân", None, date(1959, 12, 31), 900000000023, 1987),
-    _person("dafydd", "Dafydd", "Sŵn-y-gwynt", date(1996, 2, 29), 900000000007, 2022, level=IdentityLevel.P0),
-    _person("angharad", "Angharad Tŵr", "ap Gwŷdd", date(1949, 5, 17), 900000000027, 1972, language="en"),
-    _person("robin", "Robin", "Sampleworth", date(1988, 10, 4), 900000000009, 2014),
+    _person("sian", "Siân", "Pen-y-dŵr", date(1984, 3, 1), 900000000001, 2016, "9990001014"),
+    _person("llyr", "Llŷr Siôn", "Tŷ-gwyn", date(1991, 11, 23), 900000000003, 2019, "9990002126"),
+    _person("gwenno", "Gwenno", "Tân-y-graig", date(1978, 6, 14), 900000000005, 2008, "9990003238", language="cy"),
+    _person("iestyn", "Iestyn", "Môr-hafan", date(1966, 2, 28), 900000000012, 1999, "9990004358"),
+    _person("caitlin", "Caitlîn Mai", "O'Gŵyddel-Huws", date(2001, 8, 9), 900000000014, 2021, "9990005451"),
+    _person("brychan", "Brychân", None, date(1959, 12, 31), 900000000023, 1987, "9990006563"),
+    _person(
+        "dafydd", "Dafydd", "Sŵn-y-gwynt", date(1996, 2, 29), 900000000007, 2022, "9990007675", level=IdentityLevel.P0
+    ),
+    _person("angharad", "Angharad Tŵr", "ap Gwŷdd", date(1949, 5, 17), 900000000027, 1972, "9990008787", language="en"),
+    _person("robin", "Robin", "Sampleworth", date(1988, 10, 4), 900000000009, 2014, "9990009899"),
 )
 """Nine people: `brychan` has a single name, `dafydd` has not proved who he is, `gwenno` prefers Welsh."""
 

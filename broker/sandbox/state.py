@@ -52,6 +52,32 @@ class SandboxState:
         path = self.directory / f"client-{client}-{kind.lower()}.jwk"
         return _ec_key(path) if kind == "EC" else _rsa_key(path)
 
+    def bearer_token(self, organisation: str) -> str:
+        """Return the token with which the exchange comes to one sample organisation, made when first asked for."""
+        return _kept(
+            self.directory / f"bearer-{organisation}.token", lambda: secrets.token_urlsafe(32).encode()
+        ).decode()
+
+    def ssh_key(self, name: str) -> bytes:
+        """Return a private Ed25519 key as OpenSSH writes it, made when first asked for."""
+
+        def fresh() -> bytes:
+            import asyncssh
+
+            return asyncssh.generate_private_key("ssh-ed25519").export_private_key()
+
+        return _kept(self.directory / f"ssh-{name}.key", fresh)
+
+    def public_ssh_key(self, name: str) -> str:
+        """Return the public half of `ssh_key(name)` as OpenSSH writes it."""
+        import asyncssh
+
+        return asyncssh.import_private_key(self.ssh_key(name)).export_public_key().decode().strip()
+
+    def files_path(self, organisation: str) -> Path:
+        """Return the folder of one sample organisation's file server."""
+        return self.directory / f"files-{organisation}"
+
     def inbox_path(self, organisation: str) -> Path:
         """Return where one sample organisation keeps what it was told."""
         return self.directory / f"inbox-{organisation}.sqlite3"

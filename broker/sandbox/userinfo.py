@@ -1,4 +1,7 @@
-"""What `/userinfo` tells of a person: the claims that were asked for, in the forms of GOV.UK One Login."""
+"""What `/userinfo` tells of a person: the claims that were asked for, in the forms of GOV.UK One Login.
+
+The NHS number alone is in the form of NHS login, which has it in the scope `profile`.
+"""
 
 import unicodedata
 from collections.abc import Mapping
@@ -25,6 +28,8 @@ def userinfo(
     if person.groups:
         answer |= {"name": person.name, "groups": list(person.groups)}
     if signed_in.identity_proved:
+        if "profile" in request.scopes and person.nhs_number:
+            answer["nhs_number"] = person.nhs_number
         if IDENTITY_CLAIM in request.claims:
             answer[IDENTITY_CLAIM] = core_identity(names, state, signed_in, now)
         if ADDRESS_CLAIM in request.claims and person.uprn in homes:

@@ -358,6 +358,8 @@ class Books:
     """Deliveries of withdrawn changes that the organisation has or may have, and nobody will look at any more."""
     miscounted: int
     """Running counts that differ from a full count: of an organisation's deliveries in a status, owed, or accepted."""
+    unread: int
+    """Deliveries that lie in a mailbox, and nobody has come for them in too long."""
 
     def faults(self) -> list[str]:
         """Return what does not balance, in words."""
@@ -370,6 +372,7 @@ class Books:
             "records in quarantine that nobody has looked at": self.quarantined,
             "deliveries that were withdrawn and not taken back": self.not_taken_back,
             "running counts that differ from a full count": self.miscounted,
+            "deliveries that their organisation has not come for in too long": self.unread,
         }
         return [f"{count} {what}" for what, count in found.items() if count]
 
@@ -449,7 +452,11 @@ async def books(database: Database) -> Books:
         quarantined = await connection.fetchval("SELECT count(*) FROM quarantine WHERE examined_at IS NULL")
         not_taken_back = await connection.fetchval(_NOT_TAKEN_BACK)
         miscounted = await connection.fetchval(_MISCOUNTED)
+        unread = await connection.fetchval(
+            "SELECT count(*) FROM mailbox m JOIN delivery d ON d.id = m.delivery_id"
+            " WHERE m.alarm_at <= now() AND d.status IN ('waiting', 'queued', 'published')"
+        )
     found: dict[str, dict[str, int]] = {}
     for row in rows:
         found.setdefault(row["organisation"], {})[row["status"]] = row["count"]
-    return Books(found, without, astray, gaps, forgotten, tuple(some), quarantined, not_taken_back, miscounted)
+    return Books(found, without, astray, gaps, forgotten, tuple(some), quarantined, not_taken_back, miscounted, unread)

@@ -16,7 +16,8 @@ from broker.store.database import Connection, Database
 
 MOST_IN_FLIGHT: Final = 10_000
 MOST_BETWEEN_TRIES: Final = 10_000
-"""Lanes are counted up to here; beyond, there are more than an operator needs to know exactly."""
+MOST_UNREAD: Final = 10_000
+"""Lanes, and what lies in a mailbox, are counted up to here; beyond, there are more than an operator needs to know exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,10 @@ class Counted:
     """Its phase (`contracts.breaker`)."""
     breaker_until: datetime | None
     """The next probe; while one is under way, when it counts as lost; while it is taken up again, when that is done."""
+    comes_for_it: bool
+    """Something lies in its mailbox: what it owes an answer for waits for it, not for us."""
+    unread: int
+    """Deliveries that have lain there for too long, at most `MOST_UNREAD`."""
 
     @property
     def missing(self) -> int:
@@ -80,7 +85,8 @@ class Overview:
 
 _ORGANISATIONS: Final = """
 SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, o.draining, owed.oldest, flying.n AS in_flight,
-       parked.n AS between_tries, parked.next_try, coalesce(b.phase, 'closed') AS breaker, b.until AS breaker_until
+       parked.n AS between_tries, parked.next_try, EXISTS (SELECT FROM mailbox WHERE organisation = o.id) AS comes_for_it,
+       unread.n AS unread, coalesce(b.phase, 'closed') AS breaker, b.until AS breaker_until
 FROM organisation o
 LEFT JOIN breaker b ON b.organisation = o.id
 LEFT JOIN LATERAL (
@@ -95,6 +101,12 @@ CROSS JOIN LATERAL (
         SELECT due FROM lane WHERE organisation = o.id AND occupant IS NOT NULL AND NOT in_flight AND due IS NOT NULL
         ORDER BY due LIMIT $2) counted
 ) parked
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT FROM mailbox m JOIN delivery d ON d.id = m.delivery_id
+        WHERE m.organisation = o.id AND m.alarm_at <= now() AND d.status IN ('waiting', 'queued', 'published')
+        LIMIT $3) counted
+) unread
 ORDER BY o.id
 """
 
@@ -106,7 +118,7 @@ async def overview(database: Database, minutes: int) -> Overview:
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         at = await connection.fetchval("SELECT now()")
-        organisations = await connection.fetch(_ORGANISATIONS, MOST_IN_FLIGHT, MOST_BETWEEN_TRIES)
+        organisations = await connection.fetch(_ORGANISATIONS, MOST_IN_FLIGHT, MOST_BETWEEN_TRIES, MOST_UNREAD)
         counts = await connection.fetch(
             "SELECT organisation, tally, sum(n)::bigint AS n FROM delivery_count GROUP BY 1, 2"
         )

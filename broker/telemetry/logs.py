@@ -26,7 +26,7 @@ KEYS: Final[frozenset[str]] = frozenset({
     "event", "level", "timestamp", "component", "environment", "version",
     # what it is about: identifiers of ours, none of them a person's
     "organisation", "agreement_id", "client_id", "issuer", "delivery_id", "notice_id", "change_id", "receipt_id",
-    "key_generation", "revision",
+    "key_generation", "revision", "purpose",
     # what became of it: closed codes and counts
     "epoch", "sequence", "attempt", "behaviour", "kind", "outcome", "reason", "status", "count", "retry_after_ms", "not_before", "due",
     # how long, how much

@@ -35,11 +35,12 @@ class Metrics:
     # Tracking
     receipts_folded: Counter  # by kind
     answer_seconds: Histogram  # by organisation; from when it was first to be sent to the organisation's first answer
-    # The five that follow are read from the store by every tracker: of several, any one is the answer, never their sum.
+    # The six that follow are read from the store by every tracker: of several, any one is the answer, never their sum.
     oldest_undelivered_age_seconds: Gauge  # by organisation; 0 when nothing is owed
     owed: Gauge  # by organisation and status; its sum is what was accepted
     unbalanced: Gauge  # by organisation; accepted less the sum of all statuses: anything but 0 is an alarm
     paused: Gauge  # by organisation; 1 while it is paused or draining
+    unread: Gauge  # by organisation; deliveries that nobody has come for in too long: anything but 0 is an alarm
     quarantine_unexamined: Gauge  # records set aside that nobody has looked at: anything but 0 is an alarm
 
     # Interface
@@ -85,6 +86,7 @@ def new_metrics() -> Metrics:
         owed=gauge("owed", "Accepted deliveries by the status they are in.", "organisation", "status"),
         unbalanced=gauge("unbalanced", "Accepted deliveries less the sum of all statuses.", "organisation"),
         paused=gauge("paused", "Whether nothing new is sent to it.", "organisation"),
+        unread=gauge("unread", "Deliveries nobody has come for in too long.", "organisation"),
         quarantine_unexamined=gauge("quarantine_unexamined", "Records set aside that nobody has looked at."),
         request_seconds=histogram("request_seconds", "One request.", _QUICK, "method", "route", "status"),
         log_keys_dropped=counter("log_keys_dropped_total", "Keys or values withheld from the logs."),

@@ -4,7 +4,7 @@ The organisation's facts count from any epoch and only raise; our own count only
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import uuid5
 
@@ -20,6 +20,9 @@ WITHHELD_FOR_GOOD = {
     Reason.SUPERSEDED: Status.SUPERSEDED,
 }
 """Reasons of the gate that end a delivery, with the status each ends it in."""
+
+LOOK_AGAIN = timedelta(hours=6)
+"""What lies unread goes the way to its mailbox again so often: the gate may have come to withhold it."""
 
 ASK_AGAIN = frozenset({Reason.PAUSED, Reason.GRANTED_ELSEWHERE})
 """Reasons of the gate that pass."""
@@ -87,6 +90,8 @@ def fold(standing: Standing, receipt: Receipt, policy: DeliveryPolicy, now: date
             return _deferred(standing, receipt, failure, policy, now=now, jitter=jitter)
         case ReceiptKind.DEFERRED if receipt.failure is not None:
             return _deferred(standing, receipt, receipt.failure, policy, now=now, jitter=jitter)
+        case ReceiptKind.PLACED:
+            return _placed(standing, receipt, policy, now)
         case ReceiptKind.WITHHELD:
             return _withheld(standing, receipt, now)
         case ReceiptKind.UNDELIVERED:
@@ -171,6 +176,19 @@ def _deferred(
             return Folded(replace(tried, due=now, in_flight=False), Effect.SCHEDULED, pause=receipt.reason)
         case GiveUp(reason):
             return _ended(tried, receipt, Status.UNDELIVERED, reason)
+
+
+def _placed(standing: Standing, receipt: Receipt, policy: DeliveryPolicy, now: datetime) -> Folded:
+    """Keep its lane until the organisation has come for it, or its horizon has passed; the gate is asked now and then."""
+    if not _ours_and_open(standing, receipt):
+        return Folded(standing, Effect.NOTED)
+    ends = standing.since + timedelta(seconds=policy.horizon_seconds)
+    lies = replace(
+        standing, status=Status.PUBLISHED, published_at=standing.published_at or receipt.at, reason=receipt.reason
+    )
+    if now >= ends:
+        return _ended(lies, receipt, Status.UNDELIVERED, Reason.HORIZON_PASSED)
+    return Folded(replace(lies, due=min(now + LOOK_AGAIN, ends), in_flight=False), Effect.SCHEDULED)
 
 
 def _withheld(standing: Standing, receipt: Receipt, now: datetime) -> Folded:

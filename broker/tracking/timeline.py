@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from broker.store import Database, changes, withdrawals
@@ -18,7 +18,10 @@ _WHAT: dict[str, Literal["answered", "deferred", "withheld", "undelivered"]] = {
     ReceiptKind.DEFERRED.value: "deferred",
     ReceiptKind.WITHHELD.value: "withheld",
     ReceiptKind.UNDELIVERED.value: "undelivered",
+    ReceiptKind.PLACED.value: "undelivered",  # having lain there until its horizon passed
 }
+PLACED: Final = "placed"
+"""The reason of a `published` entry: it is not sent, but lies where the organisation comes for it."""
 
 
 async def followed(
@@ -45,7 +48,9 @@ def view(
     entries = [TimelineEntry(at=delivery.accepted_at, what="accepted", status=begins)]
     if delivery.published_at is not None:
         entries.append(TimelineEntry(at=delivery.published_at, what="published", status=Status.PUBLISHED))
-    entries.extend(_entry(receipt) for receipt in receipts if receipt.effect != "noted")
+    for receipt in receipts:
+        if receipt.effect != "noted" and not (entries[-1].reason == PLACED and _lies(receipt)):  # said once is enough
+            entries.append(_entry(receipt))
     return DeliveryView(
         organisation=delivery.organisation,
         name=name,
@@ -75,8 +80,15 @@ def stopping(seen: Sequence[DeliveryView]) -> tuple[DeliveryView, ...]:
     )
 
 
+def _lies(receipt: ReceiptRow) -> bool:
+    """Return whether a receipt says that a delivery lies where its organisation comes for it."""
+    return receipt.kind == ReceiptKind.PLACED.value and receipt.status == Status.PUBLISHED.value
+
+
 def _entry(receipt: ReceiptRow) -> TimelineEntry:
     status = Status(receipt.status)
+    if _lies(receipt):
+        return TimelineEntry(at=receipt.at, what="published", status=status, reason=PLACED)
     what = "conflict" if receipt.effect == "conflict" else _WHAT[receipt.kind]
     return TimelineEntry(
         at=receipt.at,

@@ -183,8 +183,8 @@ class Tracker:
 def _ended(touched: Mapping[UUID, Touched], receipt: Receipt) -> bool:
     """Return whether a receipt ends the attempt that its lane is granted for now: one that comes late ended another."""
     found = touched.get(receipt.delivery_id)
-    deferred = receipt.kind is ReceiptKind.DEFERRED and receipt.granted_until is not None
-    return deferred and found is not None and receipt.granted_until == found.granted_until
+    ours = receipt.kind in (ReceiptKind.DEFERRED, ReceiptKind.PLACED) and receipt.granted_until is not None
+    return ours and found is not None and receipt.granted_until == found.granted_until
 
 
 @dataclass(frozen=True, slots=True)

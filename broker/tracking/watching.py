@@ -1,11 +1,12 @@
 """The books, watched all the time: what is owed, how old it is, and that accepted = the sum of all statuses."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 
-from broker.store import Database, StoreUnavailable, operations
+from broker.store import Database, StoreUnavailable, mailbox, operations
 from broker.store.operations import Overview
 from broker.telemetry.metrics import Metrics
 from contracts.statuses import Status
@@ -26,29 +27,56 @@ def note(metrics: Metrics, seen: Overview) -> list[str]:
             metrics.owed.labels(item.organisation, status.value).set(item.by_status.get(status.value, 0))
         metrics.unbalanced.labels(item.organisation).set(item.missing)
         metrics.paused.labels(item.organisation).set(item.paused_at is not None)
+        metrics.unread.labels(item.organisation).set(item.unread)
     metrics.quarantine_unexamined.set(sum(seen.quarantined.values()))
     return [item.organisation for item in seen.organisations if not item.balanced]
 
 
+class _Alarm:
+    """Something that can be wrong with an organisation's deliveries: told when it begins, now and then, when it ends."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def news(self, wrong: Mapping[str, int]) -> tuple[dict[str, int], set[str]]:
+        """Return of whom it is to be told now, with how many deliveries, and for whom it is over."""
+        now = asyncio.get_running_loop().time()
+        over = self._told.keys() - wrong.keys()
+        for organisation in over:
+            del self._told[organisation]
+        told = {
+            organisation: count
+            for organisation, count in wrong.items()
+            if now - self._told.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS
+        }
+        self._told.update(dict.fromkeys(told, now))
+        return told, over
+
+
 async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every: float = EVERY_SECONDS) -> None:
-    """Look at the running counts until `stop`; alarm where deliveries have disappeared, or come from nowhere."""
-    loop = asyncio.get_running_loop()
-    said: dict[str, float] = {}
+    """Look at the running counts until `stop`; alarm where deliveries have disappeared, or come from nowhere.
+
+    Alarm, too, where nobody has come for what lies in a mailbox; what has been fetched and acknowledged is taken out.
+    """
+    books, mailboxes = _Alarm(), _Alarm()
     while not stop.is_set():
         try:
+            await mailbox.clear(database)
             seen = await operations.overview(database, 1)
         except StoreUnavailable:
             pass  # whoever works on the store says so; the gauges keep what was last true
         else:
-            wrong = note(metrics, seen)
-            missing = {item.organisation: item.missing for item in seen.organisations}
-            for organisation in wrong:
-                if loop.time() - said.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS:
-                    said[organisation] = loop.time()
-                    log.error("books.unbalanced", organisation=organisation, count=missing[organisation])
-            for organisation in said.keys() - set(wrong):
-                del said[organisation]
+            note(metrics, seen)
+            wrong, right = books.news({one.organisation: one.missing for one in seen.organisations if not one.balanced})
+            for organisation, count in wrong.items():
+                log.error("books.unbalanced", organisation=organisation, count=count)
+            for organisation in right:
                 log.warning("books.balanced", organisation=organisation)
+            wrong, right = mailboxes.news({one.organisation: one.unread for one in seen.organisations if one.unread})
+            for organisation, count in wrong.items():
+                log.error("mailbox.unread", organisation=organisation, count=count)
+            for organisation in right:
+                log.warning("mailbox.read", organisation=organisation)
         try:
             async with asyncio.timeout(every):
                 await stop.wait()

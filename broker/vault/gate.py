@@ -1,12 +1,12 @@
 """The gate: asked right before sending, it gives the key to one delivery or says why it is withheld."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from broker import sealing
-from broker.store import Database, StoreUnavailable, lanes
+from broker.store import Database, StoreUnavailable, lanes, mailbox
 from broker.vault.keys import Vault
 from contracts.grants import Asked, GateUnavailable, Grant, NotKnown, Verdict, Withheld
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Reason, Status
@@ -17,6 +17,22 @@ MARGIN: Final = timedelta(seconds=2)
 
 def decide(row: lanes.AtTheGate, epoch: int, now: datetime) -> Withheld | None:
     """Return why a delivery is withheld, or None if it may be sent. The order is that of what weighs most."""
+    if (settled := _settled(row, epoch)) is not None:
+        return settled
+    if row.granted_until is not None and row.granted_until > now:
+        return Withheld(Reason.GRANTED_ELSEWHERE, row.granted_until)
+    if not row.in_flight:
+        return Withheld(Reason.NOT_DUE)  # a copy read again: its attempt is over, and the next is the relay's to begin
+    return _taken_back(row) or (Withheld(Reason.PAUSED) if row.paused else None)
+
+
+def decide_pick_up(row: lanes.AtTheGate, epoch: int) -> Withheld | None:
+    """Return why a delivery that lies in a mailbox is withheld, or None if it may be handed out. It may be so again."""
+    return _settled(row, epoch) or _taken_back(row) or (Withheld(Reason.PAUSED) if row.paused else None)
+
+
+def _settled(row: lanes.AtTheGate, epoch: int) -> Withheld | None:
+    """Return why nothing about its way can let a delivery through any more."""
     if row.erased:
         return Withheld(Reason.ERASED)
     if epoch != row.epoch:
@@ -26,13 +42,7 @@ def decide(row: lanes.AtTheGate, epoch: int, now: datetime) -> Withheld | None:
         return Withheld(Reason.CANCELLED)
     if RANK[status] >= OCCUPIES_LANE_BELOW or not row.occupies:
         return Withheld(Reason.ALREADY_RECEIVED)
-    if row.revoked:
-        return Withheld(Reason.REVOKED)
-    if row.granted_until is not None and row.granted_until > now:
-        return Withheld(Reason.GRANTED_ELSEWHERE, row.granted_until)
-    if not row.in_flight:
-        return Withheld(Reason.NOT_DUE)  # a copy read again: its attempt is over, and the next is the relay's to begin
-    return _taken_back(row) or (Withheld(Reason.PAUSED) if row.paused else None)
+    return Withheld(Reason.REVOKED) if row.revoked else None
 
 
 def _taken_back(row: lanes.AtTheGate) -> Withheld | None:
@@ -86,6 +96,33 @@ class StoreGate:
         if key is None:
             return NotKnown()  # no tombstone and no key: not an erasure
         return Grant(row.attempts + 1, until, sealing.delivery_key(key, row.delivery_id).packed())
+
+    async def pick_up(
+        self, lying: Sequence[Asked], leaf: Callable[[UUID], bytes]
+    ) -> list[tuple[lanes.Numbered, Grant]]:
+        """Return what of a mailbox may be handed out now, in the order asked, each with the key that opens it.
+
+        What may never be again is ended by the line at once. `leaf` goes to the ledger when one is first handed out.
+        Raises StoreUnavailable.
+        """
+        grants: dict[UUID, Grant] = {}
+
+        def weigh(rows: Mapping[UUID, lanes.AtTheGate]) -> mailbox.PickedUp:
+            ended: list[UUID] = []
+            for delivery_id, epoch in lying:
+                row = rows.get(delivery_id)
+                if row is None:
+                    continue
+                if (withheld := decide_pick_up(row, epoch)) is not None:
+                    if withheld.reason is not Reason.PAUSED:
+                        ended.append(delivery_id)
+                elif (key := self._person_key(row)) is not None:
+                    packed = sealing.delivery_key(key, delivery_id).packed()
+                    grants[delivery_id] = Grant(row.attempts + 1, row.now, packed)
+            return mailbox.PickedUp(grants.keys(), ended)
+
+        handed = await mailbox.hand_out(self._database, [delivery_id for delivery_id, _ in lying], weigh, leaf)
+        return [(handed[delivery_id], grants[delivery_id]) for delivery_id, _ in lying if delivery_id in handed]
 
     def _person_key(self, row: lanes.AtTheGate) -> bytes | None:
         if row.wrapped is None or row.kek_generation is None:

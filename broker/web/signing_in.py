@@ -103,6 +103,7 @@ def who_is(found: SignedIn, before: Session | None) -> dict[str, Any]:
             "birth_date": person.birth_date.isoformat(),
         },
         "homes": [home.model_dump(mode="json", exclude_none=True) for home in found.homes],
+        "nhs_number": found.nhs_number,
         "email": found.email,
         "display_name": found.display_name,
         "groups": list(found.groups),

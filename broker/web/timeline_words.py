@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from broker.language import Words, moment_in_words
+from broker.tracking.timeline import PLACED
 from contracts.requests import DeliveryView, TimelineEntry
 from contracts.statuses import Status
 
@@ -57,6 +58,8 @@ def entry_words(entry: TimelineEntry, words: Words) -> tuple[str, str]:
     """Return when something happened and what."""
     at = moment_in_words(entry.at, words.language)
     match entry.what:
+        case "published" if entry.reason == PLACED:
+            said = words("happened-placed")
         case "deferred" if entry.next_try is not None:
             said = words("happened-deferred-until", at=moment_in_words(entry.next_try, words.language))
         case "deferred":

@@ -8,7 +8,7 @@ import itertools
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -63,9 +63,9 @@ class Exchange:
         self.log: LogKind = log
         self.folder = folder
         self.postgres = EmbeddedPostgres(folder / "postgres")
-        self.broker = Broker(folder / "kafka", port=_free_port()) if log == "kafka" else None
+        self.broker = Broker(folder / "kafka", port=free_port()) if log == "kafka" else None
         self.state = SandboxState.open(folder / "outsiders")
-        ports = [_free_port() for _ in range(2 + len(ORGANISATION_IDS))]
+        ports = [free_port() for _ in range(2 + len(ORGANISATION_IDS))]
         self.addresses = Addresses(
             ports[0], ports[1], dict(zip(ORGANISATION_IDS, ports[2:], strict=True)), metrics=0, staff_provider=0
         )
@@ -117,20 +117,22 @@ class Exchange:
             for process in self.processes.values():
                 process.kill()
 
-    def alarms(self) -> list[str]:
-        """Return whatever any role called an error, and tracebacks that reached nobody."""
+    def alarms(self, expected: Container[str] = ()) -> list[str]:
+        """Return whatever any role called an error, but for `expected` events, and tracebacks that reached nobody."""
         found = []
         for name, process in self.processes.items():
             for line in process.said():
                 if line.get("event") == "library.logged":
                     continue  # aiokafka calls an error what our own code then handles
+                if line.get("event") in expected:
+                    continue
                 if line.get("level") in {"error", "critical"} or "Traceback" in line.get("raw", ""):
                     found.append(f"{name}: {line}")
         return found
 
     def _role(self, name: str, more: Mapping[str, str]) -> Process:
         role = name.partition("-")[0]
-        port, metrics = self.ports.setdefault(name, _free_port()), _free_port()
+        port, metrics = self.ports.setdefault(name, free_port()), free_port()
         settings = {
             "ENVIRONMENT": "test",
             "DATABASE_DSN": self.postgres.dsn,
@@ -284,7 +286,7 @@ class Exchange:
                     assert answer.status == 200, await answer.text()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that stays free while its process is dead.
 
     Below what systems give to outgoing connections: else a client that tries again and again to reach a dead process

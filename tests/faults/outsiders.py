@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from broker.cli.ending import until_done
-from broker.main.embedded import HOST, Addresses, outsiders
+from broker.main.embedded import HOST, Addresses, organisations_at, outsiders
 from broker.main.serving import Listener, serve
 from broker.sandbox.apps import PROVIDER
 from broker.sandbox.definitions import ORGANISATION_IDS
@@ -21,7 +21,7 @@ from broker.telemetry.logs import configure_logs
 async def serve_all(folder: Path, addresses: Addresses, stop: asyncio.Event) -> int:
     configure_logs(level="WARNING")
     state = SandboxState.open(folder)
-    apps = outsiders(state, addresses, clients=[])
+    apps = outsiders(state, addresses, [], organisations_at(addresses))
     ports = {PROVIDER: addresses.provider, **addresses.organisations}
     await serve([Listener(app, HOST, ports[name], name, lifespan=True) for name, app in apps], stop)
     return 0

@@ -32,7 +32,8 @@ class Process:
         self.name = name
         self.starts = 0
         self._command = [*_tied_to_us(), sys.executable, *command]
-        self._environment = {**_ordinary(), **environment}
+        self.environment = {**_ordinary(), **environment}
+        """What it is started with."""
         self._file = folder / f"{name}.log"
         self._alive = alive
         self._running: subprocess.Popen[bytes] | None = None
@@ -57,7 +58,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**self._environment, **armed},
+                env={**self.environment, **armed},
                 cwd=ROOT,
             )
 

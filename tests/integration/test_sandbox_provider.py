@@ -20,6 +20,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
+from adapters.told import is_nhs_number
+from broker.register.wales import health_boards
 from broker.sandbox import definitions, wording
 from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.authorization import ADDRESS_CLAIM, IDENTITY_CLAIM, RETURN_CODE_CLAIM
@@ -297,6 +299,19 @@ async def test_without_resource_or_api_scope_the_access_token_is_opaque(web: Par
     late = await web.userinfo(tokens["access_token"])
     assert late.status_code == 401
     assert 'error="invalid_token"' in late.headers["www-authenticate"]
+
+
+async def test_the_nhs_number_comes_with_the_profile_of_who_proved_their_identity(web: Party) -> None:
+    tokens = await web.tokens(scope="openid profile")
+    [sian] = [person for person in sample_people() if person.key == "sian"]
+    assert (await web.userinfo(tokens["access_token"])).json()["nhs_number"] == sian.nhs_number
+    others: list[dict[str, Any]] = [
+        await web.tokens(scope="openid"),
+        await web.tokens(scope="openid profile", vtr='["Cl.Cm"]'),
+        await web.tokens("dafydd", scope="openid profile"),
+    ]
+    for other in others:
+        assert "nhs_number" not in (await web.userinfo(other["access_token"])).json()
 
 
 async def test_resource_alone_asks_for_the_api_token(web: Party, http: httpx.AsyncClient) -> None:
@@ -870,7 +885,11 @@ def test_the_sample_people_are_as_various_as_real_ones() -> None:
     assert any(person.preferred_language == "cy" for person in people)
     homes = {row.uprn: row for row in sample_addresses()}
     assert {homes[person.uprn].custodian_code for person in people} >= {6815, 6855}
+    assert len({person.nhs_number for person in people}) == len(people)
     for person in people:
+        assert person.nhs_number
+        assert person.nhs_number.startswith("999"), "of the range that is never given out"
+        assert is_nhs_number(person.nhs_number)
         PersonName.model_validate_json(json.dumps(person.vocabulary_name()[0]))
 
 
@@ -891,12 +910,41 @@ def test_sample_organisations_and_agreements_belong_together() -> None:
     served = dict.fromkeys(definitions.ORGANISATION_IDS, "http://127.0.0.1:8111")
     organisations = definitions.sample_organisations(served)
     agreements = {agreement.organisation: agreement for agreement in definitions.sample_agreements()}
-    assert [organisation.id for organisation in organisations] == list(agreements)
+    every = definitions.every_organisation(
+        dict.fromkeys(definitions.EVERY_ID, "http://127.0.0.1:8111"),
+        dict.fromkeys(definitions.WITH_DOORS, 8112),
+        host_key="ssh-ed25519 AAAA",
+    )
+    assert [organisation.id for organisation in every] == list(agreements)
+    assert {organisation.id: organisation.adapter for organisation in every} == definitions.REACHED_BY
+    assert tuple(organisation.id for organisation in organisations) == definitions.ORGANISATION_IDS
+    assert {organisation.adapter for organisation in organisations} == {"webhook"}
     assert organisations[0].adapter_settings["endpoint"] == "http://127.0.0.1:8111/events"
     leaving = {name: agreements[name].shares[0] for name in ("cardiff-council", "swansea-council")}
     assert "/change/newAddress" in leaving["cardiff-council"].paths
     assert "/change/newAddress" not in leaving["swansea-council"].paths
     assert agreements["transport-for-wales"].required is False
+    may_have_numbers = {
+        organisation
+        for organisation, agreement in agreements.items()
+        for share in agreement.shares
+        if {"/person", "/person/identifiers"} & set(share.paths)
+    }
+    assert may_have_numbers == {organisation.id for organisation in every if organisation.sector == "health-board"}
+
+
+def test_the_health_boards_are_real_ones_by_name_code_and_area() -> None:
+    served = dict.fromkeys(definitions.EVERY_ID, "http://127.0.0.1:8111")
+    doors = dict.fromkeys(definitions.WITH_DOORS, 8112)
+    areas = {agreement.organisation: agreement.area for agreement in definitions.sample_agreements()}
+    checked = []
+    for organisation in definitions.every_organisation(served, doors, host_key="ssh-ed25519 AAAA"):
+        board = health_boards().get(organisation.codes.get("gss", ""))
+        if board is not None:
+            checked.append(organisation.id)
+            assert (organisation.name, organisation.codes["ods"]) == (board.name, board.ods)
+            assert set(areas[organisation.id]) == set(board.area)
+    assert checked == [definitions.CARDIFF_AND_VALE, definitions.SWANSEA_BAY]
 
 
 def test_unsourced_welsh_is_listed_for_review() -> None:

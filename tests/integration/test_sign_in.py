@@ -230,6 +230,20 @@ async def test_returning_proves_nothing_of_the_identity(hostile: Hostile, http: 
     assert first["jti"] != second["jti"]
 
 
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [("9990001014", "9990001014"), (9990001014, None), ("999 000 1014", None), ("٩٩٩٠٠٠١٠١٤", None), (None, None)],
+)
+async def test_an_nhs_number_is_taken_only_as_ten_digits_and_only_with_the_identity(
+    hostile: Hostile, http: GuardedClient, said: object, taken: str | None
+) -> None:
+    hostile.change_info = lambda info: info.update(nhs_number=said)
+    found = await signing_in(hostile, http)
+    assert found.nhs_number == taken
+    assert "9990001014" not in repr(found)
+    assert (await signing_in(hostile, http, prove=False)).nhs_number is None
+
+
 async def test_an_id_token_never_shows_a_level(hostile: Hostile, http: GuardedClient) -> None:
     hostile.change_id = lambda claims: claims.update(vot="P2.Cl.Cm")
     assert (await signing_in(hostile, http, prove=False)).level is IdentityLevel.P0

@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ORGANISATIONS = ("Cardiff Council", "Swansea Council", "Transport")
+WAYS = {
+    "Cardiff Council": "webhook",
+    "Swansea Council": "SFTP",
+    "Transport for Wales": "webhook",
+    "Cardiff and Vale University Health Board": "HL7 v2",
+    "Swansea Bay University Health Board": "FHIR",
+}
+ANSWERS = {"webhook": "applied", "SFTP": "accepted", "HL7 v2": "accepted", "FHIR": "applied"}
+PORTS = 12
 
 
 def unwaith(*words: str, seconds: float = 90.0) -> subprocess.CompletedProcess[str]:
@@ -42,17 +50,17 @@ def quiet() -> dict[str, str]:
 
 @pytest.fixture
 def port() -> int:
-    """The first of seven free ports in a row."""
+    """The first of so many free ports in a row as `unwaith run` takes."""
     places = range(21_000, 30_000, 17)
     for first in random.sample(places, len(places)):  # tests run side by side, and look at once
         try:
-            taken = [socket.create_server(("127.0.0.1", first + step)) for step in range(7)]
+            taken = [socket.create_server(("127.0.0.1", first + step)) for step in range(PORTS)]
         except OSError:
             continue
         for one in taken:
             one.close()
         return first
-    raise RuntimeError("no seven free ports in a row")
+    raise RuntimeError("no free ports in a row")
 
 
 class Running:
@@ -110,13 +118,21 @@ def test_demo_goes_all_the_way(log: str, request: pytest.FixtureRequest) -> None
     done = unwaith("demo", "--log", log)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "has signed in: authorization code, PKCE" in done.stdout
-    assert "Every organisation has applied the change" in done.stdout
-    timeline = done.stdout[done.stdout.index("Change ") :]
-    for organisation in ORGANISATIONS:
-        [row] = [line for line in timeline.splitlines() if organisation in line]
-        times = re.findall(r"\d\d:\d\d:\d\d\.\d{3}", row)
-        assert len(times) == 4, "queued, published, received, applied"
-        assert times == sorted(times)
+    assert "Every organisation has answered as it should" in done.stdout
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in done.stdout[done.stdout.index("Change ") :].splitlines()
+        if line.startswith("│")
+    ]
+    told = next(" ".join(lines) for lines in zip(*rows, strict=True))
+    assert all(organisation in told for organisation in WAYS), told
+    found = [row for row in rows if row[1]]  # the first line of each organisation
+    assert sorted(row[1] for row in found) == sorted(WAYS.values())
+    for _, way, *times, answer in found:
+        assert answer == ANSWERS[way], way
+        reached = [float(time) for time in times if time != "-"]
+        assert len(reached) == (3 if way == "webhook" else 2), "sent, received, applied, as far as this way says them"
+        assert reached == sorted(reached)
 
 
 def test_demo_says_why_it_did_not_end_well() -> None:
@@ -134,7 +150,7 @@ def test_run_serves_everything_and_keeps_it_over_a_restart(running: Running, tmp
     [reference] = re.findall(r"Reference (\S+)", told.stdout)
     inbox = _get(port + 2, "/inbox.json")
     assert inbox["totals"]["effects"] == 1
-    for page in (f"http://127.0.0.1:{port + 2}/", f"http://127.0.0.1:{port + 5}/metrics"):
+    for page in (f"http://127.0.0.1:{port + 2}/", f"http://127.0.0.1:{port + 5}/metrics", _fhir(port)):
         with urllib.request.urlopen(page, timeout=5) as answer:
             assert answer.status == 200
     assert _get(port, "/readyz")["ready"] is True
@@ -193,6 +209,10 @@ def test_killed_outright_it_leaves_nothing_running_and_starts_again(
         assert _get(port + 3, "/inbox.json")["totals"]["effects"] == 1
     finally:
         assert again.interrupt() == 0
+
+
+def _fhir(port: int) -> str:
+    return f"http://127.0.0.1:{port + 8}/fhir/metadata"
 
 
 def _get(port: int, path: str) -> Any:

@@ -213,7 +213,7 @@ async def test_a_manager_looks_traces_replays_and_pauses(  # noqa: PLR0915  one 
         await go_on(v)
         await seen("organisation-paused")
         third = await told(site, f"third-{mark}")
-        await until(site, third, "swansea-council", "applied")
+        await until(site, third, "transport-for-wales", "applied")
         await until(site, third, COUNCIL, "queued")
         await v.go("/staff")
         await expect(v.page.locator("main table").first).to_contain_text("CHG-7")

@@ -1,8 +1,11 @@
 """The citizen's journey, step by step, by the ids of fields: the same in both languages."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 
+from broker.cli.demo import ENDS
+from contracts.statuses import Status
 from tests.support.browser import Visitor
 
 GO_ON = "main form button.govuk-button:not(.govuk-button--secondary)"
@@ -101,6 +104,27 @@ async def tell(v: Visitor, person: str = "sian", seen: Seen = nothing) -> str:
     await declare(v, seen)
     await seen("sent")
     return str(await v.page.inner_text(".unwaith-reference"))
+
+
+async def as_far_as_it_goes(v: Visitor) -> int:
+    """Wait until each organisation on a change's page is where it ends, and return how many there are.
+
+    That is updated, or received where the way there has no later answer. Without scripts the page is asked for anew.
+    """
+    shown = await v.page.inner_text("main")
+    organisations = v.site.rooms.directory.organisations().values()
+    there = [one for one in organisations if one.name.en in shown or one.name.cy in shown]
+    received = sum(ENDS[one.adapter] == {Status.RECEIVED} for one in there)
+    ended = {"green": len(there) - received, "blue": received}
+    for colour, number in ended.items():
+        tags = v.page.locator(f"main .govuk-tag--{colour}")
+        async with asyncio.timeout(30):
+            while await tags.count() != number:
+                if not v.scripts:
+                    await v.page.reload()
+                await asyncio.sleep(0.1)
+    assert await v.page.locator("main .govuk-tag").count() == len(there)
+    return len(there)
 
 
 async def path(v: Visitor) -> str:

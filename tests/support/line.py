@@ -6,20 +6,23 @@ import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
+from adapters.pull import Pull
 from broker.delivery import Pool, PoolSettings
 from broker.eventlog import EventLog, Partition, Received
 from broker.intake import Accepted, Intake, Told, Writer
 from broker.register import Directory
 from broker.relay import Relay, RelaySettings
 from broker.store import Database, StoreUnavailable, changes, register
+from broker.store.mailbox import StoreMailbox
 from broker.telemetry.metrics import new_metrics
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import RootKeyFile, StoreGate, Vault
 from broker.verification import StoredGazetteer
+from contracts.adapters import Adapter
 from contracts.agreement import Agreement
 from contracts.delivery import Delivery
 from contracts.organisation import DeliveryPolicy, Organisation
@@ -29,6 +32,7 @@ from contracts.records import write_receipt
 from contracts.requests import ChangeRequest, PreviewRequest
 from contracts.statuses import Outcome
 from contracts.topics import RECEIPTS
+from tests.support.ways_out import context
 
 CARDIFF, SWANSEA = 6815, 6855
 OLD_UPRN, NEW_UPRN = 900000000001, 900000000002
@@ -197,8 +201,11 @@ class Line:
             self.directory,
         )
 
-    async def adapter(self, settings: Organisation) -> Scripted:
-        return Scripted(self.systems, settings.id)
+    async def adapter(self, settings: Organisation) -> Adapter:
+        if settings.adapter != "pull":
+            return Scripted(self.systems, settings.id)
+        mailbox = StoreMailbox(self.database, settings.id)
+        return Pull(replace(context(settings.adapter_settings), organisation=settings.id, mailbox=mailbox))
 
     def tracker(self) -> Tracker:
         return Tracker(

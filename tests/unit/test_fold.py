@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.tracking.fold import ASK_AGAIN, WITHHELD_FOR_GOOD, Effect, Standing, fold, given_up_for
+from broker.tracking.fold import ASK_AGAIN, LOOK_AGAIN, WITHHELD_FOR_GOOD, Effect, Standing, fold, given_up_for
 from contracts.organisation import DeliveryPolicy
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Outcome, Reason, Status
@@ -70,6 +70,10 @@ def withheld(reason: Reason, *, epoch: int = 0, not_before: datetime | None = No
         not_before=not_before,
         at=NOW,
     )
+
+
+def placed(*, epoch: int = 0) -> Receipt:
+    return Receipt(id=uuid4(), delivery_id=DELIVERY, epoch=epoch, attempt=1, kind=ReceiptKind.PLACED, at=NOW)
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome, status in STATUS_OF.items() if status is not None])
@@ -188,6 +192,28 @@ def test_a_record_set_aside_ends_its_delivery_with_its_reason_and_is_one_receipt
     assert elsewhere is not None
     assert elsewhere.id != end.id
     assert given_up_for(read.model_copy(update={"delivery_id": None}), 0) is None
+
+
+def test_what_lies_in_a_mailbox_keeps_its_lane_and_is_looked_at_again() -> None:
+    folded = fold(OPEN, placed(), POLICY, NOW, 0.5)
+    assert (folded.effect, folded.standing.status) == (Effect.SCHEDULED, Status.PUBLISHED)
+    assert (folded.standing.occupies, folded.standing.in_flight) == (True, False)
+    assert folded.next_due == NOW + LOOK_AGAIN
+    assert folded.standing.attempts == folded.standing.unknowns == 0, "nothing was tried that could have failed"
+    assert fold(folded.standing, answered(Outcome.RECEIVED), POLICY, NOW, 0.5).effect is Effect.RAISED
+    assert fold(OPEN, placed(epoch=1), POLICY, NOW, 0.5).effect is Effect.NOTED
+    received = fold(OPEN, answered(Outcome.RECEIVED), POLICY, NOW, 0.5).standing
+    assert fold(received, placed(), POLICY, NOW, 0.5).effect is Effect.NOTED, "told late, after it was acknowledged"
+
+
+def test_what_nobody_comes_for_ends_at_its_horizon() -> None:
+    ends = OPEN.since + timedelta(seconds=POLICY.horizon_seconds)
+    last = fold(OPEN, placed(), POLICY, ends - timedelta(hours=1), 0.5)
+    assert last.next_due == ends
+    over = fold(last.standing, placed(), POLICY, ends, 0.5)
+    assert (over.effect, over.standing.status) == (Effect.RAISED, Status.UNDELIVERED)
+    assert over.standing.reason is Reason.HORIZON_PASSED
+    assert not over.standing.occupies
 
 
 def test_giving_up_is_aloud_and_frees_the_lane() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from broker.store.lanes import AtTheGate
-from broker.vault.gate import decide
+from broker.vault.gate import decide, decide_pick_up
 from contracts.grants import Withheld
 from contracts.statuses import RANK, Reason, Status
 
@@ -70,3 +70,26 @@ def test_nothing_that_was_received_or_ended_is_sent_again() -> None:
     for status in Status:
         if RANK[status] >= RANK[Status.CANCELLED]:
             assert decide(replace(FREE, status=status.value), 0, NOW) is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "epoch", "reason"),
+    [
+        (FREE, 0, None),
+        (replace(FREE, in_flight=False), 0, None),
+        (replace(FREE, granted_until=NOW + timedelta(seconds=9)), 0, None),
+        (FREE, 1, Reason.STALE_EPOCH),
+        (replace(FREE, erased=True), 0, Reason.ERASED),
+        (replace(FREE, status="received", occupies=False), 0, Reason.ALREADY_RECEIVED),
+        (replace(FREE, revoked=True), 0, Reason.REVOKED),
+        (replace(FREE, withdrawn=True), 0, Reason.CANCELLED),
+        (replace(FREE, withdrawn=True, corrected=True), 0, Reason.SUPERSEDED),
+        (replace(FREE, overtaken=True), 0, Reason.SUPERSEDED),
+        (replace(FREE, paused=True), 0, Reason.PAUSED),
+    ],
+)
+def test_what_lies_in_a_mailbox_is_handed_out_by_the_same_rules(
+    row: AtTheGate, epoch: int, reason: Reason | None
+) -> None:
+    withheld = decide_pick_up(row, epoch)
+    assert (withheld.reason if withheld else None) is reason

@@ -29,6 +29,8 @@ def counted(**said: object) -> Counted:
         "draining": False,
         "breaker": "closed",
         "breaker_until": None,
+        "comes_for_it": False,
+        "unread": 0,
     }
     return Counted(**{**plain, **said})  # type: ignore[arg-type]  # as said
 
@@ -44,6 +46,9 @@ def seen(item: Counted, *happened: tuple[str, int], quarantined: int = 0) -> Ove
 
 def test_nothing_is_raised_while_all_is_well() -> None:
     assert alarms(seen(counted(oldest=AT - OLDEST), ("answered", 10), ("deferred", 10)), WELL) == ()
+    assert alarms(seen(counted(oldest=AT - timedelta(days=1), comes_for_it=True)), WELL) == (), (
+        "they have a day and more"
+    )
     assert alarms(seen(counted(), ("deferred", 9)), WELL) == (), "too few tries to tell"
     assert alarms(seen(counted(oldest=AT - timedelta(days=1), paused_at=AT)), WELL) == (), "paused, so it waits"
 
@@ -54,6 +59,11 @@ def test_nothing_is_raised_while_all_is_well() -> None:
         (seen(counted()), {"store": True, "log": False}, Raised("away", "log")),
         (seen(counted(accepted=2)), WELL, Raised("unbalanced", "council")),
         (seen(counted(), quarantined=3), WELL, Raised("quarantined", "", 3)),
+        (
+            seen(counted(oldest=AT - timedelta(days=3), comes_for_it=True, unread=2)),
+            WELL,
+            Raised("unread", "council", 2),
+        ),
         (
             seen(counted(oldest=AT - OLDEST - timedelta(seconds=1))),
             WELL,
@@ -66,6 +76,16 @@ def test_nothing_is_raised_while_all_is_well() -> None:
 )
 def test_each_alarm_is_raised_by_its_cause(overview: Overview, health: dict[str, bool], raised: Raised) -> None:
     assert alarms(overview, health) == (raised,)
+
+
+def test_what_waits_for_a_cut_off_is_not_overdue_before_it() -> None:
+    told = seen(counted(oldest=AT - timedelta(hours=20)))  # 17:00:30 in Wales, the evening before
+    assert alarms(told, WELL, {"council": ["17:00"]}) == ()
+    overdue = timedelta(hours=19, minutes=0, seconds=30)
+    assert alarms(told, WELL, {"council": ["18:00"]}) == (Raised("overdue", "council", lasted=overdue),)
+    assert alarms(told, WELL, {"another": ["17:00"]}) != ()
+    just_after = seen(counted(oldest=AT.replace(hour=11, second=0)))  # 12:00:00 to ten seconds, so it may be 12:00:09
+    assert alarms(just_after, WELL, {"council": ["12:00"]}) == ()
 
 
 def test_the_gravest_alarm_comes_first() -> None:

@@ -85,6 +85,7 @@ happened-rejected = Gwrthododd y sefydliad ef.
 happened-not-matched = Ni allai’r sefydliad ddod o hyd i chi yn ei gofnodion.
 happened-already-current = Roedd cofnodion y sefydliad eisoes yn dangos hyn.
 happened-applied = Diweddarodd y sefydliad ei gofnodion.
+happened-placed = Mae’n barod i’r sefydliad ei gasglu.
 happened-deferred = Nid oedd modd cyrraedd y sefydliad. Byddwn yn rhoi cynnig arall arni.
 happened-deferred-until = Nid oedd modd cyrraedd y sefydliad. Byddwn yn rhoi cynnig arall arni ar ôl { $at }.
 happened-withheld = Cafodd ei ddal yn ôl.

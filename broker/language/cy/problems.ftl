@@ -48,6 +48,7 @@ detail-is-there-twice = mae yno ddwywaith
 detail-is-not-one-of-ours = nid yw’n un o’n heiddo ni
 detail-must-be-a-subject-of-ours = rhaid iddo fod yn destun o’n heiddo ni
 detail-must-be-a-sequence = rhaid iddo fod yn ddilyniant
+detail-must-be-1-to-100 = rhaid iddo fod yn rhif o 1 i 100
 detail-goes-without-a-subject = yn mynd heb destun
 detail-must-be-given-with-after = rhaid ei roi gydag after
 detail-is-not-one-of-your-changes = nid yw’n un o’ch newidiadau chi

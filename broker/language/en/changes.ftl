@@ -77,6 +77,7 @@ happened-rejected = The organisation refused it.
 happened-not-matched = The organisation could not find you in its records.
 happened-already-current = The organisation’s records already showed this.
 happened-applied = The organisation updated its records.
+happened-placed = It is ready for the organisation to collect.
 happened-deferred = The organisation could not be reached. We will try again.
 happened-deferred-until = The organisation could not be reached. We will try again after { $at }.
 happened-withheld = It was held back.

@@ -48,6 +48,7 @@ detail-is-there-twice = is there twice
 detail-is-not-one-of-ours = is not one of ours
 detail-must-be-a-subject-of-ours = must be a subject of ours
 detail-must-be-a-sequence = must be a sequence
+detail-must-be-1-to-100 = must be a number from 1 to 100
 detail-goes-without-a-subject = goes without a subject
 detail-must-be-given-with-after = must be given with after
 detail-is-not-one-of-your-changes = is not one of your changes

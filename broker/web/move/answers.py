@@ -17,6 +17,7 @@ from contracts.requests import PreviewRequest
 Answers = Mapping[str, Any]
 
 CHECK: Final = "/move/check"
+NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,13 @@ def told_by(who: Mapping[str, Any]) -> Told:
     )
 
 
-def request_of(answers: Answers) -> PreviewRequest:
-    """Return the change as intake takes it. Raises ValidationError where answers contradict each other."""
+def request_of(answers: Answers, who: Mapping[str, Any]) -> PreviewRequest:
+    """Return the change as intake takes it. Raises ValidationError where answers contradict each other.
+
+    The NHS number that came with the sign-in goes with it: the person is shown it, with who would get it, before
+    anything is sent, and tells it by sending.
+    """
+    nhs_number = who.get("nhs_number")
     wire = {
         "type": "address",
         "change": {
@@ -114,6 +120,7 @@ def request_of(answers: Answers) -> PreviewRequest:
             "household": answers.get("children") or [] if answers.get("children_moved") == "yes" else [],
         },
         "preferredLanguage": answers["contact"]["language"],
+        "identifiers": [{"system": NHS_NUMBER, "value": nhs_number}] if nhs_number else [],
     }
     return PreviewRequest.model_validate_json(orjson.dumps(wire))
 

@@ -199,11 +199,12 @@ async def tell(visit: Visit) -> Response:
 
 async def _accepted(visit: Visit, answers: Answers) -> intake.Accepted | Response:
     """Hand the change to intake; return it accepted, or where to go because it was not."""
-    told = request_of(answers)
+    told = request_of(answers, visit.signed_in.who)
     change = ChangeRequest(
         type=told.type,
         change=told.change,
         preferred_language=told.preferred_language,
+        identifiers=told.identifiers,
         preview=answers["seen"],
         leave_out=tuple(answers.get("left_out", ())),
     )
@@ -228,7 +229,7 @@ def _contact(answers: Answers) -> Contact | None:
 async def _preview(visit: Visit) -> Preview | str:
     """Return who would be told, or where to go to put an answer right. Raises NobodyToTell."""
     answers = answers_of(visit.data)
-    request = _read(answers)
+    request = _read(answers, visit.signed_in.who)
     if request is None:
         late = any(is_adult(child["birthDate"], answers["date"]) for child in answers.get("children") or [])
         return "/move/children/list?from=check" if late else "/move/previous?from=check"
@@ -238,8 +239,8 @@ async def _preview(visit: Visit) -> Preview | str:
         return "/move/date?from=check"
 
 
-def _read(answers: Answers) -> PreviewRequest | None:
+def _read(answers: Answers, who: Mapping[str, Any]) -> PreviewRequest | None:
     try:
-        return request_of(answers)
+        return request_of(answers, who)
     except ValidationError:
         return None
