@@ -521,6 +521,7 @@ class Tables:
                 digest=row.owed.digest,
                 sealed=row.owed.sealed,
                 event=row.type,
+                sequence=row.sequence,
                 taken_back=row.owed.organisation in back,
                 replaced=row.owed.organisation in replaced,
             )

@@ -49,7 +49,9 @@ from tests.support.line import agreement
 T = TypeVar("T")
 Role = Literal["relay", "worker", "tracker"]
 
-FAULTS_OF_OURS: Final = frozenset({"delivery.failed", "adapter.misconfigured", "definition.unreadable"})
+FAULTS_OF_OURS: Final = frozenset(
+    {"delivery.failed", "adapter.misconfigured", "definition.unreadable", "withdrawal.failed"}
+)
 """Logged only where our own code is wrong."""
 
 
