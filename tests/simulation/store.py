@@ -681,6 +681,17 @@ async def looking(database: Database, change_id: UUID) -> AsyncIterator[Look | N
         raise
 
 
+async def take_for_lost(database: Database, organisations: Sequence[str], untaken: timedelta) -> dict[str, int]:
+    """See breakers.take_for_lost."""
+    store = _store(database)
+
+    async def looking() -> dict[str, int]:
+        locked = cast("Any", store.locked())
+        return store.tables.take_for_lost(store.now(), organisations, untaken, locked)
+
+    return await store.carry(looking)
+
+
 async def past(database: Database, horizons: Mapping[str, timedelta], limit: int) -> list[UUID]:
     """See horizon.past."""
     store = _store(database)
@@ -750,6 +761,7 @@ TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (changes.accept, accept),
     (breakers.standing, standing),
     (breakers.move, move),
+    (breakers.take_for_lost, take_for_lost),
     (lanes.claim, claim),
     (batches.claim, claim_batch),
     (lanes.mark_published, mark_published),

@@ -409,6 +409,11 @@ class Both:
         await self.both(lambda of, database: of.move(database, place, to))
         await self.both(lambda of, database: of.standing(database))
 
+    async def miss(self, seconds: float) -> None:
+        places, untaken = list(PLACES), timedelta(seconds=seconds)
+        await self.both(lambda of, database: of.take_for_lost(database, places, untaken))
+        await self.both(lambda of, database: of.standing(database))
+
     async def look(self) -> None:
         async def past(of: Any, database: Database) -> list[UUID]:
             horizons = {name: timedelta(seconds=60) for name in PLACES}
@@ -473,6 +478,7 @@ ACTS = st.one_of(
     st.tuples(st.just("correct"), NUMBER, st.sampled_from(([PLACES[1]], list(PLACES)))),
     st.tuples(st.just("take_back"), NUMBER),
     st.tuples(st.just("move"), st.sampled_from(PLACES), st.sampled_from(list(Phase)), st.sampled_from((0.5, 20.0)), st.sampled_from((1, 1, 2))),
+    st.tuples(st.just("miss"), st.sampled_from((5.0, 60.0))),
     st.tuples(st.just("pause"), st.sampled_from(PLACES), st.sampled_from((None, "operator")), st.booleans()),
     st.tuples(st.just("tick"), st.sampled_from((0.5, 3.0, 15.0, 45.0, 90_000.0))),
 )  # fmt: skip

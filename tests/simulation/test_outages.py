@@ -185,3 +185,22 @@ def test_what_nobody_can_be_told_for_longer_than_its_horizon_is_given_up_aloud_t
         world.organisations["away"].mood = dict(WELL)
         assert world.run(lambda: world.invariants.drained(world.log), seconds=HOUR), world.history.violation
         assert {row.status for one, row in rows.items() if one not in late} == {Status.APPLIED}
+
+
+def test_a_topic_lost_while_its_organisation_is_away_is_found_once_a_probe_is_due() -> None:
+    """Not only when its records would be published again anyway, half a retention later."""
+    policy = DeliveryPolicy(concurrency=3, breaker=BreakerPolicy(longest_probe_seconds=20.0))
+    setting = Setting(organisations=[organisation("away", policy)], people=30, even=True)
+    with a_world(1, setting) as world:
+        world.organisations["away"].mood = {"is_away": 1}
+        for person in range(1, 31):
+            world.tell(person, ["away"])
+        world.run(seconds=60.0)
+        assert world.tables.breakers["away"].phase is Phase.OPEN
+        assert sum(lane.in_flight for lane in world.tables.lanes.values()) > 10, "the log holds what is not tried"
+        tried = len(world.history.calls)
+        world.lose("unwaith.deliveries.away")
+        world.organisations["away"].mood = dict(WELL)
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=300.0), world.history.violation
+        assert {row.status for row in world.tables.deliveries.values()} == {Status.APPLIED}
+        assert len(world.history.calls) - tried == 30
