@@ -54,10 +54,10 @@ async def give_up(
             return GivenUp.NOT_OPEN
         entry = entry_of(receipt, folded, touched, actor=actor, action="delivery.given_up", reason=reason, note=note)
         await transaction.write([settled(touched, folded.standing, attempt_ended=True)], [entry], by_operator=True)
-    log.error(
-        "delivery.undelivered",
-        organisation=touched.organisation,
-        delivery_id=str(delivery_id),
-        reason=Reason.GIVEN_UP.value,
-    )
+        log.error(  # before it is durable: said twice rather than never
+            "delivery.undelivered",
+            organisation=touched.organisation,
+            delivery_id=str(delivery_id),
+            reason=Reason.GIVEN_UP.value,
+        )
     return GivenUp.DONE
