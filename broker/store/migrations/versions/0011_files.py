@@ -1,4 +1,4 @@
-"""Batches: which deliveries were closed together at a cut-off."""
+"""Files: which deliveries were closed together at a cut-off, and when answers are next fetched."""
 
 from broker.store.migrations.sql import run_beside
 
