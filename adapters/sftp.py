@@ -12,6 +12,7 @@ What becomes of a file:
     our key is refused, or may not write     Misconfigured
     its host key is not the pinned one       Misconfigured
     a row lacks what must be told            Rejected, that delivery alone
+    a withdrawal, and no column for it       Rejected, that delivery alone
 
 The idempotency key is the file's name, that of the batch of these deliveries, and in each row the delivery's id. A
 row's reference is `<file>#<row>`. What the organisation did with a row comes later, by file (`adapters.sftp_answers`).
@@ -20,7 +21,7 @@ row's reference is `<file>#<row>`. What the organisation did with a row comes la
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 import asyncssh
 from asyncssh import SFTPClient
@@ -30,13 +31,16 @@ from adapters.settings import settings_from, settings_of
 from adapters.sftp_answers import SftpAnswers
 from adapters.sftp_session import SECRETS, SftpSession, host_key
 from adapters.sftp_settings import SftpSettings
-from adapters.told import told
+from adapters.told import told, withdrawn
 from contracts.adapters import AdapterContext, Collector
 from contracts.batches import batch_name
 from contracts.delivery import Delivery, Failure, Rejected, Unavailable, Unknown
 from contracts.events import SEQUENCE_DIGITS
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
+
+WITHDRAWS: Final = "/withdraws/id"
+"""Path of the column that says which row is taken back. An organisation that has it takes such rows."""
 
 
 class Sftp:
@@ -122,8 +126,14 @@ def file_name(prefix: str, deliveries: Sequence[Delivery]) -> str:
 
 
 def _row(delivery: Delivery, columns: Sequence[Column]) -> Sequence[str]:
-    """Raises Rejected for a delivery that tells no name, no day or no address: nobody could act on it."""
-    change = told(delivery)
+    """Raises Rejected for a delivery that tells no name, no day or no address: nobody could act on it.
+
+    And for one that takes another back, where no column says which: it would be read as a change that says nothing.
+    """
+    back = withdrawn(delivery)
+    if back is not None and all(column.path != WITHDRAWS for column in columns):
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
+    change = told(delivery) if back is None else back.told
     if not (change.family and change.change.effective_date):
         raise Rejected(Reason.FIELDS_MISSING)
     if not (change.change.new_address or change.change.previous_address):

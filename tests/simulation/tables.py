@@ -469,7 +469,7 @@ class Tables:
             ]
             if not superseded:
                 continue
-            last = max(superseded, key=lambda one: one.ordinal)
+            last = max(superseded, key=lambda one: one.sequence or 0)
             if not any(self.stands_for(newer, last, now) for newer in lane):
                 found[last.owed.id] = self.lanes[last.lane].occupant is None and not any(
                     later.sequence is not None
@@ -483,9 +483,12 @@ class Tables:
 
     @staticmethod
     def stands_for(newer: Row, older: Row, now: datetime) -> bool:
-        """Return whether a newer delivery is why an older one of its lane need not be sent."""
-        future = newer.sequence is None and newer.status in UNSENT and newer.due > now
-        return newer.kind == older.kind and newer.ordinal > older.ordinal and not newer.ended_unsent and not future
+        """Return whether a newer delivery is why an older, numbered one of its lane need not be sent."""
+        if newer.kind != older.kind or newer.ended_unsent:
+            return False
+        if newer.sequence is not None:
+            return newer.sequence > (older.sequence or 0)
+        return newer.due <= now if newer.status in UNSENT else newer.ordinal > older.ordinal
 
     # withdrawals
 
@@ -515,6 +518,7 @@ class Tables:
         return {
             row.owed.id: Sent(
                 id=row.owed.id,
+                sequence=row.sequence,
                 digest=row.owed.digest,
                 sealed=row.owed.sealed,
                 event=row.type,
@@ -549,7 +553,7 @@ class Tables:
     # receipts.folding, its end
 
     def settle(self, settled: Sequence[Settled]) -> bool:
-        """Do what `_SETTLE` and `_LANES` do, and return whether the relay is to look."""
+        """Do what `_SETTLE` does, and return whether the relay is to look."""
         for item in settled:
             row = self.deliveries[item.id]
             row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns

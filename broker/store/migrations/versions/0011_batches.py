@@ -1,4 +1,4 @@
-"""Files: which deliveries were closed together at a cut-off, and when answers are next fetched."""
+"""Batches: which deliveries were closed together at a cut-off."""
 
 from broker.store.migrations.sql import run_beside
 
