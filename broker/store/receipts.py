@@ -191,17 +191,20 @@ WITH ended AS (
     JOIN change c ON c.id = d.change_id AND c.type = ended.type
     WHERE d.sequence IS NOT NULL AND d.status = 'superseded' AND d.reason = 'superseded'
       AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
-    ORDER BY d.person_id, d.organisation, d.agreement, c.type, d.ordinal DESC
+    ORDER BY d.person_id, d.organisation, d.agreement, c.type, d.sequence DESC
 )
 SELECT last.id, l.occupant IS NULL AND NOT EXISTS (
     SELECT FROM delivery later WHERE later.person_id = last.person_id AND later.organisation = last.organisation
     AND later.sequence > last.sequence AND NOT ({_UNSENT.format("later")})
     AND NOT (later.unknowns = 0 AND later.status = 'undelivered')) AS in_order
 FROM last JOIN lane l USING (person_id, organisation) JOIN change c ON c.id = last.change_id
-WHERE NOT EXISTS (       -- nothing newer stands for it: what is owed, was sent or given up; but not what has yet its day
+WHERE NOT EXISTS (       -- nothing newer stands for it: what is owed, was sent or given up; but not what has yet its day.
+                         -- Newer is what the lane has later, whenever it was told
     SELECT FROM delivery newer JOIN change nc ON nc.id = newer.change_id
     WHERE newer.person_id = last.person_id AND newer.organisation = last.organisation
-      AND newer.agreement = last.agreement AND nc.type = c.type AND newer.ordinal > last.ordinal
+      AND newer.agreement = last.agreement AND nc.type = c.type
+      AND (newer.sequence > last.sequence OR (newer.sequence IS NULL
+           AND (newer.status IN ('waiting', 'queued') OR newer.ordinal > last.ordinal)))
       AND NOT ({_UNSENT.format("newer")})
       AND NOT (newer.sequence IS NULL AND newer.status IN ('waiting', 'queued') AND newer.due > now()))
 """  # noqa: S608  constants of ours

@@ -105,7 +105,8 @@ class System:
         async def find(name: str) -> bytes | None:
             return held.get(name)
 
-        rooms = cast("Rooms", SimpleNamespace(vault=SimpleNamespace(find=find)))
+        directory = SimpleNamespace(now=lambda: datetime.now(UTC))
+        rooms = cast("Rooms", SimpleNamespace(database=None, directory=directory, vault=SimpleNamespace(find=find)))
         adapter = await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
         try:
             return await attempt(adapter, delivery)
