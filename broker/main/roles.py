@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from adapters.registry import adapter_for, secrets_of
 from broker.api import create_app
@@ -165,6 +166,8 @@ def _adapters(
             mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
             clock=clock,
+            origin=urlsplit(rooms.settings.public_url).hostname or "localhost",
+            rate=organisation.policy.rate,
             authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
             signed=signing(organisation.id, signatures, clock),
         )
