@@ -19,6 +19,7 @@ from uuid import UUID
 from broker.store import (
     Database,
     StoreUnavailable,
+    batches,
     breakers,
     changes,
     lanes,
@@ -226,6 +227,56 @@ async def claim(
 
     if leaves:
         await store.carry(keeping)
+    return claimed
+
+
+async def claim_batch(
+    database: Database,
+    organisation: str,
+    *,
+    upto: datetime,
+    size: int,
+    credit: int,
+    lease: timedelta,
+    leaf: Callable[[Claimed], bytes],
+) -> list[Claimed]:
+    """See batches.claim."""
+    store, process = _store(database), PROCESS.get(None)
+    tables = store.tables
+
+    async def taking() -> tuple[Transaction, list[Claimed], Write] | None:
+        transaction = store.begin(process)
+        closing = f"batch of {organisation}"
+        if closing in store.locked() or (room := tables.room(transaction.now, organisation, credit)) <= 0:
+            store.rolled_back(transaction)
+            return None
+        await store.lock(transaction, [closing])
+        again = tables.again(transaction.now, organisation)
+        keys = again or tables.fresh(transaction.now, organisation, upto, min(size, room))
+        await store.lock(transaction, keys)
+        if again:
+            keys = [key for key in again if tables.again(transaction.now, organisation) == again]
+        else:
+            due = set(tables.fresh(transaction.now, organisation, upto, len(tables.lanes)))
+            keys = [key for key in keys if key in due]
+        claimed, write = tables.claim(transaction.now, keys, lease)
+        return transaction, batches.placed(claimed), write
+
+    if (taken := await store.carry(taking)) is None:
+        return []
+    transaction, claimed, write = taken
+    leaves = [leaf(item) for item in claimed if item.place]
+
+    async def committing() -> None:
+        store.commit(
+            transaction,
+            write,
+            lambda: tables.close(claimed, transaction.now),
+            lambda: tables.leaves.extend(leaves),
+        )
+        store.watch("claimed", claimed)
+
+    await store.carry(committing)
     return claimed
 
 
@@ -689,6 +740,7 @@ TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (breakers.standing, standing),
     (breakers.move, move),
     (lanes.claim, claim),
+    (batches.claim, claim_batch),
     (lanes.mark_published, mark_published),
     (lanes.next_due, next_due),
     (lanes.at_the_gate, at_the_gate),

@@ -7,7 +7,7 @@ Nothing here waits: locks and transactions are in `store`.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from broker.store.changes import Owed, Told
@@ -79,6 +79,16 @@ class Row:
         return self.unknowns == 0 and ours
 
 
+class BatchRow(NamedTuple):
+    """A row of `batch_row`."""
+
+    epoch: int
+    organisation: str
+    batch: str
+    row: int
+    closed_at: datetime
+
+
 @dataclass(slots=True)
 class Person:
     """A row of `person`, with its key."""
@@ -142,6 +152,7 @@ class Tables:
     quarantine: dict[tuple[str, int, int], SetAside] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
     replays: dict[UUID, Replay] = field(default_factory=dict)
+    batch_rows: dict[UUID, BatchRow] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
     withdrawals: dict[UUID, Withdrawal] = field(default_factory=dict)
     """By the change that is withdrawn."""
@@ -229,7 +240,7 @@ class Tables:
         return chosen
 
     def claim(self, now: datetime, keys: Sequence[LaneKey], lease: timedelta) -> tuple[list[Claimed], Write]:
-        """Return what `_CLAIM` returns for these locked lanes, and what it writes."""
+        """Return what `CLAIM` returns for these locked lanes, and what it writes."""
         claimed: list[tuple[Claimed, Row, Lane]] = []
         passed: list[LaneKey] = []
         for key in keys:
@@ -277,6 +288,55 @@ class Tables:
 
     def revoked(self, row: Row) -> bool:
         return self.agreements[row.owed.agreement, row.owed.agreement_version].revoked
+
+    # batches.claim
+
+    def room(self, now: datetime, organisation: str, credit: int) -> int:
+        """Return what `_ROOM` does."""
+        unanswered = sum(
+            lane.in_flight and lane.due is not None and lane.due > now
+            for key, lane in self.lanes.items()
+            if key[1] == organisation
+        )
+        breaker = self.breakers.get(organisation)
+        if breaker is None or breaker.phase not in HOLDING or breaker.until is None:
+            return credit - min(credit, unanswered)
+        return credit if breaker.until <= now and unanswered == 0 else 0
+
+    def again(self, now: datetime, organisation: str) -> list[LaneKey]:
+        """Return the lanes `_AGAIN` chooses."""
+        held: dict[str, list[tuple[datetime, LaneKey]]] = {}
+        for key, lane in self.lanes.items():
+            if key[1] == organisation and lane.due is not None and (row := self._closed(lane)) is not None:
+                held.setdefault(row.batch, []).append((lane.due, key))
+        due = sorted((max(rows)[0], batch) for batch, rows in held.items() if max(rows)[0] <= now)
+        return sorted(key for _, key in held[due[0][1]]) if due else []
+
+    def fresh(self, now: datetime, organisation: str, upto: datetime, most: int) -> list[LaneKey]:
+        """Return the lanes `_FRESH` chooses."""
+        due = sorted(
+            (lane.due, key)
+            for key, lane in self.lanes.items()
+            if key[1] == organisation
+            and lane.due is not None
+            and lane.due <= min(upto, now)
+            and self._closed(lane) is None
+        )
+        return sorted(key for _, key in due[:most])
+
+    def _closed(self, lane: Lane) -> BatchRow | None:
+        row = self.batch_rows.get(lane.occupant) if lane.occupant else None
+        return row if row and lane.occupant and row.epoch == self.deliveries[lane.occupant].epoch else None
+
+    def close(self, claimed: Iterable[Claimed], now: datetime) -> None:
+        """Do what `_CLOSE` does."""
+        for item in claimed:
+            if item.place is None:
+                continue
+            row = BatchRow(item.epoch, item.organisation, item.place.batch, item.place.row, now)
+            stands = self.batch_rows.get(item.delivery_id)
+            if stands is None or (stands.epoch, stands.batch) != (row.epoch, row.batch):
+                self.batch_rows[item.delivery_id] = row
 
     # lanes.mark_published, lanes.next_due
 
@@ -409,7 +469,7 @@ class Tables:
             ]
             if not superseded:
                 continue
-            last = max(superseded, key=lambda one: one.ordinal)
+            last = max(superseded, key=lambda one: one.sequence or 0)
             if not any(self.stands_for(newer, last, now) for newer in lane):
                 found[last.owed.id] = self.lanes[last.lane].occupant is None and not any(
                     later.sequence is not None
@@ -423,9 +483,12 @@ class Tables:
 
     @staticmethod
     def stands_for(newer: Row, older: Row, now: datetime) -> bool:
-        """Return whether a newer delivery is why an older one of its lane need not be sent."""
-        future = newer.sequence is None and newer.status in UNSENT and newer.due > now
-        return newer.kind == older.kind and newer.ordinal > older.ordinal and not newer.ended_unsent and not future
+        """Return whether a newer delivery is why an older, numbered one of its lane need not be sent."""
+        if newer.kind != older.kind or newer.ended_unsent:
+            return False
+        if newer.sequence is not None:
+            return newer.sequence > (older.sequence or 0)
+        return newer.due <= now if newer.status in UNSENT else newer.ordinal > older.ordinal
 
     # withdrawals
 
@@ -489,7 +552,7 @@ class Tables:
     # receipts.folding, its end
 
     def settle(self, settled: Sequence[Settled]) -> bool:
-        """Do what `_SETTLE` and `_LANES` do, and return whether the relay is to look."""
+        """Do what `_SETTLE` does, and return whether the relay is to look."""
         for item in settled:
             row = self.deliveries[item.id]
             row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns

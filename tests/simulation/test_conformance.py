@@ -116,6 +116,7 @@ class Both:
             sent = [dict(row) for row in await connection.fetch("SELECT * FROM delivery ORDER BY id")]
             read = await connection.fetch("SELECT id, effect, status, next_due FROM receipt ORDER BY id")
             leaves = await connection.fetchval("SELECT count(*) FROM audit_leaf")
+            closed = await connection.fetch("SELECT * FROM batch_row")
             aside = await connection.fetch("SELECT topic, partition, record_offset FROM quarantine ORDER BY 1, 2, 3")
             version = await connection.fetchval("SELECT version FROM configuration")
             withdrawn = await connection.fetch("SELECT * FROM withdrawal ORDER BY change_id")
@@ -135,6 +136,7 @@ class Both:
             (one.id, one.effect, one.status, one.next_due)
             for one in sorted(tables.receipts.values(), key=lambda r: r.id)
         ]
+        assert {row["delivery_id"]: tuple(row)[1:] for row in closed} == tables.batch_rows
         assert [tuple(row) for row in aside] == sorted(tables.quarantine)
         known = ("person_id", "corrected_by", "taken_back_by", "asked_at", "look_at")
         assert {row["change_id"]: [row[name] for name in known] for row in withdrawn} == {
@@ -200,6 +202,23 @@ class Both:
             return sorted(found, key=lambda item: item.delivery_id)
 
         self.claimed += await self.both(claiming)
+
+    async def close(self, size: int, back: float) -> None:
+        """Close what was due `back` seconds ago, as a relay does at a cut-off, or claim a closed batch again."""
+
+        async def closing(of: Any, database: Database) -> list[Claimed]:
+            found: list[Claimed] = await of.claim_batch(
+                database,
+                PLACES[1],
+                upto=self.now - timedelta(seconds=back),
+                size=size,
+                credit=3,
+                lease=LEASE,
+                leaf=lambda _: b"{}",
+            )
+            return sorted(found, key=lambda item: item.delivery_id)
+
+        self.claimed += await self.both(closing)
 
     async def mark(self, place: int) -> None:
         if self.claimed:
@@ -437,6 +456,7 @@ ACTS = st.one_of(
     st.tuples(st.just("tell"), st.sampled_from(PEOPLE), st.sampled_from(([PLACES[0]], list(PLACES))), st.sampled_from((0.0, 0.0, 40.0))),
     st.tuples(st.just("claim"), st.sampled_from((1, 500)), st.sampled_from((2, 8192))),
     st.tuples(st.just("claim"), st.just(500), st.just(8192)),
+    st.tuples(st.just("close"), st.sampled_from((1, 2, 1000)), st.sampled_from((0.0, 0.0, 2.0))),
     st.tuples(st.just("gate"), NUMBER, st.just(0)),
     st.tuples(st.just("mark"), NUMBER),
     st.tuples(st.just("gate"), NUMBER, st.sampled_from((0, 0, 0, 1))),
@@ -467,8 +487,8 @@ async def live(both: Both, history: list[tuple[Any, ...]]) -> None:
                 if one
             ]
             await both.fold(found, aside and said > 50)
-        elif name == "claim" and given_to[0] == 1 and _tied(both):
-            await both.claim(500, given_to[1])
+        elif name == "claim" and _tied(both):
+            await both.claim(500, 8192)
         else:
             await getattr(both, name)(*given_to)
         if number % 6 == 0 or number == len(history):
@@ -487,7 +507,7 @@ async def emptied(both: Both) -> None:
     async with both.real.connection() as connection:
         await connection.execute(
             "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, withdrawal, lane, pseudonym, delivery,"
-            " delivery_content, receipt, breaker, quarantine, replay, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
+            " delivery_content, receipt, breaker, quarantine, replay, batch_row, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
         )
         await connection.execute("UPDATE simulated.clock SET at = $1", EPOCH)
     await both.begin()
