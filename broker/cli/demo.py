@@ -45,6 +45,7 @@ ENDS: Final[Mapping[str, frozenset[Status]]] = {
     "sftp": frozenset({Status.RECEIVED}),  # the file is there; its answers are not collected yet
     "hl7v2": frozenset({Status.RECEIVED}),  # AA: taken in; HL7 v2 has no word for applied
     "fhir": _DONE,
+    "pull": _DONE,
 }
 """How a delivery should end, by how its organisation is reached."""
 

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from adapters.standard_webhooks import signature_headers
 from broker.sandbox.apps import exchange_access, sandbox_apps
 from broker.sandbox.definitions import sample_organisations
-from broker.sandbox.later_answers import ExchangeAccess
+from broker.sandbox.exchange_access import ExchangeAccess
 from broker.sandbox.organisations import organisation_app
 from broker.sandbox.state import SandboxState
 from contracts.delivery import Delivery

@@ -36,6 +36,7 @@ from contracts.events import canonical
 from contracts.organisation import Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
+from tests.support.line import now
 
 HOST = "127.0.0.1"
 DEADLINE = timedelta(seconds=5)
@@ -105,7 +106,8 @@ class System:
         async def find(name: str) -> bytes | None:
             return held.get(name)
 
-        rooms = cast("Rooms", SimpleNamespace(vault=SimpleNamespace(find=find)))
+        parts = {"database": None, "directory": SimpleNamespace(now=now), "vault": SimpleNamespace(find=find)}
+        rooms = cast("Rooms", SimpleNamespace(**parts))
         adapter = await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
         try:
             return await attempt(adapter, delivery)
