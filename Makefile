@@ -24,6 +24,7 @@ HOURS ?= 1
 UPGRADE ?=
 QUICK ?=
 FULL ?=
+ONLY ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -77,8 +78,8 @@ long: ## a thousand kills, then other seeds for an hour or more (HOURS=1); the f
 	@end=$$(($$(date +%s) + 3600 * $(HOURS))); while [ "$$(date +%s)" -lt "$$end" ]; do \
 		$(MAKE) --no-print-directory faults TESTS=tests/faults/test_proof.py || exit 1; done
 
-bench: $(VENV)/.dev ## measure it here against floors, into docs/performance.md (QUICK=1; FULL=1 with a million changes)
-	@$(BIN)/python -m tests.load $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LOG))),--log $(LOG))
+bench: $(VENV)/.dev ## measure it here against floors, into docs/performance.md (QUICK=1; FULL=1 with a million changes; ONLY=pools)
+	@$(BIN)/python -m tests.load $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY)) $(if $(filter command,$(firstword $(origin LOG))),--log $(LOG))
 
 format: $(VENV)/.dev ## put the code into the one format
 	@$(BIN)/ruff check --fix-only --quiet

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from contracts.closings import Closing
 from contracts.text import Bilingual, Code, Strict
 from contracts.windows import Window
 
@@ -32,6 +33,8 @@ class BatchPolicy(Strict):
     """At most so many in one batch; `concurrency` then counts batches."""
     linger_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
     """A batch that is not full is sent when its first delivery has waited for so long."""
+    closes: Annotated[tuple[Closing, ...], Field(max_length=24)] = ()
+    """Cut-offs in Welsh local time: `18:00`. With any, batches are closed then, in the store, and nothing lingers."""
 
 
 class DeliveryPolicy(Strict):
@@ -55,6 +58,11 @@ class DeliveryPolicy(Strict):
     breaker: BreakerPolicy = BreakerPolicy()
     batch: BatchPolicy | None = None
     """Only for an adapter that takes batches; one at a time, without."""
+
+    @property
+    def closings(self) -> tuple[Closing, ...]:
+        """The cut-offs at which batches are closed; with none, deliveries go out as they fall due."""
+        return self.batch.closes if self.batch else ()
 
 
 class Organisation(Strict):

@@ -10,6 +10,9 @@ for one."""
 REST_SECONDS: Final = 1.0
 """A pause, or a window's closed hours, may end without a record coming."""
 
+MOMENT_SECONDS: Final = 1e-6
+"""What is left of a wait and too short to wait for: a timer set for less may be due without any time having passed."""
+
 
 def worth_asking(waiting: int, free: int, slots: int, idle_seconds: float) -> int:
     """Return for how many the gate is to be asked now: for all that wait, for a quarter of the slots, or after a while.
@@ -26,6 +29,6 @@ def batch_of(waiting: int, policy: BatchPolicy, allowed: int, idle_seconds: floa
     Full, or as many as the pace allows, or what there is when the first has waited long enough.
     """
     left = policy.linger_seconds - idle_seconds
-    if waiting >= policy.size or left <= 0:
+    if waiting >= policy.size or left < MOMENT_SECONDS:
         return min(waiting, policy.size, allowed), 0.0
     return 0, min(REST_SECONDS, left)

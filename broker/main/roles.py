@@ -11,7 +11,7 @@ from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
 from broker.main.api import api_parts, fetching_client
-from broker.main.credentials import authorizing, signing
+from broker.main.credentials import authorizing, certificate_of, signing
 from broker.main.front import Front
 from broker.main.letters import notifier
 from broker.main.rooms import Rooms, utc_now
@@ -142,19 +142,26 @@ def _adapters(
         except StoreUnavailable:
             raise GateUnavailable from None
         secrets = {name: value for name, value in found.items() if value is not None}
+        certificate = certificate_of(secrets, clock)
+        rules = (http_tls, tls)
+        if certificate is not None:
+            rules = (certificate.shown_in(tls_context()), certificate.shown_in(tls_context(spoken=None)))
         deadline = timedelta(seconds=ADAPTERS_SHARE * organisation.policy.deadline_seconds)
         http = GuardedClient(
-            tls=http_tls,
+            tls=rules[0],
             deadline=deadline,
             allowed_hosts=organisation.allowed_hosts,
             connections=organisation.policy.concurrency,
+            certificate=certificate,
         )
         context = AdapterContext(
             organisation=organisation.id,
             settings=organisation.adapter_settings,
             secret=secrets.__getitem__,
             http=http,
-            connections=GuardedConnections(tls=tls, deadline=deadline, allowed_hosts=organisation.allowed_hosts),
+            connections=GuardedConnections(
+                tls=rules[1], deadline=deadline, allowed_hosts=organisation.allowed_hosts, certificate=certificate
+            ),
             mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
             clock=clock,

@@ -12,9 +12,10 @@ import structlog
 
 from broker import audit, failpoints
 from broker.eventlog import EventLog, LogUnavailable, Record
-from broker.store import Database, StoreUnavailable, lanes
+from broker.store import Database, StoreUnavailable, batches, lanes
 from broker.telemetry.metrics import Metrics
 from contracts.changes import EVENTS
+from contracts.closings import latest
 from contracts.organisation import Organisation
 from contracts.receipts import withheld
 from contracts.records import SealedDelivery, write_receipt
@@ -72,6 +73,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._topics: set[str] = set()
         self._carrying: Counter[str] = Counter()
+        self._close_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. PostgreSQL or the log being away is waited out, never an end.
@@ -85,13 +87,15 @@ class Relay:
                 while not stop.is_set():
                     try:
                         self._woken.clear()
-                        claimed = await self._claim()
-                        for key, items in claimed.items():
-                            self._carrying[key] += 1
-                            carrying.create_task(self._carry(key, items, stop))
+                        busy = full = False
+                        for claim in (self._claim, self._close):
+                            for key, items in (await claim()).items():
+                                self._carrying[key] += 1
+                                carrying.create_task(self._carry(key, items, stop))
+                                busy, full = True, full or claim == self._close or len(items) >= self._settings.batch
                         pause = 0.0
-                        if not any(len(items) >= self._settings.batch for items in claimed.values()):
-                            await self._rest(at_once=bool(claimed))
+                        if not full:
+                            await self._rest(at_once=busy)
                     except StoreUnavailable:
                         pause = _longer(pause)
                         log.warning("relay.waiting", error="StoreUnavailable", seconds=pause)
@@ -101,18 +105,21 @@ class Relay:
             await asyncio.gather(listening, return_exceptions=True)
 
     async def step(self) -> int:
-        """Carry one batch of each organisation from the store to the log; return how many were claimed.
+        """Carry what is due of each organisation, as much as goes at once, to the log; return how many were claimed.
 
         Raises StoreUnavailable and LogUnavailable: what was claimed is then claimed again when its lease is over.
         """
-        claimed = await self._claim()
-        for key, items in claimed.items():
-            await self._append(key, [self._record(item) for item in items])
-            await self._mark(key, items)
-        return sum(map(len, claimed.values()))
+        self._close_at = 0.0
+        count = 0
+        for claim in (self._claim, self._close):
+            for key, items in (await claim()).items():
+                await self._append(key, [self._record(item) for item in items])
+                await self._mark(key, items)
+                count += len(items)
+        return count
 
-    def _open_for(self) -> list[str]:
-        """Return for whom there may be claimed now."""
+    def _open_for(self, *, closing: bool = False) -> list[str]:
+        """Return for whom there may be claimed now, of those with cut-offs or of those without."""
         now = self._clock()
         return [
             key
@@ -121,6 +128,7 @@ class Relay:
             and not item.draining
             and self._carrying[key] < AT_ONCE
             and is_open(item.policy.windows, now)
+            and closing == bool(item.policy.closings)
         ]
 
     async def _claim(self) -> dict[str, list[lanes.Claimed]]:
@@ -138,10 +146,37 @@ class Relay:
         )
         if claimed:
             failpoints.reach("relay.claimed")
-        batches: dict[str, list[lanes.Claimed]] = {}
+        by_organisation: dict[str, list[lanes.Claimed]] = {}
         for item in claimed:
-            batches.setdefault(item.organisation, []).append(item)
-        return batches
+            by_organisation.setdefault(item.organisation, []).append(item)
+        return by_organisation
+
+    async def _close(self) -> dict[str, list[lanes.Claimed]]:
+        """Claim a batch of each organisation with cut-offs. Raises StoreUnavailable.
+
+        They are looked at once in `longest_wait`, and again at once while there is something.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._close_at:
+            return {}
+        closed: dict[str, list[lanes.Claimed]] = {}
+        for key in self._open_for(closing=True):
+            policy = self._organisations()[key].policy
+            if policy.batch is not None:
+                found = await batches.claim(
+                    self._database,
+                    key,
+                    upto=latest(policy.closings, self._clock()),
+                    size=policy.batch.size,
+                    credit=self._settings.credit,
+                    lease=self._settings.lease,
+                    leaf=self._leaf,
+                )
+                if found:
+                    failpoints.reach("relay.closed")
+                    closed[key] = found
+        self._close_at = 0.0 if closed else now + self._settings.longest_wait.total_seconds()
+        return closed
 
     async def _carry(self, organisation: str, items: list[lanes.Claimed], stop: asyncio.Event) -> None:
         """Append and mark one organisation's batch, again and again for the first half of its lease.
@@ -202,7 +237,11 @@ class Relay:
             "relay",
             organisation=item.organisation,
             delivery_id=item.delivery_id,
-            detail={"epoch": item.epoch, "sequence": item.sequence},
+            detail={
+                "epoch": item.epoch,
+                "sequence": item.sequence,
+                **({"batch": item.place.batch} if item.place else {}),
+            },
         )
 
     async def _rest(self, *, at_once: bool) -> None:
@@ -247,6 +286,7 @@ def sealed_delivery(item: lanes.Numbered) -> SealedDelivery:
         generation=item.generation,
         digest=item.digest,
         sealed=item.sealed,
+        place=item.place,
     )
 
 

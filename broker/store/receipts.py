@@ -43,6 +43,15 @@ class Touched:
     """Its change was withdrawn, or replaces one that was: what moves here is to be looked at there."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeftSuperseded:
+    """A delivery that was superseded, and what superseded it ended unsent."""
+
+    touched: Touched
+    in_order: bool
+    """Its lane is free, and nothing later of its lane may have been sent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What a delivery has become."""
@@ -115,12 +124,30 @@ WHERE d.id = ANY($1)
 _SETTLE: Final = """
 WITH settled AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::int[], $7::timestamptz[],
-                         $8::timestamptz[], $9::text[], $10::text[])
-        AS s(id, person_id, organisation, status, attempts, unknowns, published_at, answered_at, reason, reference)
+                         $8::timestamptz[], $9::text[], $10::text[], $11::boolean[], $12::boolean[], $13::boolean[],
+                         $14::timestamptz[], $15::boolean[])
+        AS s(id, person_id, organisation, status, attempts, unknowns, published_at, answered_at, reason, reference,
+             occupied, occupies, in_flight, due, attempt_ended)
+), deliveries AS (
+    UPDATE delivery d SET status = s.status, attempts = s.attempts, unknowns = s.unknowns,
+                          published_at = s.published_at, answered_at = s.answered_at, reason = s.reason,
+                          reference = s.reference
+    FROM settled s WHERE d.id = s.id
+), lanes AS (
+    UPDATE lane SET
+        occupant = CASE WHEN s.occupies THEN lane.occupant END,
+        in_flight = s.in_flight,
+        claim = lane.claim + 1,
+        granted_until = CASE WHEN s.occupies AND NOT s.attempt_ended THEN lane.granted_until END,
+        due = CASE WHEN s.occupies AND s.attempt_ended THEN s.due
+                   WHEN s.occupies THEN greatest(s.due, lane.granted_until) ELSE (
+            SELECT min(d.due) FROM delivery d
+            WHERE d.person_id = s.person_id AND d.organisation = s.organisation AND d.sequence IS NULL
+              AND d.status IN ('waiting', 'queued') AND NOT EXISTS (SELECT FROM settled WHERE settled.id = d.id)) END
+    FROM settled s WHERE s.occupied AND lane.person_id = s.person_id AND lane.organisation = s.organisation
+    RETURNING lane.due
 )
-UPDATE delivery d SET status = s.status, attempts = s.attempts, unknowns = s.unknowns, published_at = s.published_at,
-                      answered_at = s.answered_at, reason = s.reason, reference = s.reference
-FROM settled s WHERE d.id = s.id
+SELECT pg_notify('unwaith_due', '') WHERE EXISTS (SELECT FROM lanes WHERE due IS NOT NULL)
 """
 
 _LOOK_AGAIN: Final = """
@@ -131,27 +158,6 @@ WITH looked_at AS MATERIALIZED (
     ORDER BY w.change_id FOR UPDATE
 )
 UPDATE withdrawal w SET look_at = now() FROM looked_at WHERE w.change_id = looked_at.change_id
-"""
-
-_LANES: Final = """
-WITH moved AS (
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::timestamptz[], $6::boolean[])
-        AS m(person_id, organisation, occupies, in_flight, due, attempt_ended)
-), stands AS (
-    UPDATE lane SET
-        occupant = CASE WHEN m.occupies THEN lane.occupant END,
-        in_flight = m.in_flight,
-        claim = lane.claim + 1,
-        granted_until = CASE WHEN m.occupies AND NOT m.attempt_ended THEN lane.granted_until END,
-        due = CASE WHEN m.occupies AND m.attempt_ended THEN m.due
-                   WHEN m.occupies THEN greatest(m.due, lane.granted_until) ELSE (
-            SELECT min(d.due) FROM delivery d
-            WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL
-              AND d.status IN ('waiting', 'queued')) END
-    FROM moved m WHERE lane.person_id = m.person_id AND lane.organisation = m.organisation
-    RETURNING lane.due
-)
-SELECT pg_notify('unwaith_due', '') WHERE EXISTS (SELECT FROM stands WHERE due IS NOT NULL)
 """
 
 _ENTRIES: Final = """
@@ -167,6 +173,53 @@ WITH entry AS (
     FROM entry
 )
 INSERT INTO audit_leaf (leaf, by_operator) SELECT leaf, $15 FROM entry
+"""
+
+
+_UNSENT: Final = (
+    "{0}.unknowns = 0 AND ({0}.status = 'cancelled' OR ({0}.status = 'superseded' AND {0}.reason = 'superseded'))"
+)
+"""It has ended, and nobody was ever sent it: `superseded` with another reason, or none, is what an organisation said."""
+
+_LEFT_SUPERSEDED: Final = f"""
+WITH ended AS (
+    SELECT DISTINCT d.person_id, d.organisation, d.agreement, c.type
+    FROM delivery d JOIN change c ON c.id = d.change_id WHERE d.id = ANY($1)
+), last AS (
+    SELECT DISTINCT ON (d.person_id, d.organisation, d.agreement, c.type) d.*
+    FROM ended JOIN delivery d USING (person_id, organisation, agreement)
+    JOIN change c ON c.id = d.change_id AND c.type = ended.type
+    WHERE d.sequence IS NOT NULL AND d.status = 'superseded' AND d.reason = 'superseded'
+      AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
+    ORDER BY d.person_id, d.organisation, d.agreement, c.type, d.sequence DESC
+)
+SELECT last.id, l.occupant IS NULL AND NOT EXISTS (
+    SELECT FROM delivery later WHERE later.person_id = last.person_id AND later.organisation = last.organisation
+    AND later.sequence > last.sequence AND NOT ({_UNSENT.format("later")})
+    AND NOT (later.unknowns = 0 AND later.status = 'undelivered')) AS in_order
+FROM last JOIN lane l USING (person_id, organisation) JOIN change c ON c.id = last.change_id
+WHERE NOT EXISTS (       -- nothing newer stands for it: what is owed, was sent or given up; but not what has yet its day.
+                         -- Newer is what the lane has later, whenever it was told
+    SELECT FROM delivery newer JOIN change nc ON nc.id = newer.change_id
+    WHERE newer.person_id = last.person_id AND newer.organisation = last.organisation
+      AND newer.agreement = last.agreement AND nc.type = c.type
+      AND (newer.sequence > last.sequence OR (newer.sequence IS NULL
+           AND (newer.status IN ('waiting', 'queued') OR newer.ordinal > last.ordinal)))
+      AND NOT ({_UNSENT.format("newer")})
+      AND NOT (newer.sequence IS NULL AND newer.status IN ('waiting', 'queued') AND newer.due > now()))
+"""  # noqa: S608  constants of ours
+
+_REOPEN: Final = """
+WITH reopened AS (
+    UPDATE delivery SET status = 'queued', epoch = epoch + 1, attempts = 0, unknowns = least(unknowns, 1),
+                        reason = NULL, answered_at = NULL, replayed_at = now()
+    WHERE id = ANY($1) RETURNING id, person_id, organisation
+), leaves AS (
+    INSERT INTO audit_leaf (leaf) SELECT unnest($2::bytea[])
+)
+UPDATE lane SET occupant = reopened.id, in_flight = false, claim = claim + 1, due = now(), granted_until = NULL
+FROM reopened CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
+WHERE lane.person_id = reopened.person_id AND lane.organisation = reopened.organisation
 """
 
 
@@ -199,20 +252,14 @@ class Folding:
                 [s.answered_at for s in settled],
                 [s.reason for s in settled],
                 [s.reference for s in settled],
+                [s.occupied for s in settled],
+                [s.occupies for s in settled],
+                [s.in_flight for s in settled],
+                [s.due for s in settled],
+                [s.attempt_ended for s in settled],
             )
-        if looked_at := [s.id for s in settled if self.touched[s.id].withdrawn]:
+        if looked_at := [s.id for s in settled if s.id in self.touched and self.touched[s.id].withdrawn]:
             await self._connection.execute(_LOOK_AGAIN, looked_at)
-        moved = [s for s in settled if s.occupied]
-        if moved:
-            await self._connection.execute(
-                _LANES,
-                [s.person_id for s in moved],
-                [s.organisation for s in moved],
-                [s.occupies for s in moved],
-                [s.in_flight for s in moved],
-                [s.due for s in moved],
-                [s.attempt_ended for s in moved],
-            )
         if entries:
             await self._connection.execute(
                 _ENTRIES,
@@ -232,6 +279,22 @@ class Folding:
                 [e.leaf for e in entries],
                 by_operator,
             )
+
+    async def left_superseded(self, ended: Sequence[UUID]) -> list[LeftSuperseded]:
+        """Return, of the lanes of deliveries that ended unsent, those superseded last, where nothing newer stands."""
+        rows = await self._connection.fetch(_LEFT_SUPERSEDED, list(ended))
+        found = {row["id"]: row["in_order"] for row in rows}
+        if not found:
+            return []
+        touched = await self._connection.fetch(_TOUCHED, list(found))
+        return [LeftSuperseded(Touched(**row), found[row["id"]]) for row in touched]
+
+    async def reopen(self, deliveries: Sequence[Touched], leaves: Sequence[bytes]) -> None:
+        """Owe these again, first in their lanes, under the next epoch: the same id, bytes and sequence.
+
+        What was tried is forgotten, but not that one may have arrived.
+        """
+        await self._connection.execute(_REOPEN, [one.id for one in deliveries], list(leaves))
 
     async def quarantine(self, records: Sequence[SetAside]) -> None:
         """Keep where records lie that were set aside."""

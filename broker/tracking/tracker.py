@@ -17,6 +17,7 @@ from broker.store.receipts import Entry, Folding, SetAside, Touched, folding
 from broker.telemetry.metrics import Metrics
 from broker.tracking.entries import entry_of, settled, standing_of
 from broker.tracking.fold import Effect, Folded, fold, given_up_for
+from broker.tracking.superseding import bring_back
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
 from contracts.records import Undecodable, read_receipt
@@ -145,14 +146,13 @@ class Tracker:
             self._alarm(touched, receipt, folded)
         moved = {entry.delivery_id for entry in entries if entry.effect in (Effect.RAISED, Effect.SCHEDULED)}
         ended = {receipt.delivery_id for receipt in receipts if _ended(transaction.touched, receipt)}
-        await transaction.write(
-            [
-                settled(transaction.touched[key], standings[key], attempt_ended=key in ended)
-                for key in standings
-                if key in moved
-            ],
-            entries,
-        )
+        written = [
+            settled(transaction.touched[key], standings[key], attempt_ended=key in ended)
+            for key in standings
+            if key in moved
+        ]
+        await transaction.write(written, entries)
+        await bring_back(transaction, written)
         for key, reason in pauses.items():
             leaf = audit.leaf(
                 "organisation.paused", transaction.now, "tracking", organisation=key, detail={"reason": reason.value}

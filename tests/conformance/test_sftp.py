@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import asyncssh
 import pytest
 
-from adapters.batch_file import Unreadable, read_answers, safe
+from adapters.batch_file import COLUMNS, Unreadable, read_answers, safe
 from adapters.conformance import (
     DEADLINE,
     FAILS_AS,
@@ -40,6 +40,7 @@ from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.answers import answers_file, sealed
 from tests.support.ways_out import context
+from tests.support.withdrawn import taking_back
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -134,6 +135,37 @@ async def test_golden_file() -> None:
     assert content.count(b"\r\n") == content.count(b"\n") == 5
 
 
+WITH_WITHDRAWN = [
+    *({"name": column.name, "path": column.path} for column in COLUMNS),
+    {"name": "withdraws", "path": "/withdraws/id"},
+]
+
+
+async def test_golden_file_with_a_row_taken_back() -> None:
+    deliveries = [sample_delivery(delivery_id=FIRST), replace(taking_back(WELSH), subject="another")]
+    async with council(columns=WITH_WITHDRAWN) as (adapter, peer):
+        receipts = await adapter.deliver_many(deliveries)
+        ((_, content),) = files_in(peer).items()
+    assert [type(one) for one in receipts] == [Receipt, Receipt]
+    golden = (GOLDEN / "sftp-change-withdrawn.csv").read_text(encoding="utf-8")
+    assert content.replace(b"\r\n", b"\n").decode() == golden
+    told, back = rows_of(content)
+    assert (told["type"], told["withdraws"]) == ("wales.unwaith.address-changed.v1", "")
+    assert (back["type"], back["withdraws"]) == ("wales.unwaith.change-withdrawn.v1", str(FIRST))
+    assert back["family_name"] == told["family_name"]
+    assert not any(cell for name, cell in back.items() if name.startswith(("new_", "previous_"))), "it is no move"
+
+
+async def test_who_has_no_column_for_it_is_put_no_row_that_takes_another_back() -> None:
+    async with council() as (adapter, peer):
+        kept, rejected = await adapter.deliver_many([sample_delivery(), taking_back(WELSH)])
+        ((_, content),) = files_in(peer).items()
+    assert isinstance(kept, Receipt)
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason is Reason.INVALID_FOR_RECEIVER
+    assert len(rows_of(content)) == 1
+
+
 async def test_columns_are_the_organisation_s_own() -> None:
     wanted = (
         {"name": "Cyfenw", "path": "/person/name/family"},
@@ -213,7 +245,9 @@ async def test_a_failure_is_everybody_s_who_was_to_be_in_the_file() -> None:
         peer.does(Mishap.FAILS)
         deliveries = [sample_delivery(), sample_delivery(data=b"{}"), sample_delivery()]
         ended = await adapter.deliver_many(deliveries)
-        assert [type(one) for one in ended] == [Unavailable, Rejected, Unavailable]
+        assert [type(one) for one in ended] == [Unavailable] * 3, (
+            "whoever makes no row too: what comes again is the same"
+        )
         assert all(name.endswith(".part") for name in files_in(peer))
         peer.does(Says(Outcome.ACCEPTED))
         again = await adapter.deliver_many(deliveries)

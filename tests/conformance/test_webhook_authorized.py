@@ -1,19 +1,23 @@
 """The webhook adapter with access tokens of the organisation's authorization server, and who we say we are there."""
 
 import base64
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import trustme
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from adapters.conformance import DEADLINE, attempt, sample_delivery
 from adapters.conformance_http import HttpPeer
 from adapters.conformance_oauth import AuthorizedConformance, TokenServer
+from adapters.conformance_tls import CertificateConformance
 from adapters.webhook import Webhook
+from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
 from contracts.receipts import Receipt
 from tests.conformance.test_webhook import SECRET, webhook_and_peer
@@ -41,6 +45,18 @@ class TestWebhookAuthorized(AuthorizedConformance):
         self, *, deadline: timedelta = DEADLINE, expires_in: int | None = 300
     ) -> AsyncIterator[tuple[Adapter, HttpPeer, TokenServer]]:
         async with authorized_webhook(deadline=deadline, expires_in=expires_in) as parts:
+            yield parts
+
+
+class TestWebhookCertified(CertificateConformance):
+    @asynccontextmanager
+    async def certified(
+        self, *, tls: ssl.SSLContext, trusts: trustme.CA, certificate: str | None
+    ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
+        rules = tls_context()
+        trusts.configure_trust(rules)
+        secrets = {"signing": SECRET, **({"client-certificate": certificate} if certificate else {})}
+        async with webhook_and_peer(tls=tls, secrets=secrets, trusts=rules) as parts:
             yield parts
 
 

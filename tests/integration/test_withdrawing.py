@@ -23,7 +23,7 @@ from broker.vault import RootKeyFile, StoreGate
 from contracts.delivery import Delivery, Unavailable, Unknown
 from contracts.grants import Grant, Withheld
 from contracts.organisation import DeliveryPolicy
-from contracts.receipts import FailureKind, Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Receipt, ReceiptKind, withheld
 from contracts.records import write_receipt
 from contracts.requests import ChangeRequest, PreviewRequest
 from contracts.statuses import Outcome, Reason
@@ -217,8 +217,13 @@ async def test_who_was_sent_it_is_told_that_it_is_taken_back_and_nothing_new(att
     assert {item.organisation for item in back} == set(told)
     for item in back:
         first, data = orjson.loads(told[item.organisation].data), orjson.loads(item.data)
-        assert data.pop("withdraws") == {"id": str(told[item.organisation].id), "type": told[item.organisation].type}
-        assert data == {"person": first["person"], "roles": first["roles"]}, "no address goes out again"
+        assert data.pop("withdraws") == {
+            "id": str(told[item.organisation].id),
+            "type": told[item.organisation].type,
+            "sequence": "000000000001",
+            "change": first["change"],
+        }, "what it was sent, and nothing else"
+        assert data == {"person": first["person"], "roles": first["roles"]}
         assert (item.subject, item.sequence, item.origin) == (
             told[item.organisation].subject,
             2,
@@ -584,13 +589,7 @@ async def test_of_two_corrections_at_once_one_is_taken(line: Line) -> None:
 
 async def test_to_who_wants_only_the_newest_an_older_one_is_superseded(attended: Line) -> None:
     line = attended
-    swansea = f"swansea-council-{line.prefix}"
-    newest = next(item for item in AGREEMENTS if item.organisation == "swansea-council")
-    await register.put_agreement(
-        line.database,
-        replace_agreement(newest, organisation=swansea, id=f"{newest.id}-{line.prefix}", version=2, latest_only=True),
-    )
-    await line.directory.refresh()
+    swansea = await wanting_the_newest(line)
     told = [await line.tell(somebody(), a_move(house)) for house in (1, 2, 3)]
     future = await line.tell(somebody(), a_move(4, on=(now() + timedelta(days=9)).date()))
     line.start()
@@ -605,3 +604,90 @@ async def test_to_who_wants_only_the_newest_an_older_one_is_superseded(attended:
 
 def replace_agreement(agreement: Any, **updates: Any) -> Any:
     return agreement.model_copy(update=updates)
+
+
+async def wanting_the_newest(line: Line) -> str:
+    """Have Swansea want only the newest; return its id."""
+    swansea = f"swansea-council-{line.prefix}"
+    newest = next(item for item in AGREEMENTS if item.organisation == "swansea-council")
+    await register.put_agreement(
+        line.database,
+        replace_agreement(newest, organisation=swansea, id=f"{newest.id}-{line.prefix}", version=2, latest_only=True),
+    )
+    await line.directory.refresh()
+    return swansea
+
+
+async def superseded(line: Line, accepted: Accepted, swansea: str) -> Received:
+    """Have the gate refuse it for a newer one; return the worker's word of that."""
+    delivery_id = (await ids_of(line, accepted))[swansea]
+    gate = StoreGate(line.database, line.vault)
+    assert await gate.grant([(delivery_id, 0)], timedelta(seconds=5)) == [Withheld(Reason.SUPERSEDED)]
+    return receipted(withheld(delivery_id, 0, Reason.SUPERSEDED, now()))
+
+
+@pytest.mark.parametrize("told_first", [True, False], ids=["then cancelled", "cancelled before the worker's word"])
+async def test_who_wants_only_the_newest_has_the_older_one_when_the_newer_is_taken_back_unsent(
+    line: Line, told_first: bool
+) -> None:
+    swansea = await wanting_the_newest(line)
+    older = await line.tell(somebody(), a_move(1))
+    await line.relay().step()
+    newer = await line.tell(somebody(), a_move(2))
+    word = await superseded(line, older, swansea)
+    if told_first:
+        await folded(line, word)
+        assert (await line.statuses(older))[swansea] == "superseded"
+        await cancel(line, newer)
+    else:
+        await cancel(line, newer)
+        await folded(line, word)
+    assert (await line.statuses(older))[swansea] == "queued", "again, and for another reason to be told aloud"
+    assert await balanced(line)
+    line.start()
+    await line.until(older, applied(line))
+    assert [(item.sequence, item.epoch) for item in line.systems.of(swansea)] == [(1, 1)]
+    async with line.database.connection() as connection:
+        leaves = await connection.fetchval(
+            "SELECT count(*) FROM audit_leaf WHERE convert_from(leaf, 'UTF8')::json->>'action' = 'delivery.revived'"
+        )
+    assert leaves == 1
+
+
+async def test_the_last_of_several_superseded_comes_back_and_no_other(attended: Line) -> None:
+    line = attended
+    swansea = await wanting_the_newest(line)
+    first = await line.tell(somebody(), a_move(1))
+    await line.relay().step()
+    second = await line.tell(somebody(), a_move(2))
+    await folded(line, await superseded(line, first, swansea))
+    await line.relay().step()
+    third = await line.tell(somebody(), a_move(3))
+    await folded(line, await superseded(line, second, swansea))
+    await cancel(line, second)
+    assert (await line.statuses(first))[swansea] == "superseded", "the third stands for it"
+    await cancel(line, third)
+    line.start()
+    await line.until(first, applied(line))
+    assert [item.sequence for item in line.systems.of(swansea)] == [1]
+    assert await balanced(line)
+
+
+async def test_what_could_only_come_too_late_is_given_up_aloud(line: Line) -> None:
+    """Something of another kind went first: the older one would now be ignored, as its sequence is the lower."""
+    swansea = await wanting_the_newest(line)
+    older = await line.tell(somebody(), a_move(1))
+    await line.relay().step()
+    newer = await line.tell(somebody(), a_move(2))
+    await folded(line, await superseded(line, older, swansea))
+    async with line.database.connection() as connection:
+        await connection.execute(  # as if another kind of change had been sent between the two
+            "UPDATE lane SET occupant = $2 WHERE organisation = $1", swansea, (await ids_of(line, newer))[swansea]
+        )
+        await connection.execute("UPDATE delivery SET sequence = 2, unknowns = 1 WHERE change_id = $1", newer.change_id)
+        await connection.execute("UPDATE change SET type = 'name' WHERE id = $1", newer.change_id)
+    newest = await line.tell(somebody(), a_move(3))
+    with capture_logs() as logged:
+        await cancel(line, newest)
+    assert [item["reason"] for item in logged if item["event"] == "delivery.undelivered"] == ["superseded"]
+    assert (await line.statuses(older))[swansea] == "undelivered"

@@ -1,4 +1,4 @@
-"""Run it: `python -m tests.load [--quick] [--full] [--log postgres|kafka|both] [--profile-only]`."""
+"""Run it: `python -m tests.load [--quick] [--full] [--log postgres|kafka|both] [--only PART...]`."""
 
 import argparse
 import asyncio
@@ -24,10 +24,18 @@ from broker.telemetry.logs import configure_logs
 from deploy.kafka.jars import PartMissing
 from deploy.kafka.kafka import Broker
 from tests.load import floors, history, machine, measures, pages, plans, report
+from tests.load.batches import batches
 from tests.load.exchange import AUDIENCE, ROLES, Exchange, Orderly, Receiver, Role, an_exchange, free_port, places
 from tests.load.figures import Figure, percentile, steady_rate
+from tests.load.neighbours import neighbours
+from tests.load.organisations import Ground
+from tests.load.pools import pools
 
 HISTORY_CHANGES = 1_000_000
+PEOPLE_BESIDE = 300
+"""Who tell while neighbours are ill."""
+LINE = "line"
+PARTS = (LINE, "neighbours", "pools", "batches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +47,40 @@ class Lengths:
     flowing: float
     steady: float
     records: int
+    pairs: int
+    half: float
+    rounds: int
+    pool: int
+    backlog: int
+    batched: int
 
 
-QUICK = Lengths(people=2_000, accept=3.0, flowing=2.0, steady=4.0, records=6_000)
-WHOLE = Lengths(people=10_000, accept=15.0, flowing=10.0, steady=20.0, records=40_000)
+QUICK = Lengths(
+    people=2_000,
+    accept=3.0,
+    flowing=2.0,
+    steady=4.0,
+    records=6_000,
+    pairs=2,
+    half=2.0,
+    rounds=1,
+    pool=2_400,
+    backlog=12_000,
+    batched=2_000,
+)
+WHOLE = Lengths(
+    people=10_000,
+    accept=15.0,
+    flowing=10.0,
+    steady=20.0,
+    records=40_000,
+    pairs=10,
+    half=4.0,
+    rounds=6,
+    pool=12_000,
+    backlog=100_800,
+    batched=16_000,
+)
 
 
 @dataclass
@@ -72,38 +110,65 @@ async def main(given: argparse.Namespace) -> int:
     kinds = ("postgres", "kafka") if given.log == "both" else (given.log,)
     lengths = QUICK if given.quick else WHOLE
     before = report.last()
+    code = 0
+    sections: dict[str, Any] = {}
     async with prepared(lengths, kafka="kafka" in kinds) as run:
-        described = await on(run.postgres.dsn, lambda c: machine.described(c, kafka=run.broker is not None))
-        await on(run.postgres.dsn, lambda c: c.execute("CREATE DATABASE floor"))
-        await on(run.postgres.dsn_of("floor"), lambda c: c.execute(floors.TABLES))
-        for kind in kinds:
-            await measure(run, kind, kind)
-        run.add(await pages.measured(run.postgres.dsn, run.home, run.receiver, seconds=lengths.steady))
-        await convey_floor(run)
-        profiles = {} if given.quick else await profiled(run, kinds[0])
-        found_plans, stored, code = {}, "", 0
-        if given.full:
-            stored = await on(run.postgres.dsn, fill)
-            for kind in kinds:
-                await measure(run, kind, f"{kind}.full")
-            run.add(
-                await pages.measured(
-                    run.postgres.dsn, run.home, run.receiver, seconds=lengths.steady, name="pages.full"
-                )
-            )
-        try:
-            found_plans = await on(run.postgres.dsn, plans.plans)
-        except Exception as fault:  # noqa: BLE001  the figures of many minutes are not lost for it
-            say(f"The plans could not be taken ({type(fault).__name__}: {fault}): see tests/load/plans.py.")
-            code = 1
+        if LINE in given.only:
+            code, sections = await the_line(run, kinds, given, before)
+        await the_rest(run, kinds, given.only)
     sys.stdout.write(report.moved(run.figures, before) + "\n")
     if not given.quick:
-        at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        sections = {"machine": described, "profiles": profiles}
-        if given.full or "plans" not in before:
-            sections |= {"plans": found_plans, "stored": stored}
-        report.record(before, run.figures, at, **sections)
+        report.record(before, run.figures, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **sections)
     return code
+
+
+async def the_line(
+    run: Run, kinds: Sequence[str], given: argparse.Namespace, before: report.Recorded
+) -> tuple[int, dict[str, Any]]:
+    """Take the figures of three organisations and of the pages; return an exit code, and what else is recorded."""
+    lengths = run.lengths
+    described = await on(run.postgres.dsn, lambda c: machine.described(c, kafka=run.broker is not None))
+    await on(run.postgres.dsn, lambda c: c.execute("CREATE DATABASE floor"))
+    await on(run.postgres.dsn_of("floor"), lambda c: c.execute(floors.TABLES))
+    for kind in kinds:
+        await measure(run, kind, kind)
+    run.add(await pages.measured(run.postgres.dsn, run.home, run.receiver, seconds=lengths.steady))
+    await convey_floor(run)
+    profiles = {} if given.quick else await profiled(run, kinds[0])
+    found_plans, stored, code = {}, "", 0
+    if given.full:
+        stored = await on(run.postgres.dsn, fill)
+        for kind in kinds:
+            await measure(run, kind, f"{kind}.full")
+        run.add(
+            await pages.measured(run.postgres.dsn, run.home, run.receiver, seconds=lengths.steady, name="pages.full")
+        )
+    try:
+        found_plans = await on(run.postgres.dsn, plans.plans)
+    except Exception as fault:  # noqa: BLE001  the figures of many minutes are not lost for it
+        say(f"The plans could not be taken ({type(fault).__name__}: {fault}): see tests/load/plans.py.")
+        code = 1
+    sections: dict[str, Any] = {"machine": described, "profiles": profiles}
+    if given.full or "plans" not in before:
+        sections |= {"plans": found_plans, "stored": stored}
+    return code, sections
+
+
+async def the_rest(run: Run, kinds: Sequence[str], parts: Sequence[str]) -> None:
+    """Take the figures of many organisations, each part on databases of its own."""
+    for kind in kinds[-1:]:  # one log will do: what is compared is compared on the same
+        bootstrap = run.broker.bootstrap if kind == "kafka" and run.broker is not None else None
+        ground = Ground(kind, run.home, run.postgres, bootstrap, run.receiver, run.citizens)
+        lengths = run.lengths
+        if "neighbours" in parts:
+            say("neighbours:")
+            run.add(await neighbours(ground, pairs=lengths.pairs, seconds=lengths.half, people=PEOPLE_BESIDE))
+        if "pools" in parts:
+            say("pools:")
+            run.add(await pools(ground, rounds=lengths.rounds, deliveries=lengths.pool, backlog=lengths.backlog))
+        if "batches" in parts:
+            say("batches:")
+            run.add(await batches(ground, deliveries=lengths.batched))
 
 
 @asynccontextmanager
@@ -309,6 +374,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.load", description="How fast is it here?")
     parser.add_argument("--quick", action="store_true", help="under two minutes, nothing is recorded")
     parser.add_argument("--full", action="store_true", help="also with a million changes stored before")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="some parts of it")
     parser.add_argument("--log", choices=("postgres", "kafka", "both"), default="both")
     began = time.monotonic()
     os.environ.pop("UNWAITH_LOG", None)

@@ -4,13 +4,15 @@
 
     {"do": "mint", "state": DIR, "issuer": URL, "audience": URL, "people": N, "old": HOMES, "new": HOMES}
     {"do": "preview", "url": URL, "connections": N}                   everybody asks once; their digest is kept
-    {"do": "tell", "url": URL, "connections": N, "seconds": S}        as fast as answers come
+        with `"recipients": M` where it is not three, and `"people": N` for the first N alone, who then tell
+    {"do": "tell", "url": URL, "connections": N, "seconds": S}        as fast as answers come; or `"count": N` of them
     {"do": "steady", "url": URL, "connections": N, "seconds": S, "rate": R}   evenly spaced, whether answered or not
     {"do": "post", "url": URL, "connections": N, "seconds": S}        the same bodies to a floor, without a token
 """
 
 import asyncio
 import itertools
+import math
 import sys
 import time
 from datetime import UTC, date, datetime
@@ -93,9 +95,12 @@ class Citizens:
         ]
         return {"people": people}
 
-    async def preview(self, *, url: str, connections: int) -> dict[str, Any]:
-        digests = [""] * len(self._tokens)
-        turn = iter(range(len(self._tokens)))
+    async def preview(
+        self, *, url: str, connections: int, recipients: int = 3, people: int | None = None
+    ) -> dict[str, Any]:
+        changes = self._changes[:people]
+        digests = [""] * len(changes)
+        turn = iter(range(len(changes)))
         took: list[float] = []
 
         async def one(session: aiohttp.ClientSession) -> None:
@@ -106,8 +111,8 @@ class Citizens:
                     f"{url}/v1/changes/preview", data=body, headers=self._headers(person)
                 ) as answer:
                     shown = orjson.loads(await answer.read())
-                    if answer.status != 200 or len(shown["recipients"]) != 3:
-                        raise RuntimeError(f"a preview was answered {answer.status}: {shown}")
+                    if answer.status != 200 or len(shown["recipients"]) != recipients:
+                        raise RuntimeError(f"a preview was answered {answer.status}: {str(shown)[:2000]}")
                 took.append(time.perf_counter() - began)
                 digests[person] = shown["digest"]
 
@@ -116,22 +121,28 @@ class Citizens:
             await asyncio.gather(*(one(session) for _ in range(connections)))
         seconds = time.perf_counter() - began
         self._bodies = [
-            orjson.dumps({**change, "preview": digest}) for change, digest in zip(self._changes, digests, strict=True)
+            orjson.dumps({**change, "preview": digest}) for change, digest in zip(changes, digests, strict=True)
         ]
         return {"seconds": seconds, "took": took}
 
     async def tell(
-        self, *, url: str, connections: int, seconds: float, path: str = "/v1/changes", status: int = 202
+        self,
+        *,
+        url: str,
+        connections: int,
+        seconds: float = math.inf,
+        count: int | None = None,
+        path: str = "/v1/changes",
+        status: int = 202,
     ) -> dict[str, Any]:
         """Return when each answer came (seconds since the epoch) and how long it took."""
         answered: list[tuple[float, float]] = []
         refused: dict[str, int] = {}
-        people = itertools.cycle(range(len(self._bodies)))
+        people = itertools.islice(itertools.cycle(range(len(self._bodies))), count)
         end = time.perf_counter() + seconds
 
         async def one(session: aiohttp.ClientSession) -> None:
-            while (began := time.perf_counter()) < end:
-                person = next(people)
+            while (began := time.perf_counter()) < end and (person := next(people, None)) is not None:
                 async with session.post(url + path, data=self._bodies[person], headers=self._headers(person)) as answer:
                     await answer.read()
                 if answer.status == status:

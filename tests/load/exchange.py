@@ -18,12 +18,16 @@ import aiohttp
 import asyncpg
 import orjson
 
+from broker.main.roles import secret_name
 from broker.main.samples import register_parties
+from broker.sandbox import webhooks
 from broker.sandbox.definitions import ORGANISATION_IDS, sample_organisations
 from broker.sandbox.state import SandboxState
 from broker.store import Database, register
 from broker.store.migrate import migrate
 from broker.vault import RootKeyFile, Vault
+from contracts.agreement import Agreement
+from contracts.organisation import Organisation
 
 LogKind = Literal["postgres", "kafka"]
 Role = Literal["api", "relay", "deliver", "track"]
@@ -79,6 +83,8 @@ class Receiver:
 
     process: asyncio.subprocess.Process
     url: str
+    door: str
+    """Where it can turn everybody away."""
     session: aiohttp.ClientSession
 
     @classmethod
@@ -88,8 +94,15 @@ class Receiver:
         )
         if process.stdout is None:
             raise DidNotRun("no pipe")
-        port = int(await process.stdout.readline())
-        return cls(process, f"http://127.0.0.1:{port}", aiohttp.ClientSession(trust_env=False))
+        port, door = map(int, (await process.stdout.readline()).split())
+        session = aiohttp.ClientSession(trust_env=False)
+        return cls(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{door}", session)
+
+    async def behave(self, *, hangs: Sequence[str] = (), drips: Sequence[str] = (), shut: bool = False) -> None:
+        """Have these organisations misbehave, and whoever is reached at the door; all others are well."""
+        told = {"hangs": hangs, "drips": drips, "shut": shut}
+        async with self.session.post(f"{self.url}/behave", json=told) as answer:
+            await answer.read()
 
     async def taken(self) -> list[tuple[str, str, float]]:
         """Return (path, delivery id, seconds since the epoch) of all that arrived since it was last asked."""
@@ -244,14 +257,20 @@ def resident(pid: int) -> tuple[float, float]:
 
 
 @asynccontextmanager
-async def an_exchange(dsn: str, folder: Path, receiver: Receiver, bootstrap: str | None) -> AsyncIterator[Exchange]:
+async def an_exchange(
+    dsn: str,
+    folder: Path,
+    receiver: Receiver,
+    bootstrap: str | None,
+    organisations: Sequence[tuple[Organisation, Agreement]] = (),
+) -> AsyncIterator[Exchange]:
     """Migrate and register an exchange on an empty database, or take one that is registered; stop its roles at the end.
 
-    `bootstrap` names a Kafka; without one the log is PostgreSQL's.
+    `bootstrap` names a Kafka; without one the log is PostgreSQL's. Without `organisations` the samples take part.
     """
     folder.mkdir(parents=True, exist_ok=True)
     await migrate(dsn)
-    await _register(dsn, folder, receiver.url)
+    await _register(dsn, folder, receiver.url, organisations)
     issuer = f"{receiver.url}/"
     ports = dict(zip(("http", *ROLES), _free_ports(1 + len(ROLES)), strict=True))
     environment = {
@@ -280,16 +299,24 @@ async def an_exchange(dsn: str, folder: Path, receiver: Receiver, bootstrap: str
         await connection.close()
 
 
-async def _register(dsn: str, folder: Path, receiver: str) -> None:
+async def _register(
+    dsn: str, folder: Path, receiver: str, organisations: Sequence[tuple[Organisation, Agreement]]
+) -> None:
     database = await Database.open(dsn, size=2)
     try:
         vault = await Vault.open(database, RootKeyFile.open(folder.parent / "root.key"))
         state = SandboxState.open(folder.parent / "state")
-        reached = [
-            one.model_copy(update={"adapter_settings": {"endpoint": f"{receiver}/{one.id}"}})
-            for one in sample_organisations(dict.fromkeys(ORGANISATION_IDS, receiver))
-        ]
-        await register_parties(database, vault, state, reached)
+        for organisation, agreement in organisations:
+            await register.put_organisation(database, organisation)
+            await register.put_agreement(database, agreement)
+            secret = webhooks.written(state.webhook_secret(organisation.id)).encode()
+            await vault.entrust(secret_name(organisation.id, "signing"), secret)
+        if not organisations:
+            reached = [
+                one.model_copy(update={"adapter_settings": {"endpoint": f"{receiver}/{one.id}"}})
+                for one in sample_organisations(dict.fromkeys(ORGANISATION_IDS, receiver))
+            ]
+            await register_parties(database, vault, state, reached)
         await register.put_places(
             database,
             [

@@ -1,6 +1,7 @@
 """Figures and how they are drawn from samples."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -44,3 +45,18 @@ def steady_rate(moments: Sequence[float], trim: float = 0.05) -> float:
     if len(inner) < 100 or inner[-1] <= inner[0]:
         return math.nan
     return (len(inner) - 1) / (inner[-1] - inner[0])
+
+
+def median_within(samples: Sequence[float], sure: float = 0.95) -> tuple[float, float, float]:
+    """Return the median, and between which samples that of all there could be lies, with at least that certainty.
+
+    By signs (order statistics) alone: nothing is supposed of how they are spread. Of too few samples it is between the
+    smallest and the largest, which is less sure: below six samples.
+    """
+    ordered = sorted(samples)
+    count = len(ordered)
+    outside, beyond = 0, 0.5**count
+    while beyond + math.comb(count, outside + 1) * 0.5**count <= (1 - sure) / 2 and outside + 1 < count / 2:
+        outside += 1
+        beyond += math.comb(count, outside) * 0.5**count
+    return statistics.median(ordered), ordered[outside], ordered[-1 - outside]

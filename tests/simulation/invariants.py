@@ -21,8 +21,9 @@ from contracts.delivery import Delivery
 from contracts.organisation import Organisation
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
 from contracts.records import Undecodable, read_delivery, read_receipt
-from contracts.statuses import ENDED, OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Status
+from contracts.statuses import ENDED, OCCUPIES_LANE_BELOW, RANK, STATUS_OF, Reason, Status
 from contracts.topics import RECEIPTS
+from contracts.windows import is_open
 from tests.simulation.history import Call, History
 from tests.simulation.log import SimulatedLog
 from tests.simulation.loop import EPOCH, Process
@@ -33,8 +34,10 @@ ENOUGH: Final = frozenset({*ENDED, Status.RECEIVED, Status.NEEDS_REVIEW})
 """After these, it is the organisation's turn, or nobody's."""
 
 
-PERHAPS_SENT: Final = frozenset({Status.CANCELLED, Status.SUPERSEDED})
-"""Where a delivery ends withheld, an attempt that was granted and never heard of is counted: it may have arrived."""
+LOOKED_SECONDS: Final = 1.0
+"""A worker looks at the clock so often, if nothing wakes it."""
+PERHAPS_SENT: Final = frozenset({Status.CANCELLED, Status.SUPERSEDED, Status.UNDELIVERED})
+"""Where a delivery ends withheld or by hand, an attempt that was granted and never heard of is counted: it may have arrived."""
 
 
 class Invariants:
@@ -60,6 +63,10 @@ class Invariants:
         self._facts: dict[UUID, Receipt] = {}
         self._published: set[tuple[UUID, int]] = set()
         self._poison: set[tuple[str, int, int]] = set()
+        self._taking_back: dict[UUID, UUID] = {}
+        """What each compensating delivery takes back."""
+        self.given_up: dict[UUID, int] = {}
+        """Under which epoch an operator gave a delivery up."""
 
     # What the store is about to commit
 
@@ -78,6 +85,13 @@ class Invariants:
                 self._history.note("breaker", what[0], what[1].phase)
             case "paused":
                 self._paused(*what)
+            case "withdrawn":
+                self._history.note("withdrawn", what)
+                self.withdrawn[f"change:{what}"] = self._history.loop.time()
+            case "taken back":
+                for item in what:
+                    self._history.note("taken back", item.takes_back, item.id)
+                    self._taking_back[item.id] = item.takes_back
 
     def _claimed(self, claimed: Sequence[Claimed]) -> None:
         for item in claimed:
@@ -196,6 +210,9 @@ class Invariants:
                 and RANK[Status(earlier.status)] < OCCUPIES_LANE_BELOW
             ):
                 history.violated("4, order", f"{delivery.id} is sent before {earlier.owed.id} has ended")
+        if delivery.epoch <= self.given_up.get(delivery.id, -1):
+            history.violated("7, what is given up is", f"{delivery.id} is sent after an operator gave it up")
+        self._in_hours(settings, delivery, now)
         for what in self._needs(row):
             if self.withdrawn.get(what, now) < now - START_SECONDS:
                 history.violated("2, only who may be told", f"{delivery.id} is sent although {what} was taken back")
@@ -206,7 +223,14 @@ class Invariants:
 
     def _needs(self, row: Row) -> Iterable[str]:
         owed = row.owed
-        return f"agreement:{owed.agreement}", f"person:{row.person_id}", f"open:{owed.organisation}"
+        told = f"agreement:{owed.agreement}", f"person:{row.person_id}", f"open:{owed.organisation}"
+        return *told, f"change:{row.change_id}"
+
+    def _in_hours(self, settings: Organisation, delivery: Delivery, now: float) -> None:
+        """Nothing is sent outside of its hours, but what a worker had asked for just before they ended."""
+        asked = EPOCH + timedelta(seconds=now - START_SECONDS - LOOKED_SECONDS)
+        if not any(is_open(settings.policy.windows, at) for at in (asked, EPOCH + timedelta(seconds=now))):
+            self._history.violated("delivery windows", f"{delivery.id} is sent to {settings.id} outside of its hours")
 
     def ended(self, call: Call) -> None:
         """An attempt is over."""
@@ -235,6 +259,8 @@ class Invariants:
             self._one(row, promised[row.owed.id], organisations[row.owed.organisation])
         self._lanes()
         self._attempts()
+        self._taken_back(organisations)
+        self._superseded()
         for receipt in self._facts.values():
             row_of = self._tables.deliveries.get(receipt.delivery_id)
             if receipt.id not in self._tables.receipts and row_of is not None:
@@ -259,7 +285,35 @@ class Invariants:
             violated("6, statuses are what was said", f"{delivery_id} is {status}, which nobody said")
 
     def was_withdrawn(self, row: Row) -> bool:
-        return self._tables.revoked(row) or self._tables.people[row.person_id].erased_at is not None
+        erased = self._tables.people[row.person_id].erased_at is not None
+        return self._tables.revoked(row) or erased or row.change_id in self._tables.withdrawals
+
+    def _taken_back(self, organisations: dict[str, SimulatedOrganisation]) -> None:
+        """Who was told a change that was withdrawn is told that it is taken back, and nobody else is."""
+        tables, called = self._tables, {call.delivery.id for call in self._history.calls}
+        back = {takes_back: tables.deliveries[one] for one, takes_back in self._taking_back.items()}
+        for was in back:
+            if was not in called and was not in self._granted_until:
+                self._history.violated("exactly who was told", f"{was} is taken back and was never sent")
+        for change_id, found in tables.withdrawals.items():
+            if tables.people[found.person_id].erased_at is not None:
+                continue
+            by = tables.of_change(found.corrected_by) if found.corrected_by is not None else []
+            replaced = {row.owed.organisation for row in by if not row.ended_unsent}
+            for row in tables.of_change(change_id):
+                has_it = row.owed.id in organisations[row.owed.organisation].applied
+                if has_it and row.owed.organisation not in replaced and row.owed.id not in back:
+                    self._history.violated("exactly who was told", f"{row.owed.id} took effect and is not taken back")
+
+    def _superseded(self) -> None:
+        """What was superseded by a newer one has a newer one that stands for it."""
+        for row in self._tables.deliveries.values():
+            ours = row.status == Status.SUPERSEDED and row.reason == Reason.SUPERSEDED
+            if not ours or row.change_id in self._tables.withdrawals:
+                continue
+            lane = self._tables.of_lane(row.lane)
+            if not any(self._tables.stands_for(newer, row, EPOCH) for newer in lane):
+                self._history.violated("1, nothing lost", f"{row.owed.id} was superseded by what was never sent")
 
     def _lanes(self) -> None:
         lanes: dict[LaneKey, list[int]] = defaultdict(list)
@@ -307,10 +361,15 @@ class Invariants:
 
     def drained(self, log: SimulatedLog) -> bool:
         """Return whether nothing is left to do: no delivery is ours to bring, and no record waits in the log."""
-        return not self.open() and all(
-            group.committed.get(Partition(topic, number), 0) == len(records)
-            for group, topics in ((log.group(GROUP), None), (log.group("unwaith.tracking"), RECEIPTS.name))
-            for topic, partitions in log.partitions.items()
-            if (topic == RECEIPTS.name) == (topics is not None)
-            for number, records in enumerate(partitions)
+        looked = all(found.look_at is None for found in self._tables.withdrawals.values())
+        return (
+            not self.open()
+            and looked
+            and all(
+                group.committed.get(Partition(topic, number), 0) == len(records)
+                for group, topics in ((log.group(GROUP), None), (log.group("unwaith.tracking"), RECEIPTS.name))
+                for topic, partitions in log.partitions.items()
+                if (topic == RECEIPTS.name) == (topics is not None)
+                for number, records in enumerate(partitions)
+            )
         )

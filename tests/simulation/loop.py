@@ -211,6 +211,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             handle._run()
         return True
 
+    def rested(self) -> None:
+        """Whoever was spinning has been told: count anew."""
+        self._at_this_moment = 0
+
     def timers(self) -> int:
         """Return how many timers are set."""
         return sum(not timer.cancelled() for _, _, timer, _ in self._timers)

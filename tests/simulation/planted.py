@@ -3,17 +3,19 @@
 Each is a small change of one real function, in force inside its context.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest.mock import patch
 
-from broker.delivery import line, pool
+from broker.delivery import attempt, line, pool
 from broker.delivery.offsets import Offsets
 from broker.eventlog import Partition, Received
-from broker.tracking import fold
+from broker.relay import relay
+from broker.tracking import fold, tracker, withdrawing
 from broker.vault import gate
+from contracts.delivery import Delivery
 from contracts.receipts import FailureKind, Quarantined, Receipt
 from contracts.statuses import Reason, Status
 from tests.simulation.organisations import Mood
@@ -93,6 +95,50 @@ def grants_twice() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def sends_at_any_hour() -> Iterator[None]:
+    """Delivery windows are not looked at."""
+    with patch.object(line, "is_open", lambda *_: True), patch.object(relay, "is_open", lambda *_: True):
+        yield
+
+
+@contextmanager
+def puts_two_of_a_lane_into_a_batch() -> Iterator[None]:
+    """A batch holds one of its deliveries twice."""
+    real = attempt.attempt_many
+
+    async def doubled(adapter: Any, deliveries: Sequence[Delivery], *given: Any) -> list[Receipt]:
+        return (await real(adapter, [*deliveries, deliveries[0]], *given))[:-1]
+
+    with patch.object(line, "attempt_many", doubled):
+        yield
+
+
+@contextmanager
+def loses_what_was_superseded() -> Iterator[None]:
+    """What a newer one has superseded stays so, though the newer is then cancelled unsent."""
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    with patch.object(tracker, "bring_back", nothing), patch.object(withdrawing, "bring_back", nothing):
+        yield
+
+
+@contextmanager
+def takes_nothing_back() -> Iterator[None]:
+    """Who has a change that was cancelled is told nothing."""
+    with patch.object(withdrawing, "may_have", lambda _: False):
+        yield
+
+
+@contextmanager
+def takes_back_from_everybody() -> Iterator[None]:
+    """Who never had a change is told that it is taken back."""
+    with patch.object(withdrawing, "may_have", lambda _: True):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Planted:
     """A fault, and the kind of disturbance it takes to show."""
@@ -109,4 +155,9 @@ FAULTS: Final = (
     Planted(counts_cancelled_as_failed, "end", {"hangs": 1, "dawdles": 1}),
     Planted(lowers_a_status, "", {"takes_in": 1, "answers_twice": 1}),
     Planted(grants_twice),
+    Planted(sends_at_any_hour),
+    Planted(puts_two_of_a_lane_into_a_batch),
+    Planted(loses_what_was_superseded, "cancel", {"is_away": 3, "applies": 1}),
+    Planted(takes_nothing_back, "cancel", {"applies": 1}),
+    Planted(takes_back_from_everybody, "cancel", {"is_away": 1}),
 )

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from broker.delivery import PoolSettings
 from broker.relay import RelaySettings
 from broker.tracking.tracker import TrackerSettings
-from contracts.organisation import BreakerPolicy, DeliveryPolicy, Organisation
+from contracts.organisation import BatchPolicy, BreakerPolicy, DeliveryPolicy, Organisation
 from contracts.statuses import Status
 from contracts.topics import RECEIPTS, deliveries_topic
 from tests.simulation.loop import Spinning
@@ -25,6 +26,18 @@ STEPS_A_SEED: Final = 3_000
 PATIENT_SECONDS: Final = 1200.0
 """The same where the log had lost records, which are published again only after `again_after`, or a clock was ten
 minutes off, which shifts what an organisation asked for by `Retry-After`."""
+
+HOURS: Final = (
+    *(
+        f"{minute // 60:02}:{minute % 60:02}-{(minute + 2) // 60:02}:{(minute + 2) % 60:02}"
+        for minute in range(540, 720, 3)
+    ),
+    "12:00-00:00",
+    "00:00-09:00",
+)
+"""Delivery windows: from when a run begins, two minutes of three."""
+SHUT_SECONDS: Final = 180.0
+"""So much longer it takes to bring everything to one who has such windows."""
 
 MOODS: Final[tuple[Mood, ...]] = (
     WELL,
@@ -105,6 +118,11 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
             longest_delay_seconds=20.0,
             unknown_limit=dice.choice((2, 5)),
             horizon_seconds=dice.choice((30.0, 7 * 86_400.0)),
+            rate=dice.choice((3.0, 20.0)) if dice.random() < 0.2 else None,
+            windows=HOURS if dice.random() < 0.2 else (),
+            batch=BatchPolicy(size=dice.choice((2, 5)), linger_seconds=dice.choice((0.0, 1.0)))
+            if dice.random() < 0.25
+            else None,
             breaker=BreakerPolicy(
                 consecutive=dice.choice((2, 10)), first_probe_seconds=1.0, longest_probe_seconds=20.0, ramp_seconds=5.0
             ),
@@ -121,7 +139,7 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
     organisations = [one(number) for number in range(1, dice.choice((1, 2, 3)) + 1)]
     return Setting(
         organisations=organisations,
-        latest_only=frozenset(item.id for item in organisations if dice.random() < 0.2),
+        latest_only=frozenset(item.id for item in organisations if dice.random() < 0.3),
         people=dice.choice((1, 3, 10)),
         roles=roles,
         relaying=RelaySettings(
@@ -175,6 +193,9 @@ class Schedule:
             (self.revoke, 0.02),
             (self.erase, 0.05),
             (self.replay, 1.0),
+            (self.cancel, 1.0),
+            (self.correct, 0.5),
+            (self.give_up, 0.3),
             (self.poison, 0.1),
             (self.hang_up, 0.1),
             (self.lose, 0.1 if patient else 0.0),
@@ -233,6 +254,7 @@ class Schedule:
         for one in world.organisations.values():
             one.mood = dict(WELL)
         limit = PATIENT_SECONDS if self._patient else HEALED_SECONDS
+        limit += SHUT_SECONDS if any(one.settings.policy.windows for one in world.organisations.values()) else 0.0
         healing = world.loop.spawn(world.loop.outside, self._operating())
         healed = world.run(
             lambda: world.errands == 0 and world.invariants.drained(world.log),
@@ -245,6 +267,7 @@ class Schedule:
             left = ", ".join(f"{row.owed.id} {row.status}" for row in world.invariants.open())
             world.history.violated("7, never silent", f"not brought after {limit:.0f} s: {left or 'the log'}")
         if world.history.violation is None:
+            world.promise_what_is_taken_back()
             world.invariants.at_the_end(world.promised, world.organisations)
 
     async def _operating(self) -> None:
@@ -346,6 +369,23 @@ class Schedule:
         given_up = [row for row in self.world.tables.deliveries.values() if row.status == Status.UNDELIVERED]
         if given_up:
             self.world.replay(self.dice.choice(given_up).owed.id)
+
+    def _change(self) -> UUID | None:
+        told = list(self.world.changes)
+        return self.dice.choice(told[-5:] if self.dice.random() < 0.7 else told) if told else None
+
+    def cancel(self) -> None:
+        if change_id := self._change():
+            self.world.cancel(change_id)
+
+    def correct(self) -> None:
+        if change_id := self._change():
+            names = list(self.world.organisations)
+            self.world.correct(change_id, self.dice.sample(names, self.dice.randint(1, len(names))))
+
+    def give_up(self) -> None:
+        if rows := self.world.invariants.open():
+            self.world.give_up(self.dice.choice(rows).owed.id)
 
     def poison(self) -> None:
         self.world.poison(self.dice.choice((RECEIPTS.name, deliveries_topic(self._organisation()))))

@@ -16,13 +16,26 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from unittest.mock import patch
 from uuid import UUID
 
-from broker.store import Database, StoreUnavailable, breakers, changes, lanes, operations, receipts, register, replays
+from broker.store import (
+    Database,
+    StoreUnavailable,
+    batches,
+    breakers,
+    changes,
+    lanes,
+    operations,
+    receipts,
+    register,
+    replays,
+    withdrawals,
+)
 from broker.store.breakers import Standing
 from broker.store.changes import PersonErased, Told
 from broker.store.lanes import AtTheGate, Claimed, GateDecision
-from broker.store.receipts import Entry, SetAside, Settled, Touched
+from broker.store.receipts import Entry, LeftSuperseded, SetAside, Settled, Touched
 from broker.store.register import Configuration
 from broker.store.replays import Candidate, Replay
+from broker.store.withdrawals import OwedBack, Sent, TakingBack, WithdrawnAlready
 from contracts.breaker import Breaker
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.tables import LaneKey, Tables, Write
@@ -217,6 +230,56 @@ async def claim(
     return claimed
 
 
+async def claim_batch(
+    database: Database,
+    organisation: str,
+    *,
+    upto: datetime,
+    size: int,
+    credit: int,
+    lease: timedelta,
+    leaf: Callable[[Claimed], bytes],
+) -> list[Claimed]:
+    """See batches.claim."""
+    store, process = _store(database), PROCESS.get(None)
+    tables = store.tables
+
+    async def taking() -> tuple[Transaction, list[Claimed], Write] | None:
+        transaction = store.begin(process)
+        closing = f"batch of {organisation}"
+        if closing in store.locked() or (room := tables.room(transaction.now, organisation, credit)) <= 0:
+            store.rolled_back(transaction)
+            return None
+        await store.lock(transaction, [closing])
+        again = tables.again(transaction.now, organisation)
+        keys = again or tables.fresh(transaction.now, organisation, upto, min(size, room))
+        await store.lock(transaction, keys)
+        if again:
+            keys = [key for key in again if tables.again(transaction.now, organisation) == again]
+        else:
+            due = set(tables.fresh(transaction.now, organisation, upto, len(tables.lanes)))
+            keys = [key for key in keys if key in due]
+        claimed, write = tables.claim(transaction.now, keys, lease)
+        return transaction, batches.placed(claimed), write
+
+    if (taken := await store.carry(taking)) is None:
+        return []
+    transaction, claimed, write = taken
+    leaves = [leaf(item) for item in claimed if item.place]
+
+    async def committing() -> None:
+        store.commit(
+            transaction,
+            write,
+            lambda: tables.close(claimed, transaction.now),
+            lambda: tables.leaves.extend(leaves),
+        )
+        store.watch("claimed", claimed)
+
+    await store.carry(committing)
+    return claimed
+
+
 async def mark_published(database: Database, claimed: Sequence[Claimed], *, again_after: timedelta) -> None:
     """See lanes.mark_published."""
     store, process = _store(database), PROCESS.get(None)
@@ -285,14 +348,31 @@ class Folding:
         self.touched = touched
         self.writes: list[Write] = []
         self.wakes = False
+        self._settled: list[Settled] = []
 
     async def write(self, settled: Sequence[Settled], entries: Sequence[Entry], *, by_operator: bool = False) -> None:
         tables = self._store.tables
+        looked_at = [item.id for item in settled if item.id in self.touched and self.touched[item.id].withdrawn]
 
         def write() -> None:
             self._store.watch("settled", (settled, entries))
-            self.wakes = tables.settle(settled)
+            self.wakes = tables.settle(settled) or self.wakes
+            tables.look_again(looked_at, self.now)
             tables.keep(entries)
+
+        self._settled += settled
+        self.writes.append(write)
+
+    async def left_superseded(self, ended: Sequence[UUID]) -> list[LeftSuperseded]:
+        return self._store.tables.shadow(self._settled).left_superseded(ended, self.now)
+
+    async def reopen(self, deliveries: Sequence[Touched], leaves: Sequence[bytes]) -> None:
+        def write() -> None:
+            for one in deliveries:
+                self._store.watch("reopened", one.id)
+                self._store.tables.reopen(one.id, self.now)
+            self._store.tables.leaves.extend(leaves)
+            self.wakes = True
 
         self.writes.append(write)
 
@@ -368,6 +448,7 @@ async def accept(
         if erased := frozenset(told.id for told in fresh if tables.people[told.person_id].erased_at is not None):
             raise PersonErased(erased)
         transaction = store.begin(process)
+        await store.lock(transaction, [_person(one) for one in sorted({told.person_id for told in fresh})])
         wanted = sorted({(told.person_id, owed.organisation) for told in fresh for owed in told.owed})
         await store.lock(transaction, [one for one in wanted if one in tables.lanes])
 
@@ -449,6 +530,156 @@ async def step(
     return await store.carry(stepping)
 
 
+def _person(person_id: int) -> str:
+    return f"person {person_id}"
+
+
+async def cancel(database: Database, person_id: int, change_id: UUID, back: TakingBack) -> bool:
+    """See withdrawals.cancel."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def cancelling() -> bool:
+        transaction = store.begin(process)
+        await store.lock(transaction, [_person(person_id)])
+        if change_id in store.tables.withdrawals:
+            store.rolled_back(transaction)
+            return False
+
+        def write() -> None:
+            store.watch("withdrawn", change_id)
+            store.tables.withdraw(person_id, change_id, back, None, transaction.now)
+
+        store.commit(transaction, write)
+        return True
+
+    return await store.carry(cancelling)
+
+
+async def correct(database: Database, told: Told, change_id: UUID, back: TakingBack) -> datetime | None:
+    """See withdrawals.correct."""
+    store, process = _store(database), PROCESS.get(None)
+
+    async def correcting() -> datetime | None:
+        tables = store.tables
+        if (told.person_id, told.key) in tables.keys:
+            return None
+        if tables.people[told.person_id].erased_at is not None:
+            raise PersonErased(frozenset((told.id,)))
+        transaction = store.begin(process)
+        wanted = sorted((told.person_id, owed.organisation) for owed in told.owed)
+        await store.lock(transaction, [_person(told.person_id), *(one for one in wanted if one in tables.lanes)])
+        if change_id in tables.withdrawals:
+            store.rolled_back(transaction)
+            raise WithdrawnAlready
+
+        def write() -> None:
+            store.watch("withdrawn", change_id)
+            tables.accept(told, transaction.now)
+            tables.withdraw(told.person_id, change_id, back, told.id, transaction.now)
+
+        store.commit(transaction, write, wakes="unwaith_due")
+        return transaction.now
+
+    return await store.carry(correcting)
+
+
+async def due(database: Database, limit: int) -> list[UUID]:
+    """See withdrawals.due."""
+    store = _store(database)
+
+    async def looking() -> list[UUID]:
+        now = store.now()
+        waiting = [
+            (one.look_at, key)
+            for key, one in store.tables.withdrawals.items()
+            if one.look_at is not None and one.look_at <= now
+        ]
+        return [key for _, key in sorted(waiting)[:limit]]
+
+    return await store.carry(looking)
+
+
+async def later(database: Database, change_id: UUID, seconds: float) -> None:
+    """See withdrawals.later."""
+    store = _store(database)
+
+    async def putting_off() -> None:
+        store.tables.withdrawals[change_id].look_at = store.now() + timedelta(seconds=seconds)
+
+    await store.carry(putting_off)
+
+
+@dataclass
+class Look:
+    """See withdrawals.Look."""
+
+    store: Store
+    change_id: UUID
+    taken_back_by: UUID
+    corrected: bool
+    folding: Folding
+    sent: Mapping[UUID, Sent]
+    key: tuple[int, int, bytes] | None
+
+    async def take_back(self, owed: Sequence[OwedBack], leaf: bytes) -> None:
+        def write() -> None:
+            self.store.watch("taken back", owed)
+            self.store.tables.take_back(self.change_id, owed, self.folding.now)
+            self.store.tables.leaves.append(leaf)
+            self.folding.wakes = True
+
+        self.folding.writes.append(write)
+
+    async def looked(self, again: datetime | None) -> None:
+        def write() -> None:
+            self.store.tables.withdrawals[self.change_id].look_at = again
+
+        self.folding.writes.append(write)
+
+
+@asynccontextmanager
+async def looking(database: Database, change_id: UUID) -> AsyncIterator[Look | None]:
+    """See withdrawals.looking."""
+    store, process = _store(database), PROCESS.get(None)
+    begun: list[Transaction] = []
+
+    async def reading() -> Look | None:
+        tables, transaction = store.tables, store.begin(process)
+        begun.append(transaction)
+        found = tables.withdrawals[change_id]
+        await store.lock(transaction, [_person(found.person_id)])
+        ids = [row.owed.id for row in tables.of_change(change_id)]
+        await store.lock(transaction, [*tables.lanes_of(ids), f"withdrawal {change_id}"])
+        if found.look_at is None or found.look_at > transaction.now:
+            return None
+        person = tables.people[found.person_id]
+        return Look(
+            store,
+            change_id,
+            found.taken_back_by,
+            found.corrected_by is not None,
+            Folding(store, transaction, frozenset(), tables.touched(ids, transaction.now)),
+            tables.sent(change_id),
+            None if person.wrapped is None else (found.person_id, person.kek_generation, person.wrapped),
+        )
+
+    try:
+        look = await store.carry(reading)
+        yield look
+
+        async def committing() -> None:
+            writes = look.folding.writes if look is not None else []
+            store.commit(begun[0], *writes)
+            if look is not None and look.folding.wakes:
+                store.notify("unwaith_due")
+
+        await store.carry(committing)
+    except BaseException:
+        for transaction in begun:
+            store.rolled_back(transaction)
+        raise
+
+
 async def tidy(database: Database, keep: timedelta, settled: timedelta = timedelta(minutes=1)) -> None:
     """See operations.tidy: no counts are kept here."""
 
@@ -509,6 +740,7 @@ TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (breakers.standing, standing),
     (breakers.move, move),
     (lanes.claim, claim),
+    (batches.claim, claim_batch),
     (lanes.mark_published, mark_published),
     (lanes.next_due, next_due),
     (lanes.at_the_gate, at_the_gate),
@@ -517,6 +749,11 @@ TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (operations.tidy, tidy),
     (replays.ask, ask),
     (replays.step, step),
+    (withdrawals.cancel, cancel),
+    (withdrawals.correct, correct),
+    (withdrawals.due, due),
+    (withdrawals.later, later),
+    (withdrawals.looking, looking),
     (register.version, version),
     (register.configuration, configuration),
 )

@@ -5,15 +5,16 @@ Nothing here waits: locks and transactions are in `store`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from broker.store.changes import Owed, Told
 from broker.store.lanes import AtTheGate, Claimed
-from broker.store.receipts import Entry, SetAside, Settled, Touched
+from broker.store.receipts import Entry, LeftSuperseded, SetAside, Settled, Touched
 from broker.store.replays import Candidate, Replay
+from broker.store.withdrawals import OwedBack, Sent, TakingBack
 from contracts.agreement import Agreement
 from contracts.breaker import Breaker, Phase
 from contracts.organisation import Organisation
@@ -66,6 +67,27 @@ class Row:
     def lane(self) -> LaneKey:
         return self.person_id, self.owed.organisation
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Of two of one kind the newer may be all that matters."""
+        return self.owed.agreement, self.type
+
+    @property
+    def ended_unsent(self) -> bool:
+        """It is over, and nobody was sent it."""
+        ours = self.status == "cancelled" or (self.status == "superseded" and self.reason == "superseded")
+        return self.unknowns == 0 and ours
+
+
+class BatchRow(NamedTuple):
+    """A row of `batch_row`."""
+
+    epoch: int
+    organisation: str
+    batch: str
+    row: int
+    closed_at: datetime
+
 
 @dataclass(slots=True)
 class Person:
@@ -98,6 +120,20 @@ class Party:
         return sum((ended - max(began, since) for began, ended in spans if ended > since), timedelta())
 
 
+@dataclass(slots=True, kw_only=True)
+class Withdrawal:
+    """A row of `withdrawal`, with what stands in `change` of what takes it back."""
+
+    person_id: int
+    corrected_by: UUID | None
+    taken_back_by: UUID
+    ordinal: int
+    """Of the change that takes it back."""
+    generation: int
+    asked_at: datetime
+    look_at: datetime | None
+
+
 Write = Callable[[], None]
 """What a statement will have done once its transaction commits. The lanes it changes stay locked until then."""
 
@@ -116,9 +152,29 @@ class Tables:
     quarantine: dict[tuple[str, int, int], SetAside] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
     replays: dict[UUID, Replay] = field(default_factory=dict)
+    batch_rows: dict[UUID, BatchRow] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
+    withdrawals: dict[UUID, Withdrawal] = field(default_factory=dict)
+    """By the change that is withdrawn."""
+    correcting: dict[UUID, UUID] = field(default_factory=dict)
+    """What is withdrawn, by the change that replaces it."""
     version: int = 0
     _by_lane: dict[LaneKey, list[UUID]] = field(default_factory=dict)
+    _by_change: dict[UUID, list[UUID]] = field(default_factory=dict)
+
+    def of_change(self, change_id: UUID) -> list[Row]:
+        return [self.deliveries[one] for one in self._by_change.get(change_id, ())]
+
+    def shadow(self, settled: Sequence[Settled]) -> "Tables":
+        """Return what would stand after these were settled, for a transaction to read what it has not committed."""
+        keys = {(item.person_id, item.organisation) for item in settled}
+        other = replace(
+            self,
+            lanes={key: replace(self.lanes[key]) for key in keys},
+            deliveries={one: replace(self.deliveries[one]) for key in keys for one in self._by_lane[key]},
+        )
+        other.settle(settled)
+        return other
 
     def of_lane(self, key: LaneKey) -> Iterator[Row]:
         """Give the deliveries of a lane in the order of their changes."""
@@ -156,8 +212,12 @@ class Tables:
             lane = self.lanes.setdefault(row.lane, Lane(owed.subject, row.due))
             if lane.occupant is None:
                 lane.due = row.due if lane.due is None else min(lane.due, row.due)
-            self.deliveries[owed.id] = row
-            self._by_lane.setdefault(row.lane, []).append(owed.id)
+            self._keep(row)
+
+    def _keep(self, row: Row) -> None:
+        self.deliveries[row.owed.id] = row
+        self._by_lane.setdefault(row.lane, []).append(row.owed.id)
+        self._by_change.setdefault(row.change_id, []).append(row.owed.id)
 
     # lanes.claim
 
@@ -180,7 +240,7 @@ class Tables:
         return chosen
 
     def claim(self, now: datetime, keys: Sequence[LaneKey], lease: timedelta) -> tuple[list[Claimed], Write]:
-        """Return what `_CLAIM` returns for these locked lanes, and what it writes."""
+        """Return what `CLAIM` returns for these locked lanes, and what it writes."""
         claimed: list[tuple[Claimed, Row, Lane]] = []
         passed: list[LaneKey] = []
         for key in keys:
@@ -229,6 +289,55 @@ class Tables:
     def revoked(self, row: Row) -> bool:
         return self.agreements[row.owed.agreement, row.owed.agreement_version].revoked
 
+    # batches.claim
+
+    def room(self, now: datetime, organisation: str, credit: int) -> int:
+        """Return what `_ROOM` does."""
+        unanswered = sum(
+            lane.in_flight and lane.due is not None and lane.due > now
+            for key, lane in self.lanes.items()
+            if key[1] == organisation
+        )
+        breaker = self.breakers.get(organisation)
+        if breaker is None or breaker.phase not in HOLDING or breaker.until is None:
+            return credit - min(credit, unanswered)
+        return credit if breaker.until <= now and unanswered == 0 else 0
+
+    def again(self, now: datetime, organisation: str) -> list[LaneKey]:
+        """Return the lanes `_AGAIN` chooses."""
+        held: dict[str, list[tuple[datetime, LaneKey]]] = {}
+        for key, lane in self.lanes.items():
+            if key[1] == organisation and lane.due is not None and (row := self._closed(lane)) is not None:
+                held.setdefault(row.batch, []).append((lane.due, key))
+        due = sorted((max(rows)[0], batch) for batch, rows in held.items() if max(rows)[0] <= now)
+        return sorted(key for _, key in held[due[0][1]]) if due else []
+
+    def fresh(self, now: datetime, organisation: str, upto: datetime, most: int) -> list[LaneKey]:
+        """Return the lanes `_FRESH` chooses."""
+        due = sorted(
+            (lane.due, key)
+            for key, lane in self.lanes.items()
+            if key[1] == organisation
+            and lane.due is not None
+            and lane.due <= min(upto, now)
+            and self._closed(lane) is None
+        )
+        return sorted(key for _, key in due[:most])
+
+    def _closed(self, lane: Lane) -> BatchRow | None:
+        row = self.batch_rows.get(lane.occupant) if lane.occupant else None
+        return row if row and lane.occupant and row.epoch == self.deliveries[lane.occupant].epoch else None
+
+    def close(self, claimed: Iterable[Claimed], now: datetime) -> None:
+        """Do what `_CLOSE` does."""
+        for item in claimed:
+            if item.place is None:
+                continue
+            row = BatchRow(item.epoch, item.organisation, item.place.batch, item.place.row, now)
+            stands = self.batch_rows.get(item.delivery_id)
+            if stands is None or (stands.epoch, stands.batch) != (row.epoch, row.batch):
+                self.batch_rows[item.delivery_id] = row
+
     # lanes.mark_published, lanes.next_due
 
     def mark_published(self, now: datetime, claimed: Sequence[Claimed], again_after: timedelta) -> None:
@@ -271,6 +380,8 @@ class Tables:
                 now=now,
                 kek_generation=None if person.wrapped is None else person.kek_generation,
                 wrapped=person.wrapped,
+                withdrawn=row.change_id in self.withdrawals,
+                corrected=self.corrected(row.change_id),
                 overtaken=self._overtaken(row, now),
             )
         return found
@@ -282,13 +393,19 @@ class Tables:
 
     def _overtaken(self, row: Row, now: datetime) -> bool:
         agreed = self.agreements[row.owed.agreement, row.owed.agreement_version]
-        return agreed.latest_only and any(
-            later.sequence is None
-            and later.status in UNSENT
-            and later.due <= now
-            and (later.owed.agreement, later.type) == (row.owed.agreement, row.type)
-            for later in self.of_lane(row.lane)
-        )
+        if not agreed.latest_only or row.type == "withdrawal":
+            return False
+        unsent = [one for one in self.of_lane(row.lane) if one.sequence is None and one.status in UNSENT]
+        for later in sorted(unsent, key=lambda one: one.ordinal):
+            if later.kind != row.kind:
+                return False  # it goes first
+            if later.due <= now and later.change_id not in self.withdrawals:
+                return True
+        return False
+
+    def corrected(self, change_id: UUID) -> bool:
+        found = self.withdrawals.get(change_id)
+        return found is not None and found.corrected_by is not None
 
     def grant(self, granted: Mapping[UUID, datetime]) -> None:
         for one, until in granted.items():
@@ -326,12 +443,116 @@ class Tables:
                 in_flight=lane.in_flight,
                 lane_due=lane.due,
                 granted_until=lane.granted_until,
-                withdrawn=False,
+                withdrawn=row.change_id in self.withdrawals or row.change_id in self.correcting,
             )
         return found
 
+    def look_again(self, delivery_ids: Iterable[UUID], now: datetime) -> None:
+        """Do what `_LOOK_AGAIN` does."""
+        for one in delivery_ids:
+            change_id = self.deliveries[one].change_id
+            for withdrawn in (change_id, self.correcting.get(change_id)):
+                if withdrawn is not None and withdrawn in self.withdrawals:
+                    self.withdrawals[withdrawn].look_at = now
+
+    def left_superseded(self, ended: Iterable[UUID], now: datetime) -> list[LeftSuperseded]:
+        """Return what `_LEFT_SUPERSEDED` finds."""
+        found: dict[UUID, bool] = {}
+        for row in map(self.deliveries.__getitem__, ended):
+            lane = list(self.of_lane(row.lane))
+            superseded = [
+                one
+                for one in lane
+                if (one.status, one.reason, one.kind) == ("superseded", "superseded", row.kind)
+                and one.sequence is not None
+                and one.change_id not in self.withdrawals
+            ]
+            if not superseded:
+                continue
+            last = max(superseded, key=lambda one: one.sequence or 0)
+            if not any(self.stands_for(newer, last, now) for newer in lane):
+                found[last.owed.id] = self.lanes[last.lane].occupant is None and not any(
+                    later.sequence is not None
+                    and later.sequence > (last.sequence or 0)
+                    and not later.ended_unsent
+                    and not (later.unknowns == 0 and later.status == "undelivered")
+                    for later in lane
+                )
+        touched = self.touched(found, now)
+        return [LeftSuperseded(touched[one], in_order) for one, in_order in found.items()]
+
+    @staticmethod
+    def stands_for(newer: Row, older: Row, now: datetime) -> bool:
+        """Return whether a newer delivery is why an older, numbered one of its lane need not be sent."""
+        if newer.kind != older.kind or newer.ended_unsent:
+            return False
+        if newer.sequence is not None:
+            return newer.sequence > (older.sequence or 0)
+        return newer.due <= now if newer.status in UNSENT else newer.ordinal > older.ordinal
+
+    # withdrawals
+
+    def withdraw(self, person_id: int, change_id: UUID, back: TakingBack, by: UUID | None, now: datetime) -> None:
+        """Do what `_ASK` does."""
+        person = self.people[person_id]
+        person.last_ordinal += 1
+        self.leaves.append(back.leaf)
+        self.withdrawals[change_id] = Withdrawal(
+            person_id=person_id,
+            corrected_by=by,
+            taken_back_by=back.id,
+            ordinal=person.last_ordinal,
+            generation=back.generation,
+            asked_at=now,
+            look_at=now,
+        )
+        if by is not None:
+            self.correcting[by] = change_id
+
+    def sent(self, change_id: UUID) -> dict[UUID, Sent]:
+        """Return what `_SENT` finds."""
+        found = self.withdrawals[change_id]
+        back = {row.owed.organisation for row in self.of_change(found.taken_back_by)}
+        by = self.of_change(found.corrected_by) if found.corrected_by is not None else []
+        replaced = {row.owed.organisation for row in by if not row.ended_unsent}
+        return {
+            row.owed.id: Sent(
+                id=row.owed.id,
+                digest=row.owed.digest,
+                sealed=row.owed.sealed,
+                event=row.type,
+                taken_back=row.owed.organisation in back,
+                replaced=row.owed.organisation in replaced,
+            )
+            for row in self.of_change(change_id)
+        }
+
+    def take_back(self, change_id: UUID, owed: Sequence[OwedBack], now: datetime) -> None:
+        """Do what `_TAKE_BACK` does."""
+        found = self.withdrawals[change_id]
+        for item in owed:
+            was = self.deliveries[item.takes_back]
+            lane = self.lanes[was.lane]
+            if lane.occupant is None:
+                lane.due = now if lane.due is None else min(lane.due, now)
+            self._keep(
+                Row(
+                    owed=replace(was.owed, id=item.id, not_before=now, digest=item.digest, sealed=item.sealed),
+                    change_id=found.taken_back_by,
+                    person_id=was.person_id,
+                    ordinal=found.ordinal,
+                    type="withdrawal",
+                    generation=found.generation,
+                    status="queued",
+                    due=now,
+                    accepted_at=now,
+                )
+            )
+
+    # receipts.folding, its end
+
     def settle(self, settled: Sequence[Settled]) -> bool:
-        """Do what `_SETTLE` and `_LANES` do, and return whether the relay is to look."""
+        """Do what `_SETTLE` does, and return whether the relay is to look."""
         for item in settled:
             row = self.deliveries[item.id]
             row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns
@@ -381,7 +602,7 @@ class Tables:
                 for later in self.of_lane(row.lane)
             )
             or (row.sequence is not None and lane.occupant not in (None, delivery_id)),
-            withdrawn=False,
+            withdrawn=row.change_id in self.withdrawals,
             revoked=self.revoked(row),
             erased=self.people[row.person_id].erased_at is not None,
         )

@@ -20,15 +20,17 @@ from hypothesis import strategies as st
 from broker.store import Database, StoreUnavailable, changes, keys, register, replays
 from broker.store.changes import Owed, Told
 from broker.store.lanes import AtTheGate, Claimed
-from broker.store.receipts import SetAside
-from broker.tracking import replay
+from broker.store.receipts import Entry, SetAside, Settled
+from broker.store.withdrawals import OwedBack, TakingBack, WithdrawnAlready
+from broker.tracking import replay, withdrawing
 from broker.tracking.entries import entry_of, settled, standing_of
-from broker.tracking.fold import Effect, fold
+from broker.tracking.fold import Effect, fold, stopped
+from broker.tracking.superseding import bring_back
 from broker.tracking.tracker import _ended
 from broker.vault import gate
 from contracts.breaker import Breaker, Phase
 from contracts.organisation import DeliveryPolicy
-from contracts.receipts import FailureKind, Receipt, ReceiptKind
+from contracts.receipts import FailureKind, Receipt, ReceiptKind, withheld
 from contracts.statuses import Outcome, Reason
 from tests.simulation import store as twins
 from tests.simulation.loop import EPOCH
@@ -114,8 +116,10 @@ class Both:
             sent = [dict(row) for row in await connection.fetch("SELECT * FROM delivery ORDER BY id")]
             read = await connection.fetch("SELECT id, effect, status, next_due FROM receipt ORDER BY id")
             leaves = await connection.fetchval("SELECT count(*) FROM audit_leaf")
+            closed = await connection.fetch("SELECT * FROM batch_row")
             aside = await connection.fetch("SELECT topic, partition, record_offset FROM quarantine ORDER BY 1, 2, 3")
             version = await connection.fetchval("SELECT version FROM configuration")
+            withdrawn = await connection.fetch("SELECT * FROM withdrawal ORDER BY change_id")
         tables = self.tables
         names = ("subject", "last_sequence", "occupant", "in_flight", "claim", "due", "granted_until")
         assert {(row["person_id"], row["organisation"]): [row[name] for name in names] for row in kept} == {
@@ -132,7 +136,12 @@ class Both:
             (one.id, one.effect, one.status, one.next_due)
             for one in sorted(tables.receipts.values(), key=lambda r: r.id)
         ]
+        assert {row["delivery_id"]: tuple(row)[1:] for row in closed} == tables.batch_rows
         assert [tuple(row) for row in aside] == sorted(tables.quarantine)
+        known = ("person_id", "corrected_by", "taken_back_by", "asked_at", "look_at")
+        assert {row["change_id"]: [row[name] for name in known] for row in withdrawn} == {
+            one: [getattr(found, name) for name in known] for one, found in tables.withdrawals.items()
+        }
         assert (leaves, version) == (len(tables.leaves), tables.version)
 
     def some(self, place: int) -> UUID | None:
@@ -144,6 +153,17 @@ class Both:
     # Acts
 
     async def tell(self, person: int, places: list[str], wait: float) -> None:
+        told = self._told(person, places, wait)
+
+        async def telling(of: Any, database: Database) -> object:
+            try:
+                return await of.accept(database, [told]), await of.accept(database, [told])
+            except changes.PersonErased as erased:
+                return erased.change_ids
+
+        await self.both(telling)
+
+    def _told(self, person: int, places: list[str], wait: float) -> Told:
         self.made += 1
         number = self.made
         owed = tuple(
@@ -160,7 +180,7 @@ class Both:
             )
             for place, name in enumerate(places)
         )
-        told = Told(
+        return Told(
             id=UUID(int=number),
             person_id=person,
             key=b"key %d" % number,
@@ -174,14 +194,6 @@ class Both:
             leaf=b"{}",
         )
 
-        async def telling(of: Any, database: Database) -> object:
-            try:
-                return await of.accept(database, [told]), await of.accept(database, [told])
-            except changes.PersonErased as erased:
-                return erased.change_ids
-
-        await self.both(telling)
-
     async def claim(self, limit: int, credit: int) -> None:
         async def claiming(of: Any, database: Database) -> list[Claimed]:
             found: list[Claimed] = await of.claim(
@@ -190,6 +202,23 @@ class Both:
             return sorted(found, key=lambda item: item.delivery_id)
 
         self.claimed += await self.both(claiming)
+
+    async def close(self, size: int, back: float) -> None:
+        """Close what was due `back` seconds ago, as a relay does at a cut-off, or claim a closed batch again."""
+
+        async def closing(of: Any, database: Database) -> list[Claimed]:
+            found: list[Claimed] = await of.claim_batch(
+                database,
+                PLACES[1],
+                upto=self.now - timedelta(seconds=back),
+                size=size,
+                credit=3,
+                lease=LEASE,
+                leaf=lambda _: b"{}",
+            )
+            return sorted(found, key=lambda item: item.delivery_id)
+
+        self.claimed += await self.both(closing)
 
     async def mark(self, place: int) -> None:
         if self.claimed:
@@ -232,14 +261,13 @@ class Both:
                         moved.add(touched.id)
                     if _ended(transaction.touched, receipt):
                         ended.add(touched.id)
-                await transaction.write(
-                    [
-                        settled(transaction.touched[one], standings[one], attempt_ended=one in ended)
-                        for one in standings
-                        if one in moved
-                    ],
-                    entries,
-                )
+                written = [
+                    settled(transaction.touched[one], standings[one], attempt_ended=one in ended)
+                    for one in standings
+                    if one in moved
+                ]
+                await transaction.write(written, entries)
+                await bring_back(transaction, written)
                 if aside:
                     await transaction.quarantine(
                         [
@@ -284,6 +312,79 @@ class Both:
             )
 
         await self.both(replaying)
+
+    def _taking_back(self) -> TakingBack:
+        return TakingBack(
+            id=UUID(int=10**7 + self.made), reference=f"B{self.made}", generation=1, sealed=b"", leaf=b"{}"
+        )
+
+    def _some_change(self, place: int) -> tuple[UUID, int] | None:
+        told = sorted(
+            {(row.change_id, row.person_id) for row in self.tables.deliveries.values() if row.type == "address"}
+        )
+        return told[place % len(told)] if told else None
+
+    async def cancel(self, place: int) -> None:
+        if (found := self._some_change(place)) is None:
+            return
+        change_id, person = found
+        self.made += 1
+        back = self._taking_back()
+        await self.both(lambda of, database: of.cancel(database, person, change_id, back))
+
+    async def correct(self, place: int, places: list[str]) -> None:
+        if (found := self._some_change(place)) is None:
+            return
+        change_id, person = found
+        told = self._told(person, places, 0.0)
+        back = self._taking_back()
+
+        async def correcting(of: Any, database: Database) -> object:
+            try:
+                return await of.correct(database, told, change_id, back)
+            except (changes.PersonErased, WithdrawnAlready) as refused:
+                return type(refused)
+
+        await self.both(correcting)
+
+    async def take_back(self, place: int) -> None:
+        """As the tracker does it, for a withdrawal that is due or not."""
+        await self.both(lambda of, database: of.due(database, 50))
+        if not (known := sorted(self.tables.withdrawals)):
+            return
+        change_id = known[place % len(known)]
+        self.made += 1
+        number = self.made
+
+        async def looking(of: Any, database: Database) -> object:
+            async with of.looking(database, change_id) as look:
+                if look is None:
+                    return None
+                moved: list[Settled] = []
+                entries: list[Entry] = []
+                owed: list[OwedBack] = []
+                for touched in sorted(look.folding.touched.values(), key=lambda one: one.organisation):
+                    verdict = withdrawing.decide(
+                        standing_of(touched), look.sent[touched.id], touched.granted_until, look.folding.now
+                    )
+                    if verdict.stop:
+                        said = withheld(touched.id, touched.epoch, Reason.CANCELLED, look.folding.now)
+                        said = said.model_copy(update={"id": UUID(int=2 * 10**9 + 9 * number + len(moved))})
+                        folded = stopped(standing_of(touched), said)
+                        assert folded is not None
+                        moved.append(settled(touched, folded.standing, attempt_ended=True))
+                        entries.append(entry_of(said, folded, touched))
+                    if verdict.take_back and look.key is not None:
+                        key = UUID(int=3 * 10**9 + 9 * number + len(owed))
+                        owed.append(OwedBack(id=key, takes_back=touched.id, digest=b"d", sealed=b"s"))
+                await look.folding.write(moved, entries)
+                await bring_back(look.folding, moved)
+                if owed:
+                    await look.take_back(owed, b"{}")
+                await look.looked(None)
+                return look.sent, look.key, look.corrected, look.folding.touched
+
+        await self.both(looking)
 
     async def pause(self, place: str, reason: str | None, draining: bool) -> None:
         await self.both(lambda of, database: of.pause(database, place, reason, None, b"{}", draining=draining))
@@ -338,7 +439,7 @@ def receipt(both: Both, place: int, said: int, offset: int) -> Receipt | None:
         {"kind": ReceiptKind.DEFERRED, "failure": list(FailureKind)[said % 4], "reason": Reason.SERVER_ERROR,
          "attempt": row.attempts + 1, "granted_until": granted[said % len(granted)] if granted else None},
         {"kind": ReceiptKind.WITHHELD, "attempt": 0, "reason": (Reason.ERASED, Reason.PAUSED, Reason.GRANTED_ELSEWHERE,
-         Reason.ALREADY_RECEIVED)[said // 8 % 4], "not_before": both.now + timedelta(seconds=said)},
+         Reason.SUPERSEDED, Reason.CANCELLED, Reason.ALREADY_RECEIVED)[said // 8 % 6], "not_before": both.now + timedelta(seconds=said)},
         {"kind": ReceiptKind.UNDELIVERED, "attempt": 0, "reason": Reason.UNKNOWN_LIMIT},
     )[(0, 1, 1, 1, 2, 1, 1, 3)[said % 8]]  # fmt: skip
     return Receipt(
@@ -355,11 +456,15 @@ ACTS = st.one_of(
     st.tuples(st.just("tell"), st.sampled_from(PEOPLE), st.sampled_from(([PLACES[0]], list(PLACES))), st.sampled_from((0.0, 0.0, 40.0))),
     st.tuples(st.just("claim"), st.sampled_from((1, 500)), st.sampled_from((2, 8192))),
     st.tuples(st.just("claim"), st.just(500), st.just(8192)),
+    st.tuples(st.just("close"), st.sampled_from((1, 2, 1000)), st.sampled_from((0.0, 0.0, 2.0))),
     st.tuples(st.just("gate"), NUMBER, st.just(0)),
     st.tuples(st.just("mark"), NUMBER),
     st.tuples(st.just("gate"), NUMBER, st.sampled_from((0, 0, 0, 1))),
     st.tuples(st.just("fold"), NUMBER, NUMBER, NUMBER, st.booleans()),
     st.tuples(st.just("replay"), NUMBER),
+    st.tuples(st.just("cancel"), NUMBER),
+    st.tuples(st.just("correct"), NUMBER, st.sampled_from(([PLACES[1]], list(PLACES)))),
+    st.tuples(st.just("take_back"), NUMBER),
     st.tuples(st.just("move"), st.sampled_from(PLACES), st.sampled_from(list(Phase)), st.sampled_from((0.5, 20.0)), st.sampled_from((1, 1, 2))),
     st.tuples(st.just("pause"), st.sampled_from(PLACES), st.sampled_from((None, "operator")), st.booleans()),
     st.tuples(st.just("tick"), st.sampled_from((0.5, 3.0, 15.0, 45.0, 90_000.0))),
@@ -382,8 +487,8 @@ async def live(both: Both, history: list[tuple[Any, ...]]) -> None:
                 if one
             ]
             await both.fold(found, aside and said > 50)
-        elif name == "claim" and given_to[0] == 1 and _tied(both):
-            await both.claim(500, given_to[1])
+        elif name == "claim" and _tied(both):
+            await both.claim(500, 8192)
         else:
             await getattr(both, name)(*given_to)
         if number % 6 == 0 or number == len(history):
@@ -401,8 +506,8 @@ async def emptied(both: Both) -> None:
     """Begin again on an empty store."""
     async with both.real.connection() as connection:
         await connection.execute(
-            "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, lane, pseudonym, delivery,"
-            " delivery_content, receipt, breaker, quarantine, replay, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
+            "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, withdrawal, lane, pseudonym, delivery,"
+            " delivery_content, receipt, breaker, quarantine, replay, batch_row, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
         )
         await connection.execute("UPDATE simulated.clock SET at = $1", EPOCH)
     await both.begin()
@@ -510,5 +615,33 @@ async def test_a_transaction_that_failed_leaves_nothing_in_either(dsn: str) -> N
 
         await both.both(failing)
         await both.compare()
+        await both.claim(9, 9)
+        await both.compare()
+
+
+@pytest.mark.parametrize("sent_meanwhile", [False, True])
+async def test_what_was_superseded_and_left_alone_is_the_same_on_both(dsn: str, sent_meanwhile: bool) -> None:
+    """The library wants only the newest; that is cancelled unsent, and perhaps something else went meanwhile."""
+    async with on_a_clock(dsn) as real:
+        both = Both(real)
+        await emptied(both)
+        for _ in range(2):
+            await both.tell(1, ["library"], 0.0)
+            await both.tick(1.0)
+            if not both.claimed:
+                await both.claim(9, 9)
+        first, second = sorted(both.tables.deliveries)
+        said = withheld(first, 0, Reason.SUPERSEDED, both.now).model_copy(update={"id": UUID(int=9)})
+        await both.fold([said], False)
+        assert both.tables.deliveries[first].status == "superseded", "the second stands for it"
+        if sent_meanwhile:
+            await both.claim(9, 9)
+            lost = {"kind": ReceiptKind.DEFERRED, "failure": FailureKind.UNKNOWN, "attempt": 1}
+            await both.fold([said.model_copy(update={"id": UUID(int=8), "delivery_id": second, **lost})], False)
+            await both.tell(1, ["library"], 0.0)
+        await both.cancel(1)
+        await both.take_back(0)
+        stands = both.tables.deliveries[first]
+        assert (stands.status, stands.epoch) == (("superseded", 0) if sent_meanwhile else ("queued", 1))
         await both.claim(9, 9)
         await both.compare()

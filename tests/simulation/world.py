@@ -20,11 +20,13 @@ from broker.eventlog import LogUnavailable, Record
 from broker.main.rooms import when_there
 from broker.register import Directory
 from broker.relay import Relay, RelaySettings
-from broker.store import Database, StoreUnavailable, changes, operations
+from broker.store import Database, StoreUnavailable, changes, operations, withdrawals
 from broker.store.changes import Owed, PersonErased, Told
 from broker.store.replays import Asked
+from broker.store.withdrawals import TakingBack, WithdrawnAlready
 from broker.telemetry.metrics import new_metrics
-from broker.tracking import replay
+from broker.tracking import giving_up, replay, withdrawing
+from broker.tracking.giving_up import GivenUp
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import StoreGate, Vault
 from contracts.adapters import Adapter
@@ -39,7 +41,7 @@ from tests.simulation.invariants import Invariants
 from tests.simulation.log import SimulatedLog
 from tests.simulation.loop import EPOCH, Process, SimulatedLoop
 from tests.simulation.network import Network, Weather
-from tests.simulation.organisations import SimulatedOrganisation
+from tests.simulation.organisations import BatchedOrganisation, SimulatedOrganisation
 from tests.simulation.store import Store, standing_in
 from tests.simulation.tables import Person, Tables
 from tests.support.line import agreement
@@ -94,6 +96,8 @@ class World:
         self.promised: dict[UUID, bytes] = {}
         """The data of every delivery whose change was accepted."""
         self.accepted_at: dict[UUID, float] = {}
+        self.changes: dict[UUID, int] = {}
+        """Whose each change is that was accepted."""
         self.processes: dict[str, Process] = {}
         self.errands = 0
         """What people and organisations have begun and not ended: tellings, later answers."""
@@ -222,9 +226,12 @@ class World:
                 clock,
                 jitter=self.dice.random,
             )
-            attending = asyncio.create_task(replay.attend(self.database, clock, stop))
+            beside = [
+                asyncio.create_task(replay.attend(self.database, clock, stop)),
+                asyncio.create_task(withdrawing.attend(self.database, self._vault, clock, stop)),
+            ]
             await tracker.run(stop)
-            await attending
+            await asyncio.gather(*beside)
 
     async def _adapter(self, settings: Organisation) -> Adapter:
         return self.organisations[settings.id]
@@ -253,8 +260,46 @@ class World:
             except PersonErased:
                 return
             else:
-                self.promised |= data
-                self.accepted_at |= dict.fromkeys(data, self.loop.time())
+                self._promise(change, data)
+                return
+
+    def _promise(self, change: Told, data: dict[UUID, bytes]) -> None:
+        self.promised |= data
+        self.accepted_at |= dict.fromkeys(data, self.loop.time())
+        self.changes[change.id] = change.person_id
+
+    def promise_what_is_taken_back(self) -> None:
+        """Open what compensating deliveries carry: who made them is not the person, but the tracker."""
+        for one, row in self.tables.deliveries.items():
+            if row.type == "withdrawal":
+                key = sealing.delivery_key(self._keys[row.person_id], one)
+                self.promised[one] = sealing.open_delivery(key, one, row.owed.sealed, row.owed.digest)
+
+    def cancel(self, change_id: UUID) -> None:
+        """Have a person cancel a change of theirs, until it is answered."""
+        self._errand(self._taking_back(change_id, None))
+
+    def correct(self, change_id: UUID, organisations: Sequence[str]) -> None:
+        """Have a person replace a change of theirs by another, to these, until it is answered."""
+        self._errand(self._taking_back(change_id, self._told(self.changes[change_id], organisations, 0.0)))
+
+    async def _taking_back(self, change_id: UUID, by: tuple[Told, dict[UUID, bytes]] | None) -> None:
+        self._made += 1
+        back = TakingBack(
+            id=uuid4(), reference=f"B{self._made}", generation=1, sealed=b"", leaf=b'{"action":"change.cancelled"}'
+        )
+        while True:
+            try:
+                if by is None:
+                    await withdrawals.cancel(self.database, self.changes[change_id], change_id, back)
+                else:
+                    await withdrawals.correct(self.database, by[0], change_id, back)
+                    self._promise(*by)
+            except StoreUnavailable:
+                await asyncio.sleep(self.dice.uniform(0.1, 2.0))
+            except (WithdrawnAlready, PersonErased):
+                return
+            else:
                 return
 
     def _told(self, person_id: int, organisations: Sequence[str], in_seconds: float) -> tuple[Told, dict[UUID, bytes]]:
@@ -329,6 +374,20 @@ class World:
 
         self._errand(asking())
 
+    def give_up(self, delivery_id: UUID) -> None:
+        """Have an operator give a delivery up."""
+
+        async def giving() -> None:
+            with suppress(StoreUnavailable):
+                epoch = self.tables.deliveries[delivery_id].epoch
+                done = await giving_up.give_up(
+                    self.database, delivery_id, reason="operator", note="", actor="operator", now=self.now()
+                )
+                if done is GivenUp.DONE:
+                    self.invariants.given_up[delivery_id] = epoch
+
+        self._errand(giving())
+
     def poison(self, topic: str) -> None:
         """Put a record into the log that nobody can read."""
         if topic in self.log.partitions:
@@ -370,7 +429,8 @@ class World:
         self.tables.put_organisation(settings)
         agreed = agreement(settings.id, "anywhere")
         self.tables.put_agreement(agreed.model_copy(update={"latest_only": settings.id in self.setting.latest_only}))
-        return SimulatedOrganisation(
+        kind = BatchedOrganisation if settings.policy.batch else SimulatedOrganisation
+        return kind(
             settings, self.loop, random.Random(self.dice.random()), self.history, self.invariants, self.now, self._later
         )
 
@@ -383,6 +443,7 @@ class World:
     def bury(self) -> None:
         """End what still runs, stands still or is dead, so that nothing of it is left for others to trip over."""
         self.weather.away = self.log.weather.away = True
+        self.loop.rested()
         for process in self._all:
             process.state = "running"
             self.loop.revive(process)
@@ -429,7 +490,11 @@ def a_world(seed: int, setting: Setting) -> Iterator[World]:
     """Make a world. While it stands, chance is the seed's, and the stages' calls of the store go to its own."""
     chance = random.Random(seed)
     before = structlog.get_config()
-    with standing_in(), patch.object(os, "urandom", chance.randbytes):
+    with (
+        standing_in(),
+        patch.object(os, "urandom", chance.randbytes),
+        patch.object(random, "_urandom", chance.randbytes),
+    ):
         world = World(seed, setting)
         structlog.configure(
             processors=[world._hear], wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)

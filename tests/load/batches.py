@@ -1,0 +1,77 @@
+"""Deliveries in batches to one organisation: what a worker can do, what the whole line can, and what the store's part is.
+
+Three organisations are told the same and are owed as much. To the first everything works at once. For the second all is
+put into the log before the worker begins, and nothing but the worker runs: its own rate, however fast the rest is. With
+the third the store's statements are run by themselves.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from contracts.organisation import BatchPolicy, DeliveryPolicy
+from tests.load.exchange import DidNotRun, Exchange
+from tests.load.figures import Figure, steady_rate
+from tests.load.organisations import Ground, many
+from tests.load.statements import statements
+
+BATCHED_GOAL: Final = 20_000.0
+POLICY: Final = DeliveryPolicy(concurrency=8, batch=BatchPolicy(size=250, linger_seconds=0.02))
+
+
+async def batches(ground: Ground, *, deliveries: int) -> list[Figure]:
+    """Return deliveries a second in batches of 250, and what claim, grant and fold take of the store for each."""
+    name = f"{ground.kind}.batch"
+    first, second, third = many(3, ground.receiver, POLICY, prefix="batched", partitions=3)
+    await ground.sign_in(deliveries)
+    async with ground.exchange(name, [first, second, third], TUNING__RELAY_CREDIT="100000") as opened:
+        await opened.pause(first.id, second.id, third.id)
+        await opened.start("api")
+        await ground.preview(opened, 3)
+        await ground.tell(opened, deliveries)
+        await opened.stop("api")
+        await opened.start("relay", "deliver", "track")
+        await ground.receiver.taken()
+        await opened.pause(second.id, third.id)
+        await opened.settled(first.id)
+        line = await ground.receiver.taken()
+        await opened.stop("deliver")
+        await opened.pause(first.id, third.id)
+        await _published(opened, second.id, deliveries)
+        await opened.stop("relay", "track")
+        await opened.start("deliver")
+        worker, seconds = await _arrived(ground, opened, deliveries)
+        await opened.stop()
+        found = await statements(opened, ground.home / "root.key", third)
+    return [
+        Figure(f"{name}.line.rate", _rate(line), "/s", "higher"),
+        Figure(f"{name}.rate", _rate(worker), "/s", "higher", BATCHED_GOAL),
+        Figure(f"{name}.processor", seconds / deliveries * 1e6, "µs", "lower"),
+        *(Figure(f"{ground.kind}.{one}", value, "µs", "lower", goal) for one, value, goal in found),
+    ]
+
+
+async def _published(opened: Exchange, organisation: str, count: int) -> None:
+    """Wait until all that is owed to an organisation is in the log."""
+    query = "SELECT count(*) FROM delivery WHERE organisation = $1 AND status = 'published'"
+    end = time.monotonic() + 120
+    while await opened.connection.fetchval(query, organisation) < count:
+        if time.monotonic() > end:
+            raise DidNotRun("not everything was published in two minutes")
+        await asyncio.sleep(0.1)
+
+
+async def _arrived(ground: Ground, opened: Exchange, count: int) -> tuple[list[tuple[str, str, float]], float]:
+    """Wait until so many have arrived; return them, and the processor seconds the worker has used since its start."""
+    before = opened.processor_seconds("deliver")
+    end = time.monotonic() + 120
+    while await ground.receiver.count() < count:
+        if time.monotonic() > end:
+            raise DidNotRun("not everything arrived in two minutes")
+        await asyncio.sleep(0.02)
+    return await ground.receiver.taken(), opened.processor_seconds("deliver") - before
+
+
+def _rate(arrived: Iterable[tuple[str, str, float]]) -> float:
+    return steady_rate([at for _, _, at in arrived])

@@ -1,0 +1,78 @@
+"""What one more organisation costs a worker: two hundred in one pool against three, and a hundred thousand owed.
+
+Both pools deliver as many, one after the other in turn; a worker's processor time is divided by what it delivered.
+"""
+
+from typing import Final
+
+from contracts.organisation import DeliveryPolicy, Organisation
+from tests.load.exchange import Exchange, Role
+from tests.load.figures import Figure, median_within
+from tests.load.organisations import Ground, many
+
+FEW: Final = 3
+MANY: Final = 200
+EACH: Final = 4
+"""Changes that each person tells."""
+COST_GOAL: Final = 10.0
+MEMORY_GOAL: Final = 200.0
+POLICY: Final = DeliveryPolicy(concurrency=16)
+WORKERS: Final[tuple[Role, ...]] = ("relay", "deliver", "track")
+
+
+async def pools(ground: Ground, *, rounds: int, deliveries: int, backlog: int) -> list[Figure]:
+    """Return by how many percent a delivery costs more in the large pool, and a worker's peak with that `backlog`.
+
+    `deliveries` are those of one round in one pool; they and `backlog` are multiples of 2,400. Both pools have as many
+    lanes, with four deliveries in each.
+    """
+    name = f"{ground.kind}.pools"
+    pool = {count: many(count, ground.receiver, POLICY, prefix=f"of-{count}") for count in (FEW, MANY)}
+    costs: dict[int, list[float]] = {FEW: [], MANY: []}
+    await ground.sign_in(max(deliveries // FEW, backlog // MANY) // EACH)
+    async with (
+        ground.exchange(f"{name}.{FEW}", pool[FEW]) as few,
+        ground.exchange(f"{name}.{MANY}", pool[MANY]) as large,
+    ):
+        exchanges = {FEW: few, MANY: large}
+        for turn in range(rounds):
+            for count in (FEW, MANY) if turn % 2 else (MANY, FEW):
+                await _owe(ground, exchanges[count], pool[count], deliveries)
+                costs[count].append(await _drained(exchanges[count]) / deliveries * 1e6)
+        await _owe(ground, large, pool[MANY], backlog)
+        await large.start(*WORKERS)
+        await large.pause()
+        await large.settled(seconds=600)
+        _, peak = large.memory()["deliver"]
+        await large.stop()
+    middle, low, high = median_within([100 * (m / f - 1) for f, m in zip(costs[FEW], costs[MANY], strict=True)])
+    return [
+        Figure(f"{name}.{FEW}.processor", median_within(costs[FEW])[0], "µs", "lower"),
+        Figure(f"{name}.{MANY}.processor", median_within(costs[MANY])[0], "µs", "lower"),
+        Figure(f"{name}.cost", middle, "%", "lower", COST_GOAL),
+        Figure(f"{name}.cost.least", low, "%", "lower"),
+        Figure(f"{name}.cost.most", high, "%", "lower"),
+        Figure(f"{name}.backlog.memory", peak, "MB", "lower", MEMORY_GOAL),
+        Figure(f"{name}.backlog.count", backlog, "deliveries", "higher"),
+    ]
+
+
+async def _owe(ground: Ground, opened: Exchange, organisations: list[Organisation], count: int) -> None:
+    """Have so many deliveries owed and none sent: everybody is paused, and only the API runs."""
+    changes = count // len(organisations)
+    await opened.pause(*(one.id for one in organisations))
+    await opened.start("api")
+    await ground.preview(opened, len(organisations), people=changes // EACH)
+    await ground.tell(opened, changes)
+    await opened.stop("api")
+
+
+async def _drained(opened: Exchange) -> float:
+    """Deliver all that is owed; return the processor seconds that the delivery process took for it."""
+    await opened.start(*WORKERS)
+    before = opened.processor_seconds("deliver")
+    await opened.pause()
+    await opened.settled()
+    used = opened.processor_seconds("deliver") - before
+    await opened.stop()
+    return used
