@@ -518,6 +518,7 @@ class Tables:
         return {
             row.owed.id: Sent(
                 id=row.owed.id,
+                sequence=row.sequence,
                 digest=row.owed.digest,
                 sealed=row.owed.sealed,
                 event=row.type,
