@@ -363,6 +363,29 @@ async def test_slow_has_its_effect_before_its_answer(system: System) -> None:
     assert (await system.totals())["effects"] == 1
 
 
+async def test_refusing_takes_nothing_in_and_says_so_for_good(system: System) -> None:
+    await system.tell(behaviour="refusing", times=1)
+    told = delivery()
+    answer = await system.send(told)
+    assert (answer.status_code, answer.json()) == (422, {"outcome": "rejected_policy"})
+    assert await system.events() == []
+    assert (await system.send(told)).status_code == 200
+
+
+async def test_silent_takes_nothing_in_and_never_answers(system: System) -> None:
+    await system.tell(behaviour="silent", times=1)
+    waiting = asyncio.create_task(system.send(delivery()))
+
+    async def counted() -> bool:
+        return bool((await system.http.get("/sandbox/behaviour")).json()["behaviour"] == "applied")
+
+    await until(counted)
+    assert not waiting.done()
+    assert await system.events() == []
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 @pytest.mark.parametrize(
     "told",
     [{"behaviour": "explode"}, {"seconds": -1}, {"status": 200}, {"times": 0}, {"unknown": 1}, {"seconds": "1"}],
