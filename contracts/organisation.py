@@ -37,6 +37,16 @@ class BatchPolicy(Strict):
     """Cut-offs in Welsh local time: `18:00`. With any, batches are closed then, in the store, and nothing lingers."""
 
 
+class AnswersPolicy(Strict):
+    """How answers are fetched from an organisation that leaves them to be fetched."""
+
+    every_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    """So often; after failures less and less, down to once an hour."""
+    by: Closing | None = None
+    """When, each day, what was taken in before that day is to have been answered: `09:00`, Welsh local time. If nothing
+    has come for it by then, that is an alarm."""
+
+
 class DeliveryPolicy(Strict):
     """How deliveries to this organisation are tried. Data, so that an operator can read it at a glance."""
 
@@ -59,6 +69,8 @@ class DeliveryPolicy(Strict):
     breaker: BreakerPolicy = BreakerPolicy()
     batch: BatchPolicy | None = None
     """Only for an adapter that takes batches; one at a time, without."""
+
+    answers: AnswersPolicy = AnswersPolicy()
 
     @property
     def closings(self) -> tuple[Closing, ...]:

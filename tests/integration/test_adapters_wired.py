@@ -19,7 +19,7 @@ from adapters.conformance_sftp import SftpPeer
 from adapters.conformance_tls import certificate_of, server_tls
 from broker.delivery.adapting import HeldAdapter
 from broker.delivery.attempt import attempt as engine_attempt
-from broker.main.roles import _adapters, secret_name
+from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
@@ -28,6 +28,8 @@ from contracts.organisation import Organisation
 from contracts.receipts import FailureKind, Receipt
 from contracts.statuses import Reason
 from tests.support.line import now
+
+SETTINGS = SimpleNamespace(public_url="https://unwaith.example")
 
 
 class Secrets:
@@ -57,8 +59,10 @@ async def made(
         }
     )
     kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
-    rooms = cast("Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets))
-    return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
+    rooms = cast(
+        "Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets, settings=SETTINGS)
+    )
+    return await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
 
 
 async def test_a_board_by_hl7_is_reached_only_where_an_operator_allows_it() -> None:
@@ -140,7 +144,7 @@ async def test_each_organisation_is_shown_its_own_certificate_and_the_next_one_o
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError):
             while True:
-                await reader.readuntil(b"\r\n\r\n")
+                await reader.readuntil(b"\r\n\r\n")  # OPTIONS, which it refuses
                 shown.append(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
                 writer.write(b"HTTP/1.1 405 -\r\nContent-Length: 0\r\n\r\n")
         writer.close()

@@ -519,10 +519,10 @@ class Tables:
         return {
             row.owed.id: Sent(
                 id=row.owed.id,
+                sequence=row.sequence,
                 digest=row.owed.digest,
                 sealed=row.owed.sealed,
                 event=row.type,
-                sequence=row.sequence,
                 taken_back=row.owed.organisation in back,
                 replaced=row.owed.organisation in replaced,
             )
