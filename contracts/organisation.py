@@ -63,7 +63,8 @@ class DeliveryPolicy(Strict):
     first_delay_seconds: Annotated[float, Field(gt=0)] = 2.0
     longest_delay_seconds: Annotated[float, Field(gt=0)] = 3600.0
     horizon_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
-    """After so long without success it is `undelivered`, with an alarm."""
+    """After so long without success it is `undelivered`, with an alarm, at its next failure or, while nothing is sent because
+    the breaker is open, within a minute. Waiting behind another of the same person, or for a pause to end, is not counted."""
     unknown_limit: Annotated[int, Field(ge=1, le=100)] = 5
     breaker: BreakerPolicy = BreakerPolicy()
     batch: BatchPolicy | None = None

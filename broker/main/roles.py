@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from adapters.registry import adapter_for, collector_for, collects, secrets_of
 from broker.api import create_app
@@ -23,7 +24,7 @@ from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
 from broker.store.mailbox import StoreMailbox
 from broker.telemetry.health import health_app
-from broker.tracking import withdrawing
+from broker.tracking import horizon, withdrawing
 from broker.tracking.collecting import Collecting
 from broker.tracking.replay import attend
 from broker.tracking.tracker import Tracker, TrackerSettings
@@ -103,6 +104,7 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             async with asyncio.TaskGroup() as tracking:
                 tracking.create_task(tracker.run(stop))
                 tracking.create_task(attend(rooms.database, utc_now, stop))
+                tracking.create_task(horizon.attend(rooms.database, organisations, stop))
                 tracking.create_task(withdrawing.attend(rooms.database, rooms.vault, utc_now, stop))
                 tracking.create_task(watch(rooms.database, rooms.metrics, stop))
         case "notify":
@@ -205,6 +207,8 @@ def _contexts(rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext) -> Co
             mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
             clock=clock,
+            origin=urlsplit(rooms.settings.public_url).hostname or "localhost",
+            rate=organisation.policy.rate,
             authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
             signed=signing(organisation.id, signatures, clock),
         )
