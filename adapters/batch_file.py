@@ -38,7 +38,7 @@ _BEGINS_A_FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠'")  # noqa: RUF001  the
 
 
 class Column(Strict):
-    """One column: its name in the file, and where in `{person, change, roles}` its value is."""
+    """One column: its name in the file, and where in `{person, change, roles, withdraws}` its value is."""
 
     name: Line
     path: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z]+)+$", max_length=200)]

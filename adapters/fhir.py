@@ -28,6 +28,9 @@ Either is answered:
     408 425 429 5xx   see `Retry-After`                        Unavailable
     the rest      not what was agreed                          Misconfigured
 
+A change that is taken back is patched back while the record stands as we left it; else a person must look, and where
+nothing of ours is left in it, it is already current.
+
 A repeat finds the address it wrote and says already current, so a lost answer needs no care: the version in `If-Match`
 is the protocol's own guard. The delivery's id goes along as `X-Request-ID`. Diagnostics are never read.
 """
@@ -36,7 +39,7 @@ import asyncio
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Final
@@ -45,10 +48,10 @@ from urllib.parse import urlencode
 from pydantic import StringConstraints
 from pydantic_core import from_json
 
-from adapters.fhir_patient import changes, is_person, needs_a_person
+from adapters.fhir_patient import changes, is_person, needs_a_person, undone
 from adapters.retry_after import retry_after
 from adapters.settings import settings_from, settings_of
-from adapters.told import NHS_NUMBER, Told, told
+from adapters.told import NHS_NUMBER, Told, told, withdrawn
 from contracts.adapters import AdapterContext, HttpAnswer
 from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
@@ -118,7 +121,8 @@ class Fhir:
         self._authorization = _authorization(context) if settings.authorization is None else {}
 
     async def deliver(self, delivery: Delivery) -> Receipt:
-        change = told(delivery)
+        back = withdrawn(delivery)
+        change = told(delivery) if back is None else back.told
         if not (
             change.nhs_number
             and change.birth_date
@@ -127,7 +131,7 @@ class Fhir:
             and (change.change.new_address or change.change.previous_address)
         ):
             raise Rejected(Reason.FIELDS_MISSING)
-        under_way = _UnderWay(delivery, change)
+        under_way = _UnderWay(delivery, change, changes if back is None else undone)
         failure: Failure = Unavailable(Reason.CONFLICTS)
         try:
             async with asyncio.timeout(self._context.deadline.total_seconds()):
@@ -149,7 +153,7 @@ class Fhir:
             return delivery.answered(found, self._context.clock())
         if not is_person(found, change):
             return delivery.answered(Outcome.NOT_MATCHED, self._context.clock())
-        operations = None if needs_a_person(found) else changes(found, change)
+        operations = None if needs_a_person(found) else under_way.makes(found, change)
         if operations is None:
             return delivery.answered(Outcome.MUST_REVIEW, self._context.clock())
         if not operations:
@@ -242,6 +246,8 @@ class _UnderWay:
 
     delivery: Delivery
     change: Told
+    makes: Callable[[Mapping[str, Any], Told], Sequence[Mapping[str, Any]] | None]
+    """The patch that is wanted of a record."""
     writing: bool = False
 
 

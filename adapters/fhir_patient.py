@@ -60,8 +60,7 @@ def changes(patient: Json, change: Told) -> Sequence[Json] | None:
     current = [
         (place, address)
         for place, address in enumerate(addresses)
-        if address.get("use") in (("temp",) if temporary else ("home", None))
-        and not (address.get("period") or {}).get("end")
+        if address.get("use") in (("temp",) if temporary else ("home", None)) and not _period(address).get("end")
     ]
     if new is None:
         left = [(place, address) for place, address in current if previous and _same(address, previous)]
@@ -74,6 +73,39 @@ def changes(patient: Json, change: Told) -> Sequence[Json] | None:
     if not addresses:
         return [{"op": "add", "path": "/address", "value": [added]}]
     return [*ended, {"op": "add", "path": "/address/-", "value": added}]
+
+
+def undone(patient: Json, change: Told) -> Sequence[Json] | None:
+    """Return the JSON Patch that takes `change` back; empty if nothing of it is there, None if a person must look.
+
+    Only a record that stands as the change left it is patched: the address we added is taken out, and the one we ended
+    with it is the home again. Whatever else happened to it since is for a person to weigh.
+    """
+    new, previous = change.change.new_address, change.change.previous_address
+    effective, addresses = change.change.effective_date, _addresses(patient)
+    if effective is None or addresses is None:
+        return None
+    day, temporary = effective.isoformat(), change.change.move_kind == "temporary"
+    placed = list(enumerate(addresses))
+    ended = [(place, address) for place, address in placed if address.get("use") == "old" and _ends(address, day)]
+    current = [
+        (place, address)
+        for place, address in placed
+        if address.get("use") in (("temp",) if temporary else ("home", None)) and not _period(address).get("end")
+    ]
+    if new is None:
+        left = [one for one in ended if previous and _same(one[1], previous)]
+        if not left and previous and any(_same(address, previous) for _, address in current):
+            return []
+        return None if current or len(left) != 1 else [_restored(*left[0])]
+    ours = [(place, address) for place, address in current if _same(address, new)]
+    if not ours:
+        return None if ended else []
+    (place, address), *others = ours
+    as_we_left_it = not others and len(current) == 1 and str(_period(address).get("start"))[:10] == day
+    if not as_we_left_it or len(ended) > (0 if temporary else 1):
+        return None
+    return [*(_restored(*one) for one in ended), {"op": "remove", "path": f"/address/{place}"}]
 
 
 def written(address: ToldAddress, use: str, since: date) -> dict[str, Any]:
@@ -138,12 +170,35 @@ def _uprns(address: Json) -> set[str]:
 
 
 def _ended(place: int, address: Json, effective: date) -> Json:
-    period = dict(address.get("period") or {})
+    period = dict(_period(address))
     started = period.get("start")
     if not started or started[:10] <= effective.isoformat():  # a period may not end before it starts (per-1)
         period["end"] = effective.isoformat()
     value = {**address, "use": "old"} | ({"period": period} if period else {})
     return {"op": "replace", "path": f"/address/{place}", "value": value}
+
+
+def _ends(address: Json, day: str) -> bool:
+    """Return whether an address that is old may have become so by a move on that day, as `_ended` writes it."""
+    period = _period(address)
+    if not period.get("end"):
+        return str(period.get("start") or "")[:10] > day
+    return str(period["end"])[:10] == day
+
+
+def _restored(place: int, address: Json) -> Json:
+    period = {name: value for name, value in _period(address).items() if name != "end"}
+    value = {name: value for name, value in address.items() if name != "period"} | {"use": "home"}
+    return {
+        "op": "replace",
+        "path": f"/address/{place}",
+        "value": value | ({"period": period} if period else {}),
+    }
+
+
+def _period(address: Json) -> Json:
+    period: Json = address.get("period") or {}
+    return period
 
 
 def _addresses(patient: Json) -> list[dict[str, Any]] | None:

@@ -1,4 +1,4 @@
-r"""HL7 v2: a change of address as `ADT^A31` (or `A28`) over MLLP, for health boards.
+r"""HL7 v2: a change of address as `ADT^A31` (or `A28`) over MLLP, for health boards; taken back, as another `A31`.
 
 What the receiver's acknowledgement means (HL7 2.5, table 0008; error codes of ERR-3, table 0357):
 
@@ -32,7 +32,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from adapters.countries import ALPHA_3
 from adapters.mllp import MllpConnections
 from adapters.settings import settings_from, settings_of
-from adapters.told import Told, ToldAddress, postal_lines, told
+from adapters.told import Told, ToldAddress, Withdrawn, postal_lines, told, withdrawn
 from contracts.adapters import AdapterContext
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt, Reference
@@ -126,7 +126,13 @@ class Hl7v2:
         )
 
     async def deliver(self, delivery: Delivery) -> Receipt:
-        content = message(delivery, told(delivery), self._settings).encode()
+        back = withdrawn(delivery)
+        made = (
+            message(delivery, told(delivery), self._settings)
+            if back is None
+            else undoing(delivery, back, self._settings)
+        )
+        content = made.encode()
         expected = control_id(delivery)
         answer = await self._line.exchange(content, lambda frame: acknowledgement(frame, expected))
         return understood(delivery, answer, self._context.clock())
@@ -211,6 +217,32 @@ def message(delivery: Delivery, change: Told, settings: Hl7v2Settings) -> str:
     nor an authority of ours, no address, no day.
     """
     event: Event = settings.arriving_as if "arriving" in change.roles else "A31"
+    addresses = _addresses(change, include_previous=settings.previous_address)
+    return _written(delivery, change, settings, event, addresses, change.change.effective_date)
+
+
+def undoing(delivery: Delivery, back: Withdrawn, settings: Hl7v2Settings) -> str:
+    """Return the message that takes a change of address back: an `A31` with the address that held before. Pure.
+
+    It occurred (EVN-6) on the day it was told. Raises Rejected where that cannot be said: the agreement permits no
+    previous address, the person was added (`A28`), or something was sent since, whose address this one would replace.
+    """
+    change = back.told
+    previous = change.change.previous_address
+    added = settings.arriving_as == "A28" and "arriving" in change.roles
+    if previous is None or added or not back.follows:
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
+    return _written(delivery, change, settings, "A31", [_address(previous, "H")], delivery.time.astimezone(UTC).date())
+
+
+def _written(
+    delivery: Delivery,
+    change: Told,
+    settings: Hl7v2Settings,
+    event: Event,
+    addresses: Sequence[str],
+    effective: date | None,
+) -> str:
     recorded = _moment(delivery.time)
     enhanced = ("AL", "NE") if settings.acknowledgement == "enhanced" else ("", "")
     identifiers = [
@@ -221,8 +253,6 @@ def message(delivery: Delivery, change: Told, settings: Hl7v2Settings) -> str:
             else []
         ),
     ]
-    addresses = _addresses(change, include_previous=settings.previous_address)
-    effective = change.change.effective_date
     if not (change.family and change.birth_date and identifiers and addresses and effective):
         raise Rejected(Reason.FIELDS_MISSING)
     first, *others = (*change.given, "")

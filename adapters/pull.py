@@ -12,13 +12,13 @@ Nothing is sent from here, so nothing is answered here. What becomes of a delive
 The idempotency key is the event's id. What was laid down once is not laid down again by a repeat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from adapters.settings import settings_of
+from adapters.settings import settings_from, settings_of
 from contracts.adapters import AdapterContext
 from contracts.delivery import Delivery, Failure
 from contracts.receipts import Receipt
@@ -36,6 +36,11 @@ class Pull:
     """Lays deliveries into one organisation's mailbox. Implements `Adapter` and `BatchAdapter`."""
 
     secrets: ClassVar[Sequence[str]] = ()
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the setting that is wrong."""
+        settings_from(settings, PullSettings)
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting that is wrong, or that there is no mailbox to lay anything into."""

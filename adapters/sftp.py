@@ -12,44 +12,35 @@ What becomes of a file:
     our key is refused, or may not write     Misconfigured
     its host key is not the pinned one       Misconfigured
     a row lacks what must be told            Rejected, that delivery alone
+    a withdrawal, and no column for it       Rejected, that delivery alone
 
-The idempotency key is the file's name, made from the ids of the deliveries in it, and in each row the delivery's id. A
+The idempotency key is the file's name, that of the batch of these deliveries, and in each row the delivery's id. A
 row's reference is `<file>#<row>`. What the organisation did with a row comes later, by file (`adapters.sftp_answers`).
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 import asyncssh
 from asyncssh import SFTPClient
-from pydantic import Field, StringConstraints
 
-from adapters.batch_file import COLUMNS, Column, batch, cells
+from adapters.batch_file import Column, batch, cells
 from adapters.settings import settings_from, settings_of
-from adapters.sftp_session import SECRETS, Folder, ServerSettings, SftpSession, host_key
-from adapters.told import told
-from contracts.adapters import AdapterContext
+from adapters.sftp_answers import SftpAnswers
+from adapters.sftp_session import SECRETS, SftpSession, host_key
+from adapters.sftp_settings import SftpSettings
+from adapters.told import told, withdrawn
+from contracts.adapters import AdapterContext, Collector
+from contracts.batches import batch_name
 from contracts.delivery import Delivery, Failure, Rejected, Unavailable, Unknown
 from contracts.events import SEQUENCE_DIGITS
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 
-
-class SftpSettings(ServerSettings):
-    """`adapter_settings` of an organisation reached by SFTP."""
-
-    folder: Folder
-    """Where files are put."""
-    prefix: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=16)] = "unwaith"
-    """How their names begin."""
-    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=100)] = COLUMNS
-    """The columns after those every file has."""
-    answers: Folder | None = None
-    """Where the organisation puts its files of answers."""
+WITHDRAWS: Final = "/withdraws/id"
+"""Path of the column that says which row is taken back. An organisation that has it takes such rows."""
 
 
 class Sftp:
@@ -62,6 +53,11 @@ class Sftp:
         """Raises ValueError naming the setting that is wrong."""
         for text in settings_from(settings, SftpSettings).host_keys:
             host_key(text)
+
+    @staticmethod
+    def collector(context: AdapterContext) -> Collector | None:
+        """Return what collects its files of answers, if it has a folder for them. Raises ValueError as the adapter."""
+        return SftpAnswers(context) if settings_of(context, SftpSettings).answers else None
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""
@@ -77,7 +73,13 @@ class Sftp:
         return ended
 
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
-        """Put one file of all of them, in this order; the same deliveries always make the same file."""
+        """Put one file of all of them, in this order; the same deliveries always make the same file.
+
+        One that makes no row is rejected once the others are there, or fails with them: tried again, it is still the
+        same file under the same name.
+        """
+        if not deliveries:
+            return []
         rows: list[tuple[Delivery, Sequence[str]]] = []
         ended: dict[int, Receipt | Failure] = {}
         for place, delivery in enumerate(deliveries):
@@ -85,12 +87,12 @@ class Sftp:
                 rows.append((delivery, _row(delivery, self._settings.columns)))
             except Failure as failure:
                 ended[place] = failure
-        name = file_name(self._settings.prefix, [delivery for delivery, _ in rows])
-        taken = await self._put(name, batch(name, self._settings.columns, (row for _, row in rows))) if rows else None
+        name = file_name(self._settings.prefix, deliveries)
+        failed = await self._put(name, batch(name, self._settings.columns, (row for _, row in rows))) if rows else None
         now = self._context.clock()
         numbers = iter(range(1, len(rows) + 1))
         return [
-            ended.get(place) or taken or delivery.answered(Outcome.ACCEPTED, now, reference=f"{name}#{next(numbers)}")
+            failed or ended.get(place) or delivery.answered(Outcome.ACCEPTED, now, reference=f"{name}#{next(numbers)}")
             for place, delivery in enumerate(deliveries)
         ]
 
@@ -119,15 +121,19 @@ class Sftp:
 
 
 def file_name(prefix: str, deliveries: Sequence[Delivery]) -> str:
-    """Return the name of the file of these: when the last was told, and 120 bits of their ids' SHA-256."""
-    ids = hashlib.sha256(b"".join(delivery.id.bytes for delivery in deliveries)).digest()
-    day = max((delivery.time for delivery in deliveries), default=None)
-    return f"{prefix}-{day:%Y%m%d}-{base64.b32encode(ids)[:24].decode()}.csv" if day else ""
+    """Return the name of the file of these: that of the batch they make."""
+    return f"{prefix}-{batch_name([(delivery.id, delivery.time) for delivery in deliveries])}.csv"
 
 
 def _row(delivery: Delivery, columns: Sequence[Column]) -> Sequence[str]:
-    """Raises Rejected for a delivery that tells no name, no day or no address: nobody could act on it."""
-    change = told(delivery)
+    """Raises Rejected for a delivery that tells no name, no day or no address: nobody could act on it.
+
+    And for one that takes another back, where no column says which: it would be read as a change that says nothing.
+    """
+    back = withdrawn(delivery)
+    if back is not None and all(column.path != WITHDRAWS for column in columns):
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
+    change = told(delivery) if back is None else back.told
     if not (change.family and change.change.effective_date):
         raise Rejected(Reason.FIELDS_MISSING)
     if not (change.change.new_address or change.change.previous_address):

@@ -1,5 +1,6 @@
 """What a delivery tells, read for adapters that translate it: any member may be absent, as the agreement has it."""
 
+from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
@@ -7,6 +8,7 @@ from pydantic import ConfigDict, ValidationError
 
 from contracts.changes import withdrawal
 from contracts.delivery import Delivery, Misconfigured, Rejected
+from contracts.events import SEQUENCE_DIGITS
 from contracts.statuses import Reason
 from contracts.text import Strict
 from contracts.times import Day
@@ -102,12 +104,56 @@ class Told(_Lenient):
         return None
 
 
+class _Withdraws(_Lenient):
+    type: str
+    sequence: str = ""
+    change: _Change | None = None
+
+
+class _Withdrawal(_Lenient):
+    person: _Person = _Person()
+    roles: tuple[Literal["leaving", "arriving", "national"], ...] = ()
+    withdraws: _Withdraws
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A change of address that is taken back."""
+
+    told: Told
+    """What was told, as the organisation was sent it."""
+    follows: bool
+    """Nothing else about the person was numbered for the organisation in between: what held before it holds again."""
+
+
+def withdrawn(delivery: Delivery) -> Withdrawn | None:
+    """Return what a delivery takes back, None for one that takes nothing back.
+
+    Raises Rejected for data that is not as `contracts` has it, and where not a change of address is taken back.
+    """
+    if delivery.type != withdrawal.KIND.event_type:
+        return None
+    try:
+        read = _Withdrawal.model_validate_json(delivery.data)
+    except ValidationError:
+        raise Rejected(Reason.UNDECODABLE) from None
+    if read.withdraws.type != ADDRESS_CHANGED:
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
+    if read.withdraws.change is None:
+        raise Rejected(Reason.FIELDS_MISSING)
+    return Withdrawn(
+        Told(person=read.person, change=read.withdraws.change, roles=read.roles),
+        follows=read.withdraws.sequence == f"{delivery.sequence - 1:0{SEQUENCE_DIGITS}d}",
+    )
+
+
 def told(delivery: Delivery) -> Told:
     """Return what a delivery of a change of address tells.
 
     Raises Misconfigured for another type of change, which none of the translating adapters carries: no agreement with
-    their organisations may be about it. Raises Rejected for data that is not as `contracts` has it, and for a withdrawal:
-    that follows from what a person does, whatever was agreed, and one person must not have everybody else's paused.
+    their organisations may be about it. Raises Rejected for data that is not as `contracts` has it, and for a withdrawal,
+    which is asked about with `withdrawn` where it can be carried: it follows from what a person does, whatever was
+    agreed, and one person must not have everybody else's paused.
     """
     if delivery.type == withdrawal.KIND.event_type:
         raise Rejected(Reason.INVALID_FOR_RECEIVER)

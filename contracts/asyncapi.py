@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from contracts.changes import CHANGE_TYPES, withdrawal
-from contracts.records import DELIVERY_HEADERS, KIND_HEADER, QUARANTINED, RECEIPT
+from contracts.records import BATCH_HEADERS, DELIVERY_HEADERS, KIND_HEADER, QUARANTINED, RECEIPT
 from contracts.topics import DELIVERIES, RECEIPTS, Topic
 
 _CHANNELS: Final = {"deliveries": DELIVERIES, "receipts": RECEIPTS}
@@ -76,7 +76,8 @@ def _delivery(event_type: str, dataschema: str) -> dict[str, Any]:
             "type": "object",
             "required": list(DELIVERY_HEADERS),
             "properties": {
-                name: _header(name, words, event_type, dataschema) for name, words in DELIVERY_HEADERS.items()
+                name: _header(name, words, event_type, dataschema)
+                for name, words in (DELIVERY_HEADERS | BATCH_HEADERS).items()
             },
         },
         "payload": {

@@ -245,7 +245,12 @@ def examples() -> dict[str, tuple[str, dict[str, Any]]]:
                 data={
                     "person": TOLD["cardiff"]["person"],
                     "roles": TOLD["cardiff"]["roles"],
-                    "withdraws": {"id": str(_DELIVERED), "type": KIND.event_type},
+                    "withdraws": {
+                        "id": str(_DELIVERED),
+                        "type": KIND.event_type,
+                        "sequence": "000000000001",
+                        "change": TOLD["cardiff"]["change"],
+                    },
                 },
             ),
         ),

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from contracts.closings import Closing
 from contracts.text import Bilingual, Code, Strict
 from contracts.windows import Window
 
@@ -32,6 +33,18 @@ class BatchPolicy(Strict):
     """At most so many in one batch; `concurrency` then counts batches."""
     linger_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
     """A batch that is not full is sent when its first delivery has waited for so long."""
+    closes: Annotated[tuple[Closing, ...], Field(max_length=24)] = ()
+    """Cut-offs in Welsh local time: `18:00`. With any, batches are closed then, in the store, and nothing lingers."""
+
+
+class AnswersPolicy(Strict):
+    """How answers are fetched from an organisation that leaves them to be fetched."""
+
+    every_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    """So often; after failures less and less, down to once an hour."""
+    by: Closing | None = None
+    """When, each day, what was taken in before that day is to have been answered: `09:00`, Welsh local time. If nothing
+    has come for it by then, that is an alarm."""
 
 
 class DeliveryPolicy(Strict):
@@ -50,11 +63,19 @@ class DeliveryPolicy(Strict):
     first_delay_seconds: Annotated[float, Field(gt=0)] = 2.0
     longest_delay_seconds: Annotated[float, Field(gt=0)] = 3600.0
     horizon_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
-    """After so long without success it is `undelivered`, with an alarm."""
+    """After so long without success it is `undelivered`, with an alarm, at its next failure or, while nothing is sent because
+    the breaker is open, within a minute. Waiting behind another of the same person, or for a pause to end, is not counted."""
     unknown_limit: Annotated[int, Field(ge=1, le=100)] = 5
     breaker: BreakerPolicy = BreakerPolicy()
     batch: BatchPolicy | None = None
     """Only for an adapter that takes batches; one at a time, without."""
+
+    answers: AnswersPolicy = AnswersPolicy()
+
+    @property
+    def closings(self) -> tuple[Closing, ...]:
+        """The cut-offs at which batches are closed; with none, deliveries go out as they fall due."""
+        return self.batch.closes if self.batch else ()
 
 
 class Organisation(Strict):

@@ -114,7 +114,12 @@ def _withdrawn_data() -> dict[str, Any]:
                 "description": "The event that is taken back.",
                 "type": "object",
                 "required": ["id", "type"],
-                "properties": {"id": _EVENT_ID, "type": {"type": "string", "description": "Its `type`."}},
+                "properties": {
+                    "id": _EVENT_ID,
+                    "type": {"type": "string", "description": "Its `type`."},
+                    "sequence": {"type": "string", "description": "Its `sequence`."},
+                    "change": {"type": "object", "description": "The `change` it told you, as you were sent it."},
+                },
             },
             "roles": _ROLES,
         },

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from contracts.batches import Place
 from contracts.delivery import Delivery
 from contracts.events import SEQUENCE_DIGITS, timestamp
 from contracts.receipts import Quarantined, Receipt
@@ -32,7 +33,14 @@ DELIVERY_HEADERS: Final = {
     "unwaith_generation": "generation of the person's data key the value is sealed under",
     "unwaith_digest": "keyed digest of the data, hexadecimal",
 }
-"""Every header of a delivery record, in clear. The record's key is the CloudEvents `subject`."""
+"""The headers of every delivery record, in clear. The record's key is the CloudEvents `subject`."""
+
+BATCH_HEADERS: Final = {
+    "ce_subject": "the recipient's own pseudonym for the person",
+    "unwaith_batch": "the batch it was closed in at a cut-off, which is the record's key then",
+    "unwaith_row": "its place in that batch, and how many there are: 3/120",
+}
+"""The headers of a delivery that goes out in a closed batch, besides: one key keeps a batch in one partition."""
 
 KIND_HEADER: Final = "unwaith_kind"
 RECEIPT: Final = b"receipt"
@@ -60,9 +68,11 @@ class SealedDelivery:
     generation: int
     digest: bytes
     sealed: bytes = field(repr=False)
+    place: Place | None = None
+    """In which closed batch it goes out."""
 
     def key(self) -> bytes:
-        return self.subject.encode()
+        return (self.place.batch if self.place else self.subject).encode()
 
     def headers(self) -> Headers:
         return (
@@ -78,6 +88,16 @@ class SealedDelivery:
             ("unwaith_epoch", b"%d" % self.epoch),
             ("unwaith_generation", b"%d" % self.generation),
             ("unwaith_digest", self.digest.hex().encode()),
+            *self._of_batch(),
+        )
+
+    def _of_batch(self) -> Headers:
+        if self.place is None:
+            return ()
+        return (
+            ("ce_subject", self.subject.encode()),
+            ("unwaith_batch", self.place.batch.encode()),
+            ("unwaith_row", b"%d/%d" % (self.place.row, self.place.rows)),
         )
 
     def opened(self, organisation: str, attempt: int, data: bytes) -> Delivery:
@@ -108,13 +128,14 @@ def read_delivery(key: bytes, value: bytes, headers: Iterable[tuple[str, bytes]]
         time = datetime.fromisoformat(found["ce_time"])
         if time.tzinfo is None:
             raise Undecodable("a time without zone")
+        place = _place(found["unwaith_batch"], found["unwaith_row"]) if "unwaith_batch" in found else None
         return SealedDelivery(
             id=UUID(found["ce_id"]),
             epoch=int(found["unwaith_epoch"]),
             sequence=int(found["ce_sequence"]),
             type=found["ce_type"],
             source=found["ce_source"],
-            subject=key.decode("ascii"),
+            subject=found["ce_subject"] if place else key.decode("ascii"),
             time=time,
             dataschema=found["ce_dataschema"],
             traceparent=found["ce_traceparent"],
@@ -122,6 +143,7 @@ def read_delivery(key: bytes, value: bytes, headers: Iterable[tuple[str, bytes]]
             generation=int(found["unwaith_generation"]),
             digest=bytes.fromhex(found["unwaith_digest"]),
             sealed=value,
+            place=place,
         )
     except (KeyError, ValueError):
         raise Undecodable("a header is missing or damaged") from None
@@ -133,6 +155,24 @@ def delivery_id_in(headers: Iterable[tuple[str, bytes]]) -> UUID | None:
         return next((UUID(content.decode("ascii")) for name, content in headers if name == "ce_id"), None)
     except ValueError:
         return None
+
+
+def place_in(headers: Iterable[tuple[str, bytes]]) -> Place | None:
+    """Return a record's place in a closed batch; None where it is in none, or that cannot be read."""
+    found = {name: content for name, content in headers if name in BATCH_HEADERS}
+    try:
+        return _place(found["unwaith_batch"].decode("ascii"), found["unwaith_row"].decode("ascii"))
+    except (KeyError, ValueError):
+        return None
+
+
+def _place(batch: str, row: str) -> Place:
+    """Raises ValueError."""
+    number, _, rows = row.partition("/")
+    place = Place(batch, int(number), int(rows))
+    if not 1 <= place.row <= place.rows:
+        raise ValueError("no place of this batch")
+    return place
 
 
 def write_receipt(receipt: Receipt | Quarantined) -> tuple[bytes, bytes, Headers]:

@@ -127,6 +127,7 @@ class Reason(StrEnum):
     # our own
     STOPPING = "stopping"
     RETRIES_SPENT = "retries_spent"
+    BATCH_BROKEN = "batch_broken"
     HORIZON_PASSED = "horizon_passed"
     UNKNOWN_LIMIT = "unknown_limit"
     GIVEN_UP = "given_up"

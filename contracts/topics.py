@@ -26,7 +26,7 @@ DELIVERIES: Final = Topic(
     purpose="Deliveries due now for one organisation, sealed; a short conveyor, not a queue.",
     producers=("relay",),
     consumers=("delivery",),
-    key="the recipient's own pseudonym for the person, so one person's deliveries keep their order",
+    key="the recipient's own pseudonym for the person, so one person's deliveries keep their order; or the closed batch",
     personal="sealed",
     partitions=3,
     retention=timedelta(days=2),
@@ -35,7 +35,7 @@ DELIVERIES: Final = Topic(
 RECEIPTS: Final = Topic(
     name="unwaith.receipts",
     purpose="What became of each attempt, and organisations' later answers.",
-    producers=("delivery", "relay", "api"),
+    producers=("delivery", "relay", "api", "tracking"),
     consumers=("tracking",),
     key="delivery id",
     personal="none",

@@ -13,14 +13,18 @@ from adapters.registry import check, secrets_of
 from adapters.standard_webhooks import SECRETS
 from broker.cli.workers import dsn_of, store, unless_away
 from broker.main.roles import secret_name
+from broker.main.rooms import utc_now
+from broker.outbound.certificates import ClientCertificate
 from broker.settings import SettingsRefused, load
 from broker.store import Database, register
 from broker.telemetry.logs import configure_logs
 from broker.vault import RootKeyFile, Vault
+from contracts.credentials import CLIENT_CERTIFICATE
+from contracts.delivery import Misconfigured
 from contracts.registration import Registration
 
-LONGEST_SECRET: Final = 8192
-"""Bytes: a private key of RSA with 4096 bits, written as OpenSSH does, has 3,400."""
+LONGEST_SECRET: Final = 16 * 1024
+"""Bytes: a certificate with two above it and a private key of RSA with 4096 bits has 10,000."""
 
 
 @unless_away
@@ -95,10 +99,8 @@ async def entrust_secret(organisation: str, name: str) -> int:
     if settings.root_key_file is None:
         raise SettingsRefused("UNWAITH_ROOT_KEY_FILE is missing: give the path of the sealed file.")
     value = sys.stdin.buffer.read(LONGEST_SECRET + 1).strip()
-    if (name in SECRETS and not value.startswith(b"whsec_")) or not 0 < len(value) <= LONGEST_SECRET:
-        Console(stderr=True).print(
-            "A signing secret is whsec_ and base64, as Standard Webhooks writes it; no secret is longer than 8 KiB."
-        )
+    if wrong := _refused(name, value):
+        Console(stderr=True).print(wrong)
         return 1
     database = await Database.open(dsn_of(settings), size=2)
     try:
@@ -119,6 +121,22 @@ async def entrust_secret(organisation: str, name: str) -> int:
     finally:
         await database.close()
     return 0
+
+
+def _refused(name: str, value: bytes) -> str | None:
+    """Return what is wrong with a secret of that name, repeating nothing of it; None for nothing."""
+    if not 0 < len(value) <= LONGEST_SECRET:
+        return "Give the secret by standard input; none is empty, or longer than 16 KiB."
+    if name in SECRETS and not value.startswith(b"whsec_"):
+        return "A signing secret is whsec_ and base64, as Standard Webhooks writes it."
+    if name == CLIENT_CERTIFICATE:
+        try:
+            ClientCertificate.read(value, utc_now).check()
+        except ValueError as wrong:
+            return f"The certificate {wrong}."
+        except Misconfigured:
+            return "The certificate has expired, or is not valid yet."
+    return None
 
 
 @unless_away

@@ -17,17 +17,18 @@ from broker import failpoints, sealing
 from broker.delivery.adapting import AdapterSource, HeldAdapter
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
 from broker.delivery.attempt import attempt, attempt_many, opened
-from broker.delivery.limits import Pace, RetryBudget
+from broker.delivery.gathering import Gathering
+from broker.delivery.limits import Pace, RetryBudget, slower_of
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
 from broker.telemetry.metrics import Metrics
 from contracts.adapters import Adapter, BatchAdapter
 from contracts.delivery import Delivery
-from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
+from contracts.grants import GateUnavailable, Grant, NotKnown, Verdict, Withheld
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind, withheld
-from contracts.records import SealedDelivery, Undecodable, delivery_id_in, read_delivery
+from contracts.records import SealedDelivery, Undecodable, delivery_id_in, place_in, read_delivery
 from contracts.statuses import Reason
 from contracts.windows import is_open
 
@@ -81,6 +82,7 @@ class Line:
         self._seconds = metrics.delivery_seconds.labels(organisation)
         self._clock = clock
         self._waiting: deque[Received] = deque()
+        self._batches = Gathering()
         self._running: set[asyncio.Task[None]] = set()
         self._free_since: float | None = None
         self._pace = Pace()
@@ -89,8 +91,22 @@ class Line:
         self._held = HeldAdapter(adapters)
 
     def put(self, records: Iterable[Received]) -> None:
-        self._waiting.extend(records)
+        now = asyncio.get_running_loop().time()
+        for received in records:
+            if (place := place_in(received.headers)) is None:
+                self._waiting.append(received)
+            else:
+                self._batches.put(received, place, now)
         self._woken.set()
+
+    def _put_back(self, records: Sequence[Received]) -> None:
+        """Let these be the next."""
+        now = asyncio.get_running_loop().time()
+        for received in reversed(records):
+            if (place := place_in(received.headers)) is None:
+                self._waiting.appendleft(received)
+            else:
+                self._batches.put(received, place, now)
 
     def wake(self) -> None:
         """Settings may have changed: whoever has something waiting looks again. Others need not, and there are many."""
@@ -100,6 +116,7 @@ class Line:
     def lost(self, partition: Partition) -> None:
         """The partition is somebody else's: what has not been started is theirs too."""
         self._waiting = deque(item for item in self._waiting if item.partition != partition)
+        self._batches.lost(partition)
 
     def full(self) -> bool:
         """Return whether fetching for this organisation should pause."""
@@ -107,9 +124,14 @@ class Line:
         if settings is None:
             return True
         policy = settings.policy
-        if len(self._waiting) >= AHEAD * max(policy.concurrency, policy.batch.size if policy.batch else 0):
+        most = max(policy.concurrency, policy.batch.size if policy.batch else 0, self._batches.largest)
+        if len(self._waiting) + len(self._batches) >= AHEAD * most:
             return True
-        return bool(self._waiting) and self._watch.left_alone()
+        return self._something() and self._watch.left_alone()
+
+    def _something(self) -> bool:
+        """Return whether there is something to send: a record, or all rows of a batch."""
+        return bool(self._waiting) or self._batches.ready(asyncio.get_running_loop().time())
 
     def _open(self) -> Organisation | None:
         settings = self._config.organisations().get(self.organisation)
@@ -133,7 +155,7 @@ class Line:
                 continue
             self._free_since = None
             was_full = self.full()
-            taken = self._take(count)
+            taken = self._taken(self._batches.take(asyncio.get_running_loop().time()) or self._first(count))
             if was_full and not self.full():
                 self._hungry()
             if taken:
@@ -141,20 +163,24 @@ class Line:
 
     async def _askable(self, settings: Organisation) -> tuple[int, float]:
         """Return for how many records the gate is to be asked now, or 0 and in how many seconds to look again."""
-        slots = await self._watch.slots(settings, self.owned, ready=bool(self._waiting) and not self._running)
+        something = self._something()
+        slots = await self._watch.slots(settings, self.owned, ready=something and not self._running)
         free = slots - len(self._running)
-        if free <= 0 or not self._waiting:
+        if free <= 0 or not something:
             self._free_since = None
             return 0, REST_SECONDS
         now = asyncio.get_running_loop().time()
         allowed = len(self._waiting)
-        if settings.policy.rate is not None:
-            rate = settings.policy.rate * len(self.owned) / max(len(self.owned), settings.partitions)
+        most_a_second = slower_of(settings.policy, self._held.rate())
+        if most_a_second is not None:
+            rate = most_a_second * len(self.owned) / max(len(self.owned), settings.partitions)
             self._pace = self._pace.later(now, rate)
             allowed = self._pace.ready()
             free = min(free, allowed)
             if free == 0:
                 return 0, min(REST_SECONDS, self._pace.wait(rate))
+        if self._batches.ready(now):
+            return 1, 0.0
         if self._free_since is None:
             self._free_since = now
         idle = now - self._free_since
@@ -162,10 +188,12 @@ class Line:
             return batch_of(len(self._waiting), settings.policy.batch, allowed, idle)
         return worth_asking(len(self._waiting), free, slots, idle), ASK_SECONDS
 
-    def _take(self, count: int) -> list[_Taken]:
+    def _first(self, count: int) -> list[Received]:
+        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+
+    def _taken(self, records: Sequence[Received]) -> list[_Taken]:
         taken: list[_Taken] = []
-        for _ in range(count):
-            received = self._waiting.popleft()
+        for received in records:
             try:
                 taken.append(_Taken(received, read_delivery(received.key, received.value, received.headers)))
             except Undecodable:
@@ -180,16 +208,17 @@ class Line:
                 [(item.sealed.id, item.sealed.epoch) for item in taken], timedelta(seconds=deadline)
             )
         except GateUnavailable:
-            self._waiting.extendleft(item.received for item in reversed(taken))
+            self._put_back([item.received for item in taken])
             log.warning("gate.waiting", organisation=self.organisation)
             await asyncio.sleep(GATE_RETRY_SECONDS)
             return
         failpoints.reach("delivery.granted")
+        closed = any(item.sealed.place for item in taken)
+        leave = closed and self._leave(settings.policy, verdicts, asked)
         granted: list[_Granted] = []
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
-                case Grant() if not self._may_try(settings.policy, verdict, asked):
-                    self._retries = self._retries.put_off(asked)
+                case Grant() if not (leave or (not closed and self._leave(settings.policy, [verdict], asked))):
                     receipt = self._not_tried(item, verdict, FailureKind.STOPPED, Reason.RETRIES_SPENT)
                     later = receipt.at + timedelta(seconds=self._retries.turn - asked)
                     self._finish(item.received, receipt.model_copy(update={"not_before": later}))
@@ -201,11 +230,19 @@ class Line:
                 case NotKnown():
                     self._quarantine(item.received, Reason.UNKNOWN_DELIVERY, item.sealed.id)
         self._pace = self._pace.less(len(granted))
-        together = [granted] if granted and settings.policy.batch else [[one] for one in granted]
+        together = [granted] if granted and (closed or settings.policy.batch) else [[one] for one in granted]
         for several in together:
             task = asyncio.create_task(self._attempt(settings, several, asked, self._watch.probe))
             self._running.add(task)
             task.add_done_callback(self._ended)
+
+    def _leave(self, policy: DeliveryPolicy, verdicts: Sequence[Verdict], now: float) -> bool:
+        """Return whether there is leave for a try with what was granted of these, one delivery or a closed batch."""
+        grants = [one for one in verdicts if isinstance(one, Grant)]
+        may = not grants or self._may_try(policy, max(grants, key=lambda one: one.attempt), now)
+        if not may:
+            self._retries = self._retries.put_off(now)
+        return may
 
     def _may_try(self, policy: DeliveryPolicy, grant: Grant, now: float) -> bool:
         """Return whether there is leave for this try: a first one always; else as the budget has it, if all is well.
@@ -267,7 +304,11 @@ class Line:
         await self._watch.observe(settings.policy, receipts, probe)
 
     def _opened(self, granted: Sequence[_Granted]) -> tuple[list[_Granted], list[Delivery]]:
-        """Return what could be opened, and that in clear; what could not is set aside."""
+        """Return what could be opened, and that in clear; what could not is set aside.
+
+        Of a closed batch that is not whole any more nothing is returned, and nothing was tried: the store says what is
+        sent in its place.
+        """
         kept: list[_Granted] = []
         deliveries: list[Delivery] = []
         for item, grant in granted:
@@ -277,12 +318,17 @@ class Line:
                 self._quarantine(item.received, Reason.UNKNOWN_KEY, item.sealed.id)
             else:
                 kept.append((item, grant))
+        place = granted[0][0].sealed.place
+        if place is not None and len(kept) < place.rows:
+            log.warning("batch.broken", organisation=self.organisation, wanted=place.rows, count=len(kept))
+            self._none_tried(kept, FailureKind.STOPPED, Reason.BATCH_BROKEN)
+            return [], []
         return kept, deliveries
 
     async def _hand_over(
         self, adapter: Adapter, deliveries: Sequence[Delivery], policy: DeliveryPolicy
     ) -> Sequence[Receipt]:
-        if policy.batch and isinstance(adapter, BatchAdapter):
+        if (policy.batch or len(deliveries) > 1) and isinstance(adapter, BatchAdapter):
             return await attempt_many(adapter, deliveries, policy.deadline_seconds, self._clock)
         return [await attempt(adapter, one, policy.deadline_seconds, self._clock) for one in deliveries]
 
@@ -343,6 +389,7 @@ class Line:
     async def drain(self, seconds: float) -> None:
         """Let attempts under way end, at most so long; what is cut short is reported as no attempt."""
         self._waiting.clear()
+        self._batches.clear()
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         for task in set(self._running):

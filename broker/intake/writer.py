@@ -23,6 +23,9 @@ AT_ONCE: Final = 2
 other. Batches of one process stand to each other as those of two processes do: the statement takes its locks in order."""
 WORTH_ANOTHER: Final = 16
 """Changes that must wait for a second batch to set out: a batch costs PostgreSQL as much as ten changes in it."""
+IN_COMPANY: Final = 4
+COMPANY_SECONDS: Final = 0.002
+"""After a batch of so many the next one waits so long for company: those who were just answered tell the next change."""
 
 log = structlog.get_logger()
 
@@ -40,8 +43,12 @@ class Writer:
         self._database = database
         self._queue: deque[_Waiting] = deque()
         self._under_way = 0
+        self._last = 0
+        """How many set out with the last batch."""
         self._stirred = asyncio.Event()
         """Set when a change came or a batch was stored."""
+        self._enough = asyncio.Event()
+        """Set when as many wait as are worth another batch."""
 
     async def write(self, told: changes.Told) -> changes.Told | None:
         """Store one change with the next batch; return it as it was stored, or None if its key is known already.
@@ -53,6 +60,8 @@ class Writer:
         waiting = _Waiting(told, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._stirred.set()
+        if len(self._queue) >= WORTH_ANOTHER:
+            self._enough.set()
         return await waiting.done
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -60,7 +69,13 @@ class Writer:
         async with asyncio.TaskGroup() as group:
             while not (stop.is_set() and not self._queue):
                 if self._may_set_out():
+                    if self._last >= IN_COMPANY and len(self._queue) < WORTH_ANOTHER:
+                        self._enough.clear()
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(COMPANY_SECONDS):
+                                await self._enough.wait()
                     batch = [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
+                    self._last = len(batch)
                     self._under_way += 1
                     group.create_task(self._set_out(batch))
                     continue

@@ -1,24 +1,36 @@
-"""How we prove ourselves to an organisation: a token of its authorization server, and our signature on what is sent."""
+"""How we prove ourselves to an organisation: a certificate, a token of its authorization server, our signature."""
 
 import base64
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote_plus
 
 from broker.outbound.authorized import AuthorizedClient
+from broker.outbound.certificates import ClientCertificate
 from broker.outbound.client import GuardedClient
 from broker.outbound.oauth import Proof, Prove, Tokens
 from broker.store import StoreUnavailable
 from broker.vault import SigningKeys
 from contracts.adapters import HttpClient
-from contracts.credentials import CLIENT_SECRET, ClientCredentials
+from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials
 from contracts.delivery import Unavailable
 from contracts.statuses import Reason
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME: Final = timedelta(seconds=120)
+
+
+def certificate_of(secrets: Mapping[str, bytes], clock: Callable[[], datetime]) -> ClientCertificate | None:
+    """Return the certificate we show an organisation, if it is to be shown one. Raises ValueError naming the secret."""
+    pem = secrets.get(CLIENT_CERTIFICATE)
+    if pem is None:
+        return None
+    try:
+        return ClientCertificate.read(pem, clock)
+    except ValueError as wrong:
+        raise ValueError(f"secret {CLIENT_CERTIFICATE}: {wrong}") from None
 
 
 def authorizing(

@@ -18,6 +18,7 @@ from typing import Final
 from yarl import URL
 
 from broker.outbound.addresses import may_connect
+from broker.outbound.certificates import ClientCertificate
 from broker.outbound.connection import Connection, connect
 from broker.outbound.names import Lookup, VettedNames, is_literal, look_up, plain_host
 from contracts.adapters import HttpAnswer
@@ -72,6 +73,7 @@ class GuardedClient:
     `allowed_hosts`: hosts, by name or address, an operator has allowed private addresses and plain HTTP.
     `deadline`: total time of one request: name, connection, TLS, sending and reading.
     `connections`: at most so many at once; further requests wait, within their deadline.
+    `certificate`: what `tls` shows of us.
     Make it inside a running event loop, one for each organisation, and close it.
     """
 
@@ -82,10 +84,12 @@ class GuardedClient:
         deadline: timedelta,
         allowed_hosts: Iterable[str] = (),
         connections: int = 64,
+        certificate: ClientCertificate | None = None,
         answer_cap: int = ANSWER_CAP,
         lookup: Lookup = look_up,
     ) -> None:
         self._tls = tls
+        self._certificate = certificate
         self._deadline = deadline.total_seconds()
         self._cap = answer_cap
         self._names = VettedNames(allowed_hosts, lookup)
@@ -191,6 +195,8 @@ class GuardedClient:
         return None
 
     async def _connect(self, target: _Target) -> Connection:
+        if target.tls and self._certificate is not None:
+            self._certificate.check()
         if len(self._open) >= self._most:  # as many are idle to other places
             for idle in self._idle.values():
                 if idle:

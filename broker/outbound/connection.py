@@ -11,8 +11,9 @@ from typing import Final
 
 import httptools
 
+from broker.outbound.certificates import failure_of
 from contracts.adapters import HttpAnswer
-from contracts.delivery import Misconfigured, Unavailable, Unknown
+from contracts.delivery import Failure, Unavailable, Unknown
 from contracts.statuses import Reason
 
 HEAD_CAP: Final = 64 * 1024
@@ -37,6 +38,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._answered: asyncio.Future[HttpAnswer] | None = None
         self._reusable = True
+        self._heard = False
+        """It has said something: its TLS was content with ours."""
+        self._refused: Failure | None = None
         self._begin(0)
 
     def _begin(self, cap: int) -> None:
@@ -50,14 +54,16 @@ class Connection(asyncio.Protocol):
     async def exchange(self, request: bytes, cap: int, until: float) -> HttpAnswer:
         """Write one request and return its answer, the body cut at `cap` bytes.
 
-        Raises Unavailable where it was lost before anything was written; Unknown for whatever goes wrong from then on.
+        Raises Unavailable where it was lost before anything was written; Misconfigured where its TLS refuses ours, even
+        then; Unknown for whatever else goes wrong from then on.
         `until` is in the event loop's time.
         """
         loop = asyncio.get_running_loop()
         if self._transport is None or self._answered is not None:
             raise RuntimeError("a connection makes one exchange at a time, from its making to its end")
         if self._transport.is_closing():
-            raise Unavailable(Reason.CONNECTION_LOST)  # between its making and now
+            await self.lost.wait()  # in one of the loop's next turns, and with it why
+            raise self._refused or Unavailable(Reason.CONNECTION_LOST)  # between its making and now
         self._begin(cap)
         answered: asyncio.Future[HttpAnswer] = loop.create_future()
         self._answered = answered
@@ -98,6 +104,7 @@ class Connection(asyncio.Protocol):
         if self._answered is None or self._answered.done():
             self.close()  # nobody asked
             return
+        self._heard = True
         self._bound -= len(data)
         try:
             self._parser.feed_data(data)
@@ -116,9 +123,13 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
         self._reusable = False
+        if isinstance(exc, ssl.SSLError) and "_ALERT_" in (exc.reason or "") and not self._heard:
+            self._refused = failure_of(exc)  # TLS 1.3 tells of a certificate after the handshake
         if self._answered is None or self._answered.done():
             return
-        if exc is None and self._headed and not {"content-length", "transfer-encoding"} & self._headers.keys():
+        if self._refused is not None:
+            self._answered.set_exception(self._refused)
+        elif exc is None and self._headed and not {"content-length", "transfer-encoding"} & self._headers.keys():
             self._finish()  # RFC 9112, section 6.3: such a body ends with the connection
         else:
             self._fail(Reason.CONNECTION_LOST)
@@ -206,8 +217,8 @@ async def _connected(address: str, port: int, tls: ssl.SSLContext | None, server
         )
     except (ssl.SSLEOFError, ConnectionResetError, ConnectionAbortedError):
         raise Unavailable(Reason.CONNECTION_LOST) from None  # hung up during the handshake
-    except ssl.SSLError:
-        raise Misconfigured(Reason.TLS_FAILED) from None
+    except ssl.SSLError as fault:
+        raise failure_of(fault) from None
     except OSError:
         raise Unavailable(Reason.CONNECTION_REFUSED) from None
     return connection

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from broker.outbound.addresses import may_connect
+from broker.outbound.certificates import ClientCertificate, failure_of
 from broker.outbound.names import Lookup, VettedNames, is_literal, look_up, plain_host
 from contracts.adapters import Protection, Spoken
 from contracts.delivery import Failure, Misconfigured, Unavailable
@@ -22,12 +23,20 @@ class GuardedConnections:
     `tls`: the rules of `tls_context`, announcing no protocol.
     `deadline`: total time of connecting: name, connection, TLS.
     `allowed_hosts`: hosts, by name or address, an operator has allowed private addresses and connections in clear.
+    `certificate`: what `tls` shows of us.
     """
 
     def __init__(
-        self, *, tls: ssl.SSLContext, deadline: timedelta, allowed_hosts: Iterable[str] = (), lookup: Lookup = look_up
+        self,
+        *,
+        tls: ssl.SSLContext,
+        deadline: timedelta,
+        allowed_hosts: Iterable[str] = (),
+        certificate: ClientCertificate | None = None,
+        lookup: Lookup = look_up,
     ) -> None:
         self._tls = tls
+        self._certificate = certificate
         self._deadline = deadline
         self._names = VettedNames(allowed_hosts, lookup)
 
@@ -36,8 +45,8 @@ class GuardedConnections:
     ) -> tuple[asyncio.Transport, Spoken]:
         """Connect to the first of the host's addresses that answers, within the deadline.
 
-        Raises Misconfigured: the name does not exist, an address is not allowed, TLS fails, or a connection in clear
-        to a host no operator has allowed.
+        Raises Misconfigured: the name does not exist, an address is not allowed, TLS fails, our certificate has expired
+        or is refused, or a connection in clear to a host no operator has allowed.
         Raises Unavailable: refused, lost while connecting, the deadline passed, no answer from the name server.
         """
         allowed = self._names.allows(host)
@@ -45,6 +54,8 @@ class GuardedConnections:
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
         if is_literal(host) and not may_connect(plain_host(host), private_allowed=allowed):
             raise Misconfigured(Reason.ADDRESS_NOT_ALLOWED)
+        if protection == "tls" and self._certificate is not None:
+            self._certificate.check()
         loop = asyncio.get_running_loop()
         failure: Failure = Unavailable(Reason.CONNECTION_REFUSED)
         try:
@@ -75,6 +86,6 @@ def _failure(fault: OSError) -> Failure:
         case ssl.SSLEOFError() | ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
             return Unavailable(Reason.CONNECTION_LOST)
         case ssl.SSLError():
-            return Misconfigured(Reason.TLS_FAILED)
+            return failure_of(fault)
         case _:
             return Unavailable(Reason.CONNECTION_REFUSED)

@@ -12,9 +12,10 @@ import structlog
 
 from broker import audit, failpoints
 from broker.eventlog import EventLog, LogUnavailable, Record
-from broker.store import Database, StoreUnavailable, lanes
+from broker.store import Database, StoreUnavailable, batches, breakers, lanes
 from broker.telemetry.metrics import Metrics
 from contracts.changes import EVENTS
+from contracts.closings import latest
 from contracts.organisation import Organisation
 from contracts.receipts import withheld
 from contracts.records import SealedDelivery, write_receipt
@@ -29,6 +30,8 @@ AT_CREDIT_SECONDS: Final = 0.05
 """How soon the relay looks again for what is due and could not be claimed."""
 AT_ONCE: Final = 2
 """Batches of one organisation on their way to the log: the next is claimed while one is appended and marked."""
+UNTAKEN: Final = timedelta(minutes=1)
+"""A probe that was due so long ago and that nobody has taken: no worker has anything to make it with."""
 RETRY_SECONDS: Final = (0.2, 5.0)
 """The first and the longest pause before something that is away is tried again; they double."""
 
@@ -72,47 +75,54 @@ class Relay:
         self._woken = asyncio.Event()
         self._topics: set[str] = set()
         self._carrying: Counter[str] = Counter()
+        self._close_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`. PostgreSQL or the log being away is waited out, never an end.
 
         What goes wrong with one organisation's topic holds up that organisation alone.
         """
-        listening = asyncio.create_task(self._listen(stop))
+        beside = [asyncio.create_task(self._listen(stop)), asyncio.create_task(self._miss(stop))]
         pause = 0.0
         try:
             async with asyncio.TaskGroup() as carrying:
                 while not stop.is_set():
                     try:
                         self._woken.clear()
-                        claimed = await self._claim()
-                        for key, items in claimed.items():
-                            self._carrying[key] += 1
-                            carrying.create_task(self._carry(key, items, stop))
+                        busy = full = False
+                        for claim in (self._claim, self._close):
+                            for key, items in (await claim()).items():
+                                self._carrying[key] += 1
+                                carrying.create_task(self._carry(key, items, stop))
+                                busy, full = True, full or claim == self._close or len(items) >= self._settings.batch
                         pause = 0.0
-                        if not any(len(items) >= self._settings.batch for items in claimed.values()):
-                            await self._rest(at_once=bool(claimed))
+                        if not full:
+                            await self._rest(at_once=busy)
                     except StoreUnavailable:
                         pause = _longer(pause)
                         log.warning("relay.waiting", error="StoreUnavailable", seconds=pause)
                         await _either(stop, pause)
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def step(self) -> int:
-        """Carry one batch of each organisation from the store to the log; return how many were claimed.
+        """Carry what is due of each organisation, as much as goes at once, to the log; return how many were claimed.
 
         Raises StoreUnavailable and LogUnavailable: what was claimed is then claimed again when its lease is over.
         """
-        claimed = await self._claim()
-        for key, items in claimed.items():
-            await self._append(key, [self._record(item) for item in items])
-            await self._mark(key, items)
-        return sum(map(len, claimed.values()))
+        self._close_at = 0.0
+        count = 0
+        for claim in (self._claim, self._close):
+            for key, items in (await claim()).items():
+                await self._append(key, [self._record(item) for item in items])
+                await self._mark(key, items)
+                count += len(items)
+        return count
 
-    def _open_for(self) -> list[str]:
-        """Return for whom there may be claimed now."""
+    def _open_for(self, *, closing: bool = False) -> list[str]:
+        """Return for whom there may be claimed now, of those with cut-offs or of those without."""
         now = self._clock()
         return [
             key
@@ -121,6 +131,7 @@ class Relay:
             and not item.draining
             and self._carrying[key] < AT_ONCE
             and is_open(item.policy.windows, now)
+            and closing == bool(item.policy.closings)
         ]
 
     async def _claim(self) -> dict[str, list[lanes.Claimed]]:
@@ -138,10 +149,37 @@ class Relay:
         )
         if claimed:
             failpoints.reach("relay.claimed")
-        batches: dict[str, list[lanes.Claimed]] = {}
+        by_organisation: dict[str, list[lanes.Claimed]] = {}
         for item in claimed:
-            batches.setdefault(item.organisation, []).append(item)
-        return batches
+            by_organisation.setdefault(item.organisation, []).append(item)
+        return by_organisation
+
+    async def _close(self) -> dict[str, list[lanes.Claimed]]:
+        """Claim a batch of each organisation with cut-offs. Raises StoreUnavailable.
+
+        They are looked at once in `longest_wait`, and again at once while there is something.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._close_at:
+            return {}
+        closed: dict[str, list[lanes.Claimed]] = {}
+        for key in self._open_for(closing=True):
+            policy = self._organisations()[key].policy
+            if policy.batch is not None:
+                found = await batches.claim(
+                    self._database,
+                    key,
+                    upto=latest(policy.closings, self._clock()),
+                    size=policy.batch.size,
+                    credit=self._settings.credit,
+                    lease=self._settings.lease,
+                    leaf=self._leaf,
+                )
+                if found:
+                    failpoints.reach("relay.closed")
+                    closed[key] = found
+        self._close_at = 0.0 if closed else now + self._settings.longest_wait.total_seconds()
+        return closed
 
     async def _carry(self, organisation: str, items: list[lanes.Claimed], stop: asyncio.Event) -> None:
         """Append and mark one organisation's batch, again and again for the first half of its lease.
@@ -202,7 +240,11 @@ class Relay:
             "relay",
             organisation=item.organisation,
             delivery_id=item.delivery_id,
-            detail={"epoch": item.epoch, "sequence": item.sequence},
+            detail={
+                "epoch": item.epoch,
+                "sequence": item.sequence,
+                **({"batch": item.place.batch} if item.place else {}),
+            },
         )
 
     async def _rest(self, *, at_once: bool) -> None:
@@ -219,6 +261,19 @@ class Relay:
         elif due is not None:
             wait = min(wait, due)
         await _either(self._woken, wait)
+
+    async def _miss(self, stop: asyncio.Event) -> None:
+        """Have published again what the log has lost of organisations that nothing is sent to but probes."""
+        while not stop.is_set():
+            try:
+                lost = await breakers.take_for_lost(self._database, self._open_for(), UNTAKEN)
+            except StoreUnavailable:
+                lost = {}
+            for organisation, count in lost.items():
+                log.warning("log.taken_for_lost", organisation=organisation, count=count)
+            if lost:
+                self._woken.set()
+            await _either(stop, UNTAKEN.total_seconds() / 2)
 
     async def _listen(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -247,6 +302,7 @@ def sealed_delivery(item: lanes.Numbered) -> SealedDelivery:
         generation=item.generation,
         digest=item.digest,
         sealed=item.sealed,
+        place=item.place,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from broker.store.database import Connection, Database
+from contracts.batches import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class Numbered:
     origin: str
     digest: bytes
     sealed: bytes = field(repr=False)
+    place: Place | None = None
+    """In which closed batch it goes out; see `broker.store.batches`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +41,7 @@ class Claimed(Numbered):
     revoked: bool
 
 
-_CLAIM: Final = """
-WITH due AS MATERIALIZED (
-    SELECT lane.* FROM unnest($1::text[]) AS o(id)
-    LEFT JOIN breaker ON breaker.organisation = o.id AND breaker.phase IN ('open', 'probing')
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN breaker.until IS NULL THEN least($2, $3 - count(*))
-                    WHEN breaker.until <= now() THEN least(1, 1 - count(*)) ELSE 0 END AS room
-        FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
-    ) credit
-    CROSS JOIN LATERAL (
-        SELECT person_id, organisation, occupant, last_sequence FROM lane
-        WHERE organisation = o.id AND due <= now() AND credit.room > 0
-        ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
-    ) lane
+NUMBER: Final = """
 ), chosen AS (
     SELECT due.*, coalesce(due.occupant, next.id) AS delivery_id FROM due
     LEFT JOIN LATERAL (
@@ -89,6 +79,24 @@ FROM chosen LEFT JOIN (
     JOIN agreement ON agreement.id = n.agreement AND agreement.version = n.agreement_version
 ) ON n.id = chosen.delivery_id
 """
+"""The rest of a statement that begins with `WITH due AS MATERIALIZED (`, lanes that are locked: number what each gives up,
+lease them for `$4`, and return it; nothing for a lane that was looked at too early."""
+
+_CLAIM: Final = f"""
+WITH due AS MATERIALIZED (
+    SELECT lane.* FROM unnest($1::text[]) AS o(id)
+    LEFT JOIN breaker ON breaker.organisation = o.id AND breaker.phase IN ('open', 'probing')
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN breaker.until IS NULL THEN least($2, $3 - count(*))
+                    WHEN breaker.until <= now() THEN least(1, 1 - count(*)) ELSE 0 END AS room
+        FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
+    ) credit
+    CROSS JOIN LATERAL (
+        SELECT person_id, organisation, occupant, last_sequence FROM lane
+        WHERE organisation = o.id AND due <= now() AND credit.room > 0
+        ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
+    ) lane
+{NUMBER}"""  # noqa: S608  constants of ours
 """Lanes to look at now, locked, and the delivery each gives up; none for a lane that was looked at too early.
 
 For each organisation no more lanes than its credit of unanswered deliveries leaves. One whose lease, or whose time for
@@ -133,11 +141,11 @@ async def claim(
             await connection.execute("INSERT INTO audit_leaf (leaf) SELECT unnest($1::bytea[])", leaves)
     early = [(row["person_id"], row["organisation"]) for row in rows if row["delivery_id"] is None]
     if early:
-        await _pass_over(database, early)
+        await pass_over(database, early)
     return claimed
 
 
-async def _pass_over(database: Database, early: Sequence[tuple[int, str]]) -> None:
+async def pass_over(database: Database, early: Sequence[tuple[int, str]]) -> None:
     """Look at lanes again when something of theirs is due: nothing was, after all."""
     people, organisations = [person for person, _ in early], [organisation for _, organisation in early]
     async with database.transaction() as connection:

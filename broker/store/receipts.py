@@ -107,29 +107,53 @@ class Entry:
     leaf: bytes
 
 
-_TOUCHED: Final = """
+BEGUN: Final = "CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun"
+SINCE: Final = """
+(begun.at + coalesce((
+    SELECT sum(coalesce(p.ended_at, now()) - greatest(p.began_at, begun.at)) FROM pause p
+    WHERE p.organisation = d.organisation AND coalesce(p.ended_at, now()) > begun.at), interval '0'))
+"""
+"""From when the horizon of a delivery `d` is counted, joined with `BEGUN`."""
+
+_TOUCHED: Final = f"""
 SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
-       begun.at + coalesce((
-           SELECT sum(coalesce(p.ended_at, now()) - greatest(p.began_at, begun.at)) FROM pause p
-           WHERE p.organisation = d.organisation AND coalesce(p.ended_at, now()) > begun.at), interval '0') AS since,
+       {SINCE} AS since,
        d.due AS first_due, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due, l.granted_until,
        EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
            OR EXISTS (SELECT FROM withdrawal w WHERE w.corrected_by = d.change_id) AS withdrawn
 FROM delivery d JOIN lane l USING (person_id, organisation)
-CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun
+{BEGUN}
 WHERE d.id = ANY($1)
-"""
+"""  # noqa: S608  constants of ours
 
 _SETTLE: Final = """
 WITH settled AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::int[], $7::timestamptz[],
-                         $8::timestamptz[], $9::text[], $10::text[])
-        AS s(id, person_id, organisation, status, attempts, unknowns, published_at, answered_at, reason, reference)
+                         $8::timestamptz[], $9::text[], $10::text[], $11::boolean[], $12::boolean[], $13::boolean[],
+                         $14::timestamptz[], $15::boolean[])
+        AS s(id, person_id, organisation, status, attempts, unknowns, published_at, answered_at, reason, reference,
+             occupied, occupies, in_flight, due, attempt_ended)
+), deliveries AS (
+    UPDATE delivery d SET status = s.status, attempts = s.attempts, unknowns = s.unknowns,
+                          published_at = s.published_at, answered_at = s.answered_at, reason = s.reason,
+                          reference = s.reference
+    FROM settled s WHERE d.id = s.id
+), lanes AS (
+    UPDATE lane SET
+        occupant = CASE WHEN s.occupies THEN lane.occupant END,
+        in_flight = s.in_flight,
+        claim = lane.claim + 1,
+        granted_until = CASE WHEN s.occupies AND NOT s.attempt_ended THEN lane.granted_until END,
+        due = CASE WHEN s.occupies AND s.attempt_ended THEN s.due
+                   WHEN s.occupies THEN greatest(s.due, lane.granted_until) ELSE (
+            SELECT min(d.due) FROM delivery d
+            WHERE d.person_id = s.person_id AND d.organisation = s.organisation AND d.sequence IS NULL
+              AND d.status IN ('waiting', 'queued') AND NOT EXISTS (SELECT FROM settled WHERE settled.id = d.id)) END
+    FROM settled s WHERE s.occupied AND lane.person_id = s.person_id AND lane.organisation = s.organisation
+    RETURNING lane.due
 )
-UPDATE delivery d SET status = s.status, attempts = s.attempts, unknowns = s.unknowns, published_at = s.published_at,
-                      answered_at = s.answered_at, reason = s.reason, reference = s.reference
-FROM settled s WHERE d.id = s.id
+SELECT pg_notify('unwaith_due', '') WHERE EXISTS (SELECT FROM lanes WHERE due IS NOT NULL)
 """
 
 _LOOK_AGAIN: Final = """
@@ -140,27 +164,6 @@ WITH looked_at AS MATERIALIZED (
     ORDER BY w.change_id FOR UPDATE
 )
 UPDATE withdrawal w SET look_at = now() FROM looked_at WHERE w.change_id = looked_at.change_id
-"""
-
-_LANES: Final = """
-WITH moved AS (
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::boolean[], $5::timestamptz[], $6::boolean[])
-        AS m(person_id, organisation, occupies, in_flight, due, attempt_ended)
-), stands AS (
-    UPDATE lane SET
-        occupant = CASE WHEN m.occupies THEN lane.occupant END,
-        in_flight = m.in_flight,
-        claim = lane.claim + 1,
-        granted_until = CASE WHEN m.occupies AND NOT m.attempt_ended THEN lane.granted_until END,
-        due = CASE WHEN m.occupies AND m.attempt_ended THEN m.due
-                   WHEN m.occupies THEN greatest(m.due, lane.granted_until) ELSE (
-            SELECT min(d.due) FROM delivery d
-            WHERE d.person_id = m.person_id AND d.organisation = m.organisation AND d.sequence IS NULL
-              AND d.status IN ('waiting', 'queued')) END
-    FROM moved m WHERE lane.person_id = m.person_id AND lane.organisation = m.organisation
-    RETURNING lane.due
-)
-SELECT pg_notify('unwaith_due', '') WHERE EXISTS (SELECT FROM stands WHERE due IS NOT NULL)
 """
 
 _ENTRIES: Final = """
@@ -194,17 +197,20 @@ WITH ended AS (
     JOIN change c ON c.id = d.change_id AND c.type = ended.type
     WHERE d.sequence IS NOT NULL AND d.status = 'superseded' AND d.reason = 'superseded'
       AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
-    ORDER BY d.person_id, d.organisation, d.agreement, c.type, d.ordinal DESC
+    ORDER BY d.person_id, d.organisation, d.agreement, c.type, d.sequence DESC
 )
 SELECT last.id, l.occupant IS NULL AND NOT EXISTS (
     SELECT FROM delivery later WHERE later.person_id = last.person_id AND later.organisation = last.organisation
     AND later.sequence > last.sequence AND NOT ({_UNSENT.format("later")})
     AND NOT (later.unknowns = 0 AND later.status = 'undelivered')) AS in_order
 FROM last JOIN lane l USING (person_id, organisation) JOIN change c ON c.id = last.change_id
-WHERE NOT EXISTS (       -- nothing newer stands for it: what is owed, was sent or given up; but not what has yet its day
+WHERE NOT EXISTS (       -- nothing newer stands for it: what is owed, was sent or given up; but not what has yet its day.
+                         -- Newer is what the lane has later, whenever it was told
     SELECT FROM delivery newer JOIN change nc ON nc.id = newer.change_id
     WHERE newer.person_id = last.person_id AND newer.organisation = last.organisation
-      AND newer.agreement = last.agreement AND nc.type = c.type AND newer.ordinal > last.ordinal
+      AND newer.agreement = last.agreement AND nc.type = c.type
+      AND (newer.sequence > last.sequence OR (newer.sequence IS NULL
+           AND (newer.status IN ('waiting', 'queued') OR newer.ordinal > last.ordinal)))
       AND NOT ({_UNSENT.format("newer")})
       AND NOT (newer.sequence IS NULL AND newer.status IN ('waiting', 'queued') AND newer.due > now()))
 """  # noqa: S608  constants of ours
@@ -252,20 +258,14 @@ class Folding:
                 [s.answered_at for s in settled],
                 [s.reason for s in settled],
                 [s.reference for s in settled],
+                [s.occupied for s in settled],
+                [s.occupies for s in settled],
+                [s.in_flight for s in settled],
+                [s.due for s in settled],
+                [s.attempt_ended for s in settled],
             )
         if looked_at := [s.id for s in settled if s.id in self.touched and self.touched[s.id].withdrawn]:
             await self._connection.execute(_LOOK_AGAIN, looked_at)
-        moved = [s for s in settled if s.occupied]
-        if moved:
-            await self._connection.execute(
-                _LANES,
-                [s.person_id for s in moved],
-                [s.organisation for s in moved],
-                [s.occupies for s in moved],
-                [s.in_flight for s in moved],
-                [s.due for s in moved],
-                [s.attempt_ended for s in moved],
-            )
         if entries:
             await self._connection.execute(
                 _ENTRIES,

@@ -166,6 +166,8 @@ class Sent:
     """A delivery of a withdrawn change, beside what `receipts.Touched` says of it."""
 
     id: UUID
+    sequence: int | None
+    """None for one that was never on its way, which nobody can have."""
     digest: bytes
     sealed: bytes = field(repr=False)
     event: str
@@ -187,7 +189,7 @@ class OwedBack:
 
 
 _SENT: Final = """
-SELECT d.id, content.digest, content.sealed, c.type AS event,
+SELECT d.id, d.sequence, content.digest, content.sealed, c.type AS event,
        EXISTS (SELECT FROM delivery b WHERE b.change_id = w.taken_back_by AND b.organisation = d.organisation)
            AS taken_back,
        EXISTS (SELECT FROM delivery n WHERE n.change_id = w.corrected_by AND n.organisation = d.organisation

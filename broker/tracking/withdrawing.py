@@ -16,7 +16,6 @@ import structlog
 
 from broker import audit, sealing
 from broker.store import Database, StoreUnavailable, withdrawals
-from broker.store.ids import new_id
 from broker.store.receipts import Entry, Settled
 from broker.store.withdrawals import OwedBack, Sent
 from broker.tracking.entries import entry_of, settled, standing_of
@@ -24,7 +23,8 @@ from broker.tracking.fold import Standing, stopped
 from broker.tracking.superseding import bring_back
 from broker.vault import Vault
 from contracts.changes import EVENTS
-from contracts.events import canonical
+from contracts.events import SEQUENCE_DIGITS, canonical
+from contracts.ids import new_id
 from contracts.receipts import withheld
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Reason, Status
 
@@ -123,14 +123,19 @@ async def _look(database: Database, vault: Vault, change_id: UUID, clock: Callab
 
 
 def _owed_back(vault: Vault, key: tuple[int, int, bytes], sent: Sent, now: datetime) -> OwedBack:
-    """Return what takes a delivery back: the person as that one told them, and its id; nothing the receiver has not."""
+    """Return what takes a delivery back: that one's id, and what it told; nothing the receiver has not."""
     person_key = vault.unwrap_person(*key)
     was = orjson.loads(
         sealing.open_delivery(sealing.delivery_key(person_key, sent.id), sent.id, sent.sealed, sent.digest)
     )
     data: dict[str, Any] = {
         **{name: was[name] for name in ("person", "roles") if name in was},
-        "withdraws": {"id": str(sent.id), "type": EVENTS[sent.event].event_type},
+        "withdraws": {
+            "id": str(sent.id),
+            "type": EVENTS[sent.event].event_type,
+            "sequence": f"{sent.sequence or 0:0{SEQUENCE_DIGITS}d}",
+            **{name: was[name] for name in ("change",) if name in was},
+        },
     }
     delivery_id = new_id(now)
     sealed, digest = sealing.seal_delivery(sealing.delivery_key(person_key, delivery_id), delivery_id, canonical(data))

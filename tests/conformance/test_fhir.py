@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, timedelta
@@ -26,12 +26,13 @@ from adapters.conformance import (
     Standing,
     attempt,
     sample_delivery,
+    sample_withdrawal,
 )
 from adapters.conformance_http import HttpPeer, HttpRequest, response
 from adapters.conformance_oauth import AuthorizedConformance, TokenServer
 from adapters.conformance_tls import tls_of
 from adapters.fhir import Fhir
-from adapters.fhir_patient import changes, is_person, needs_a_person
+from adapters.fhir_patient import changes, is_person, needs_a_person, undone
 from adapters.registry import adapter_for
 from adapters.told import Told
 from contracts.adapters import Adapter, HttpAnswer
@@ -201,6 +202,97 @@ def test_golden_patches(name: str, told: bytes) -> None:
     made = changes(RECORD, Told.model_validate_json(told))
     golden = (GOLDEN / f"fhir-address-{name}.json").read_text(encoding="utf-8")
     assert json.dumps(made, ensure_ascii=False, indent=1) + "\n" == golden
+
+
+def after(record: dict[str, Any], operations: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Return a record as a server leaves it after a patch of addresses."""
+    assert operations is not None
+    addresses = list(record.get("address", ()))
+    for one in operations:
+        place = one["path"].removeprefix("/address").removeprefix("/")
+        if one["op"] == "remove":
+            del addresses[int(place)]
+        elif one["op"] == "replace":
+            addresses[int(place)] = one["value"]
+        elif place == "-":
+            addresses.append(one["value"])
+        else:
+            addresses = one["value"]
+    return record | {"address": addresses}
+
+
+TOLD = {
+    "moved": WELSH,
+    "for-a-while": data(moveKind="temporary"),
+    "leaving": data(roles=("leaving",), newAddress=None),
+    "arriving-alone": data(previousAddress=None),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_golden_patches_that_take_a_change_back_leave_the_record_as_it_was(name: str) -> None:
+    told = Told.model_validate_json(TOLD[name])
+    left = after(RECORD, changes(RECORD, told))
+    back = undone(left, told)
+    golden = (GOLDEN / f"fhir-change-withdrawn-{name}.json").read_text(encoding="utf-8")
+    assert json.dumps(back, ensure_ascii=False, indent=1) + "\n" == golden
+    stands = after(left, back)
+    assert stands == RECORD, "to the letter"
+    assert undone(stands, told) == [], "a repeat finds nothing left to do"
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        lambda addresses: [*addresses, {"use": "home", "line": ["3 Y Stryd"], "postalCode": "LL1 1ZZ"}],
+        lambda addresses: [*addresses, addresses[-1]],
+        lambda addresses: [*addresses[:-1], addresses[-1] | {"use": "old"}],
+        lambda addresses: [*addresses[:-1], addresses[-1] | {"period": {"start": "2020-01-01"}}],
+        lambda addresses: [*addresses[:-1], addresses[-1] | {"period": None}],
+        lambda addresses: [*addresses[:-1], addresses[-1] | {"postalCode": "SA1 9ZZ", "extension": []}],
+        lambda addresses: [addresses[1], *addresses],
+        lambda addresses: [*addresses[:-1], "2 Ffordd y Môr"],
+    ],
+    ids=["moved on", "twice", "ended", "was there before", "without a day", "corrected", "two old homes", "malformed"],
+)
+def test_a_record_that_does_not_stand_as_we_left_it_is_for_a_person(
+    since: Callable[[list[Any]], list[Any]],
+) -> None:
+    told = Told.model_validate_json(WELSH)
+    left = after(RECORD, changes(RECORD, told))
+    assert undone(left | {"address": since(left["address"])}, told) is None
+
+
+def test_where_nothing_was_ever_changed_nothing_is_taken_back() -> None:
+    for name, told in TOLD.items():
+        assert undone(RECORD, Told.model_validate_json(told)) == [], name
+    assert undone(changed(address=None), Told.model_validate_json(WELSH)) == []
+
+
+@pytest.mark.parametrize("period", [{"start": "2026-04"}, {"start": "2020"}, {}])
+def test_whatever_home_was_ended_is_the_home_again(period: dict[str, str]) -> None:
+    told = Told.model_validate_json(WELSH)
+    home = {"use": "home", "line": ["1 Y Lôn"], "postalCode": "CF1 1ZZ"} | ({"period": period} if period else {})
+    record = changed(address=[home])
+    left = after(record, changes(record, told))
+    assert left["address"][0]["use"] == "old"
+    assert after(left, undone(left, told)) == record
+
+
+async def test_a_change_is_taken_back_under_the_version_that_was_read() -> None:
+    left = after(RECORD, changes(RECORD, Told.model_validate_json(WELSH)))
+    async with board(found=lambda _: bundle(left)) as (adapter, peer):
+        assert (await adapter.deliver(sample_withdrawal(WELSH, numbered=7))).outcome is Outcome.APPLIED
+    assert peer.requests[0].headers["if-match"] == 'W/"3"'
+    assert [one["op"] for one in json.loads(peer.requests[0].body)] == ["replace", "remove"]
+    for record, what in ((RECORD, Outcome.ALREADY_CURRENT), (left | {"address": [1]}, Outcome.MUST_REVIEW)):
+        async with board(found=lambda _, record=record: bundle(record)) as (adapter, peer):  # type: ignore[misc]  # bound at once
+            assert (await adapter.deliver(sample_withdrawal(WELSH))).outcome is what
+            assert not peer.requests
+    async with board() as (adapter, peer):
+        ended = await attempt(adapter, sample_withdrawal(WELSH, change=None))
+        assert isinstance(ended, Rejected)
+        assert peer.accepted == 0
 
 
 def changed(**members: Any) -> dict[str, Any]:
@@ -529,6 +621,9 @@ def test_ten_thousand_people_are_matched_and_their_homes_come_back_identical() -
         assert (added["value"]["city"], added["value"]["postalCode"]) == (home["addressLocality"], home["postalCode"])
 
 
+_NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Nobody is called, and reading the system's takes longer than all else."""
+
 _JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
@@ -592,6 +687,6 @@ def test_whatever_a_server_answers_is_understood_somehow(place: tuple[str | int,
         async def close(self) -> None:
             return None
 
-    adapter = Fhir(replace(context({"base": "https://board.example/R4"}), http=Scripted()))
+    adapter = Fhir(replace(context({"base": "https://board.example/R4"}, tls=_NO_AUTHORITIES), http=Scripted()))
     ended = asyncio.run(attempt(adapter, sample_delivery(data=told)))
     assert isinstance(ended, Receipt | Unavailable)

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import pytest
 
-from adapters.conformance import WELSH, attempt, sample_delivery
+from adapters.conformance import WELSH, attempt, sample_delivery, sample_withdrawal
 from adapters.fhir import Fhir
 from adapters.told import ToldAddress, postal_lines
 from contracts.delivery import Misconfigured, Rejected, Unavailable
@@ -108,6 +108,28 @@ async def test_what_hapi_answers_is_understood(hapi: tuple[str, IO[str]]) -> Non
         found = ended.outcome if isinstance(ended, Receipt) else (type(ended), ended.reason)
         assert found == what, family
     await adapter.close()
+
+
+async def test_what_is_taken_back_leaves_a_valid_record_as_it_was(hapi: tuple[str, IO[str]]) -> None:
+    base, printed = hapi
+    number = nhs_number(850_000)
+    before = patient(number)
+    keep(base, before)
+    adapter = Fhir(context({"base": base}, deadline=PATIENCE))
+    for delivery, what in (
+        (sample_delivery(data=move(number)), Outcome.APPLIED),
+        (sample_withdrawal(move(number)), Outcome.APPLIED),
+        (sample_withdrawal(move(number)), Outcome.ALREADY_CURRENT),
+    ):
+        ended = await attempt(adapter, delivery)
+        assert isinstance(ended, Receipt), repr(ended)
+        assert ended.outcome is what
+    await adapter.close()
+    kept = (json.loads(line) for line in iter(printed.readline, ""))  # others' before it, too
+    mine = (one for one in kept if one["identifier"] == before["identifier"])
+    moved, back = next(mine), next(mine)
+    assert [address["use"] for address in moved["address"]] == ["old", "home"]
+    assert back["address"] == before["address"]
 
 
 async def test_thousands_are_matched_and_their_homes_come_back_identical(hapi: tuple[str, IO[str]]) -> None:

@@ -24,13 +24,14 @@ from adapters.conformance import (
     Standing,
     attempt,
     sample_delivery,
+    sample_withdrawal,
 )
 from adapters.conformance_mllp import SAYS, MllpPeer, acknowledges
 from adapters.conformance_tls import server_tls, tls_of
-from adapters.hl7v2 import Hl7v2, Hl7v2Settings, control_id, message
+from adapters.hl7v2 import Hl7v2, Hl7v2Settings, control_id, message, undoing
 from adapters.mllp import END, VT
 from adapters.registry import adapter_for
-from adapters.told import told
+from adapters.told import told, withdrawn
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
@@ -147,11 +148,29 @@ GOLDENS: dict[str, tuple[dict[str, Any], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", GOLDENS)
-def test_golden_messages(name: str) -> None:
+TAKEN_BACK: dict[str, bytes] = {"change-withdrawn": WELSH}
+"""What was told, by the name of the message that takes it back."""
+
+
+def undone(data: bytes) -> str:
+    delivery = sample_withdrawal(data)
+    back = withdrawn(delivery)
+    assert back is not None
+    return undoing(delivery, back, Hl7v2Settings.model_validate(BOARD))
+
+
+def golden(name: str) -> str:
+    """Return the message of this name as it is made."""
+    if name in TAKEN_BACK:
+        return undone(TAKEN_BACK[name])
     settings, data = GOLDENS[name]
     delivery = sample_delivery(delivery_id=GOLDEN_ID, data=data)
-    made = message(delivery, told(delivery), Hl7v2Settings.model_validate(BOARD | settings))
+    return message(delivery, told(delivery), Hl7v2Settings.model_validate(BOARD | settings))
+
+
+@pytest.mark.parametrize("name", [*GOLDENS, *TAKEN_BACK])
+def test_golden_messages(name: str) -> None:
+    made = golden(name)
     assert made.endswith("\r")
     assert "\n" not in made
     assert made.replace("\r", "\n") == (GOLDEN / f"hl7v2-{name}.hl7").read_text(encoding="utf-8")
@@ -314,6 +333,44 @@ async def test_too_little_or_unsendable_is_rejected_before_anything_is_sent(data
         assert isinstance(ended, Rejected), repr(ended)
         assert ended.reason is reason
         assert ended.__cause__ is None
+        assert peer.accepted == 0
+
+
+def test_wherever_it_was_told_what_takes_it_back_is_the_same() -> None:
+    for told_there in (minimised(roles=("leaving",), newAddress=None), minimised(moveKind="temporary")):
+        assert undone(told_there) == undone(WELSH)
+
+
+async def test_what_is_taken_back_is_the_address_that_held_before() -> None:
+    async with board() as (adapter, peer):
+        delivery = sample_withdrawal(WELSH)
+        for attempts in (1, 2):
+            assert (await adapter.deliver(replace(delivery, attempt=attempts))).outcome is Outcome.ACCEPTED
+        first, again = (arrival.content.decode() for arrival in peer.arrivals)
+        assert first == again
+        assert control_id(delivery) in first
+        assert "Treganna" in first
+        assert "Gŵyr^2 Ffordd" not in first, "where she does not live after all"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "settings"),
+    [
+        (sample_withdrawal(WELSH, numbered=3), {}),
+        (sample_withdrawal(WELSH, sequence=None), {}),
+        (sample_withdrawal(minimised(previousAddress=None)), {}),
+        (sample_withdrawal(WELSH), {"arriving_as": "A28"}),
+        (sample_withdrawal(WELSH, type="wales.unwaith.name-changed.v1"), {}),
+        (sample_withdrawal(WELSH, change=None), {}),
+    ],
+    ids=["something came between", "not said", "nothing to go back to", "was added", "another type", "no change"],
+)
+async def test_what_cannot_honestly_be_taken_back_is_rejected_aloud(
+    delivery: Delivery, settings: dict[str, Any]
+) -> None:
+    async with board(**settings) as (adapter, peer):
+        ended = await attempt(adapter, delivery)
+        assert isinstance(ended, Rejected), repr(ended)
         assert peer.accepted == 0
 
 

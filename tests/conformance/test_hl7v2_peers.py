@@ -1,7 +1,6 @@
 """Our messages before receivers nobody here wrote: HAPI (Java) and hl7apy (Python), each with its own parser."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,16 +12,16 @@ from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.mllp import AbstractErrorHandler, AbstractHandler, MLLPServer
 from hl7apy.parser import parse_message
 
-from adapters.conformance import WELSH, attempt, sample_delivery
-from adapters.hl7v2 import Hl7v2Settings, control_id, message
+from adapters.conformance import WELSH, attempt, sample_delivery, sample_withdrawal
+from adapters.hl7v2 import control_id
 from adapters.registry import adapter_for
-from adapters.told import ToldAddress, postal_lines, told
+from adapters.told import ToldAddress, postal_lines
 from contracts.delivery import Misconfigured, Rejected, Unavailable, Unknown
 from contracts.events import canonical
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome
 from deploy.kafka.jars import Jars
-from tests.conformance.test_hl7v2 import BOARD, GOLDEN_ID, GOLDENS
+from tests.conformance.test_hl7v2 import BOARD, GOLDENS, TAKEN_BACK, golden
 from tests.support.java import java_server
 from tests.support.ways_out import context
 from tests.support.welsh import people
@@ -161,10 +160,18 @@ async def test_hl7apy_refuses_an_event_it_does_not_serve(hl7apy_server: int) -> 
     await adapter.close()
 
 
-@pytest.mark.parametrize("name", GOLDENS)
+@pytest.mark.parametrize("name", [*GOLDENS, *TAKEN_BACK])
 def test_golden_messages_are_valid_to_the_letter_of_the_standard(name: str) -> None:
-    settings, data = GOLDENS[name]
-    delivery = sample_delivery(delivery_id=GOLDEN_ID, data=data)
-    made = message(delivery, told(delivery), Hl7v2Settings.model_validate(BOARD | settings))
-    assert parse_message(made, validation_level=VALIDATION_LEVEL.STRICT).validate()
-    assert json.loads(data)["roles"]
+    assert parse_message(golden(name), validation_level=VALIDATION_LEVEL.STRICT).validate()
+
+
+async def test_hapi_takes_what_takes_a_change_back(hapi: tuple[int, IO[str]]) -> None:
+    port, read = hapi
+    adapter = adapter_for("hl7v2", context(at(port)))
+    ended = await attempt(adapter, sample_withdrawal(WELSH))
+    await adapter.close()
+    assert isinstance(ended, Receipt), repr(ended)
+    assert ended.outcome is Outcome.ACCEPTED
+    structure, *fields = read.readline().rstrip("\n").split("\x1f")
+    assert (structure, fields[1]) == ("ca.uhn.hl7v2.model.v25.message.ADT_A05", "A31")
+    assert fields[16:24] == ["14 Heol y Dderwen Ddychmygol", "Treganna", "Caerdydd", "CF11 0ZZ", "GBR", "H", "", ""]

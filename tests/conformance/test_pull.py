@@ -4,6 +4,7 @@ The suite of `adapters.conformance` is about a peer that is called; here nobody 
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from adapters.conformance import WELSH, attempt, sample_delivery, settled
 from adapters.pull import Pull
-from adapters.registry import adapter_for
+from adapters.registry import adapter_for, check
+from broker import sealing
 from broker.api.fetching import cursor_at, read_cursor
 from broker.api.problems import NotReadable
 from broker.delivery.attempt import attempt as tried
@@ -25,9 +27,11 @@ from broker.delivery.breaker import failed
 from broker.store import Database, StoreUnavailable
 from broker.store.mailbox import StoreMailbox
 from contracts.delivery import Delivery, Unavailable
+from contracts.events import canonical, structured
 from contracts.receipts import Receipt, ReceiptKind
 from contracts.statuses import Reason
 from tests.support.ways_out import context
+from tests.support.welsh import people
 
 
 @dataclass
@@ -117,6 +121,8 @@ async def test_settings_that_are_wrong_are_named_and_without_a_mailbox_there_is_
     for wrong in ({"alarm_after_hours": 0}, {"alarm_after_hours": 9000}, {"alarm_after_hours": "24"}, {"url": "x"}):
         with pytest.raises(ValueError, match=f"adapter setting {next(iter(wrong))}"):
             adapter_for("pull", replace(context(wrong), mailbox=Laid()))
+        with pytest.raises(ValueError, match=f"adapter setting {next(iter(wrong))}"):
+            check("pull", wrong)
     with pytest.raises(ValueError, match="there is no mailbox"):
         adapter_for("pull", context({}))
 
@@ -133,3 +139,12 @@ def test_a_cursor_that_is_none_is_refused(text: str) -> None:
     except NotReadable:
         return
     assert cursor_at(place) == text
+
+
+def test_ten_thousand_people_lie_sealed_and_come_back_identical() -> None:
+    for data in people(10_000):
+        delivery = sample_delivery(data=canonical(data))
+        key = sealing.delivery_key(bytes(range(32)), delivery.id)
+        sealed, digest = sealing.seal_delivery(key, delivery.id, delivery.data)
+        given = sealing.open_delivery(sealing.DeliveryKey.unpacked(key.packed()), delivery.id, sealed, digest)
+        assert json.loads(structured(replace(delivery, data=given)))["data"] == data

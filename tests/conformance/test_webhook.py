@@ -5,24 +5,38 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import jsonschema_rs
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
-from adapters.conformance import DEADLINE, WELSH, AdapterConformance, Standing, attempt, sample_delivery
+from adapters.conformance import (
+    DEADLINE,
+    TAKEN_BACK,
+    WELSH,
+    AdapterConformance,
+    Standing,
+    attempt,
+    sample_delivery,
+    sample_withdrawal,
+)
 from adapters.conformance_http import HttpPeer, response
 from adapters.conformance_tls import tls_of
 from adapters.registry import ADAPTERS, adapter_for
 from adapters.webhook import ANSWER_LIMIT, Webhook
 from contracts.adapters import Adapter
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
+from contracts.events import CONTENT_TYPE, canonical, structured
+from contracts.publishing import schemas
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.ways_out import context
+from tests.support.welsh import people
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PREVIOUS = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -35,11 +49,14 @@ async def webhook_and_peer(
     tls: ssl.SSLContext | None = None,
     peer: HttpPeer | None = None,
     secrets: dict[str, str] | None = None,
+    trusts: ssl.SSLContext | None = None,
     **settings: Any,
 ) -> AsyncIterator[tuple[Webhook, HttpPeer]]:
     async with peer or HttpPeer(tls=tls) as serving:
         named = {"signing": SECRET} if secrets is None else secrets
-        adapter = adapter_for("webhook", context({"endpoint": serving.url, **settings}, named, deadline=deadline))
+        adapter = adapter_for(
+            "webhook", context({"endpoint": serving.url, **settings}, named, deadline=deadline, tls=trusts)
+        )
         assert isinstance(adapter, Webhook)
         try:
             yield adapter, serving
@@ -269,3 +286,47 @@ async def test_a_batch_refused_without_a_word_on_any_rejects_nobody_for_good(bod
         peer.does(response(400, body))
         with pytest.raises(Misconfigured):
             await adapter.deliver_many([sample_delivery(), sample_delivery()])
+
+
+# Golden events: what any organisation gets that is sent, or comes for, CloudEvents
+
+GOLDEN = Path(__file__).parent / "golden"
+GOLDENS = {
+    "address-arriving": sample_delivery(delivery_id=TAKEN_BACK),
+    "address-leaving": sample_delivery(
+        delivery_id=TAKEN_BACK,
+        data=canonical(
+            json.loads(WELSH)
+            | {"change": {"previousAddress": json.loads(WELSH)["change"]["previousAddress"]}, "roles": ["leaving"]}
+        ),
+    ),
+    "change-withdrawn": sample_withdrawal(WELSH),
+}
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+async def test_golden_events(name: str) -> None:
+    delivery = GOLDENS[name]
+    async with webhook_and_peer() as (adapter, peer):
+        await adapter.deliver(delivery)
+    request = peer.requests[0]
+    assert request.body.decode() + "\n" == (GOLDEN / f"event-{name}.json").read_text(encoding="utf-8")
+    event = from_http_event(HTTPMessage(headers=request.headers, body=request.body))
+    assert (event.get_id(), event.get_type()) == (str(delivery.id), delivery.type)
+    judges = schemas()
+    jsonschema_rs.validator_for(judges["event.v1"], validate_formats=True).validate(json.loads(request.body))
+    kind = "change-withdrawn.v1" if name == "change-withdrawn" else "address-changed.v1"
+    jsonschema_rs.validator_for(judges[kind], validate_formats=True).validate(event.get_data())
+
+
+async def test_ten_thousand_people_are_sent_in_batches_and_come_back_identical() -> None:
+    told = list(people(10_000))
+    deliveries = [sample_delivery(data=canonical(data)) for data in told]
+    async with webhook_and_peer() as (adapter, peer):
+        for first in range(0, len(deliveries), 500):
+            await adapter.deliver_many(deliveries[first : first + 500])
+        bodies = [request.body for request in peer.requests]
+    assert [event["data"] for body in bodies for event in json.loads(body)] == told
+    for delivery in deliveries[::1000]:
+        read = from_http_event(HTTPMessage(headers={"content-type": CONTENT_TYPE}, body=structured(delivery)))
+        assert read.get_data() == json.loads(delivery.data)

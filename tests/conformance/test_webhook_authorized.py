@@ -1,19 +1,23 @@
 """The webhook adapter with access tokens of the organisation's authorization server, and who we say we are there."""
 
 import base64
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import trustme
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from adapters.conformance import DEADLINE, attempt, sample_delivery
 from adapters.conformance_http import HttpPeer
 from adapters.conformance_oauth import AuthorizedConformance, TokenServer
+from adapters.conformance_tls import CertificateConformance
 from adapters.webhook import Webhook
+from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
 from contracts.receipts import Receipt
 from tests.conformance.test_webhook import SECRET, webhook_and_peer
@@ -44,6 +48,18 @@ class TestWebhookAuthorized(AuthorizedConformance):
             yield parts
 
 
+class TestWebhookCertified(CertificateConformance):
+    @asynccontextmanager
+    async def certified(
+        self, *, tls: ssl.SSLContext, trusts: trustme.CA, certificate: str | None
+    ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
+        rules = tls_context()
+        trusts.configure_trust(rules)
+        secrets = {"signing": SECRET, **({"client-certificate": certificate} if certificate else {})}
+        async with webhook_and_peer(tls=tls, secrets=secrets, trusts=rules) as parts:
+            yield parts
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "PS256", "RS512"])
 async def test_our_assertion_is_verified_by_our_published_keys_and_is_new_each_time(algorithm: str) -> None:
     async with authorized_webhook(expires_in=0, algorithm=algorithm, scope="a b") as (adapter, _, server):
@@ -60,7 +76,7 @@ async def test_our_assertion_is_verified_by_our_published_keys_and_is_new_each_t
         assert assertion.claims["aud"] == server.url
         assert 0 < assertion.claims["exp"] - assertion.claims["iat"] <= 300
         seen.add(assertion.claims["jti"])
-    assert len(seen) == 3
+    assert len(seen) == len(server.forms) >= 3
 
 
 async def test_the_audience_is_what_is_agreed() -> None:

@@ -1,18 +1,25 @@
 """From an organisation in the register to an adapter that reaches it: its way out, its secrets, its deadline."""
 
 import asyncio
+import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.conformance import attempt, sample_delivery
 from adapters.conformance_mllp import MllpPeer
 from adapters.conformance_sftp import SftpPeer
+from adapters.conformance_tls import certificate_of, server_tls
+from broker.delivery.adapting import HeldAdapter
 from broker.delivery.attempt import attempt as engine_attempt
-from broker.main.roles import _adapters, secret_name
+from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
@@ -21,6 +28,8 @@ from contracts.organisation import Organisation
 from contracts.receipts import FailureKind, Receipt
 from contracts.statuses import Reason
 from tests.support.line import now
+
+SETTINGS = SimpleNamespace(public_url="https://unwaith.example")
 
 
 class Secrets:
@@ -50,8 +59,10 @@ async def made(
         }
     )
     kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
-    rooms = cast("Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets))
-    return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
+    rooms = cast(
+        "Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets, settings=SETTINGS)
+    )
+    return await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
 
 
 async def test_a_board_by_hl7_is_reached_only_where_an_operator_allows_it() -> None:
@@ -115,3 +126,50 @@ async def test_who_cannot_even_be_connected_to_in_time_has_received_nothing(adap
         await reaching.close()
         open_until.set()
     assert (receipt.failure, receipt.reason) == (FailureKind.UNAVAILABLE, Reason.DEADLINE_PASSED)
+
+
+async def test_each_organisation_is_shown_its_own_certificate_and_the_next_one_once_it_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority = trustme.CA()
+
+    def trusting(*, spoken: str | None = "http/1.1") -> ssl.SSLContext:
+        made = tls_context(spoken=spoken)
+        authority.configure_trust(made)
+        return made
+
+    monkeypatch.setattr("broker.main.roles.tls_context", trusting)
+    shown: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")  # OPTIONS, which it refuses
+                shown.append(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+                writer.write(b"HTTP/1.1 405 -\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    tls = server_tls(authority, clients=authority)
+    async with await asyncio.start_server(take, "127.0.0.1", 0, ssl=tls) as server:
+        port = server.sockets[0].getsockname()[1]
+        signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        wanted = []
+        held = HeldAdapter(lambda _: made("webhook", settings, secrets, "localhost"))
+        settings = {"endpoint": f"https://localhost:{port}/"}
+        for version in range(3):
+            pem = certificate_of(authority)
+            wanted.append(x509.load_pem_x509_certificates(pem.encode())[0].public_bytes(Encoding.DER))
+            secrets = Secrets(signing=signing, client_certificate=pem)
+            adapter = await held.of(cast("Organisation", SimpleNamespace(policy=SimpleNamespace(batch=None))), version)
+            ended = await attempt(adapter, sample_delivery())
+            assert isinstance(ended, Misconfigured), repr(ended)
+        assert shown == wanted, "one connection for each, though all go to the same place"
+        held.spare()
+        await held.close()
+
+
+async def test_a_certificate_that_is_none_is_named() -> None:
+    secrets = Secrets(signing="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", client_certificate="hunter2")
+    with pytest.raises(ValueError, match="secret client-certificate: must be PEM") as raised:
+        await made("webhook", {"endpoint": "https://h.example/"}, secrets)
+    assert "hunter2" not in str(raised.value)

@@ -152,7 +152,7 @@ def test_a_secret_is_one_its_adapter_asks_for(settings: Path, dsn: str, tmp_path
     assert refused.exit_code == 1
     assert "ssh-key, ssh-key-previous" in refused.output
     assert unwaith("secret", "cardiff", "ssh-key", told="").exit_code == 1
-    assert unwaith("secret", "cardiff", "ssh-key", told="x" * 8193).exit_code == 1
+    assert unwaith("secret", "cardiff", "ssh-key", told="x" * 16_385).exit_code == 1
     key = "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEA" * 150
     assert unwaith("secret", "cardiff", "ssh-key", told=key).exit_code == 0
 

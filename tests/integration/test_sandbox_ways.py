@@ -19,7 +19,7 @@ import pytest
 
 from adapters.conformance import attempt
 from adapters.sftp_answers import SftpAnswers
-from broker.main.roles import _adapters, secret_name
+from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.main.samples import _secrets
 from broker.main.serving import Listener, serve
@@ -105,8 +105,16 @@ class System:
         async def find(name: str) -> bytes | None:
             return held.get(name)
 
-        rooms = cast("Rooms", SimpleNamespace(vault=SimpleNamespace(find=find)))
-        adapter = await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
+        rooms = cast(
+            "Rooms",
+            SimpleNamespace(
+                database=None,
+                directory=SimpleNamespace(now=lambda: datetime.now(UTC)),
+                settings=SimpleNamespace(public_url="https://unwaith.example"),
+                vault=SimpleNamespace(find=find),
+            ),
+        )
+        adapter = await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
         try:
             return await attempt(adapter, delivery)
         finally:

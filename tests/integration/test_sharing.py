@@ -116,7 +116,7 @@ async def test_what_is_in_the_log_when_its_hours_end_waits_for_them(line: Line) 
 async def test_tries_again_stay_a_share_and_waiting_for_leave_is_no_attempt(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.delivery.line.RETRY_LATER", timedelta(seconds=0.2))
+    monkeypatch.setattr("broker.delivery.limits.SOONEST_SECONDS", 0.2)
     await agree(line, breaker=BreakerPolicy(consecutive=1000, of_last=1000, share=1.0))
 
     async def fails_first(delivery: Delivery, seen: int) -> Receipt:

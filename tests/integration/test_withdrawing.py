@@ -217,8 +217,13 @@ async def test_who_was_sent_it_is_told_that_it_is_taken_back_and_nothing_new(att
     assert {item.organisation for item in back} == set(told)
     for item in back:
         first, data = orjson.loads(told[item.organisation].data), orjson.loads(item.data)
-        assert data.pop("withdraws") == {"id": str(told[item.organisation].id), "type": told[item.organisation].type}
-        assert data == {"person": first["person"], "roles": first["roles"]}, "no address goes out again"
+        assert data.pop("withdraws") == {
+            "id": str(told[item.organisation].id),
+            "type": told[item.organisation].type,
+            "sequence": "000000000001",
+            "change": first["change"],
+        }, "what it was sent, and nothing else"
+        assert data == {"person": first["person"], "roles": first["roles"]}
         assert (item.subject, item.sequence, item.origin) == (
             told[item.organisation].subject,
             2,

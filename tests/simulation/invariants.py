@@ -36,8 +36,8 @@ ENOUGH: Final = frozenset({*ENDED, Status.RECEIVED, Status.NEEDS_REVIEW})
 
 LOOKED_SECONDS: Final = 1.0
 """A worker looks at the clock so often, if nothing wakes it."""
-PERHAPS_SENT: Final = frozenset({Status.CANCELLED, Status.SUPERSEDED})
-"""Where a delivery ends withheld, an attempt that was granted and never heard of is counted: it may have arrived."""
+PERHAPS_SENT: Final = frozenset({Status.CANCELLED, Status.SUPERSEDED, Status.UNDELIVERED})
+"""Where a delivery ends withheld or by hand, an attempt that was granted and never heard of is counted: it may have arrived."""
 
 
 class Invariants:

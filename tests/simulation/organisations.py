@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 from uuid import UUID
 
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
@@ -56,19 +56,27 @@ class SimulatedOrganisation:
     """The data of each delivery that took effect."""
     last: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By subject, the last sequence that took effect."""
+    together: ClassVar[bool] = False
+    """What becomes of one in a batch is forgotten where the time of another is over: all may have arrived."""
     said: dict[UUID, set[Outcome]] = field(default_factory=lambda: defaultdict(set))
     """Every answer given, whether or not it arrived."""
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Be called by the worker, whose process this runs in; what takes effect does so outside of it."""
-        call = self.witness.called(self.settings, delivery, PROCESS.get(), self.loop.time())
+        return await self._asked(self._called(delivery))
+
+    def _called(self, delivery: Delivery) -> Call:
+        return self.witness.called(self.settings, delivery, PROCESS.get(), self.loop.time())
+
+    async def _asked(self, call: Call) -> Receipt:
+        delivery = call.delivery
         try:
             receipt: Receipt = await getattr(self, self._behaviour())(delivery)
         except asyncio.CancelledError:  # its time is over, or its worker ends
             call.counts = self.loop.time() - call.began >= call.deadline - 1e-6
             raise
         except Exception as error:
-            call.counts = not isinstance(error, Misconfigured)
+            call.counts = self.together or not isinstance(error, Misconfigured)
             raise
         else:
             call.counts = True
@@ -203,10 +211,18 @@ class SimulatedOrganisation:
 class BatchedOrganisation(SimulatedOrganisation):
     """One that takes many at once. What becomes of each is its own, but all are waited for."""
 
+    together = True
+
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
         if len({delivery.subject for delivery in deliveries}) < len(deliveries):
             self.history.violated("4, one granted at a time", f"two of a lane in one batch of {self.settings.id}")
-        ended = await asyncio.gather(*map(self.deliver, deliveries), return_exceptions=True)
+        calls = [self._called(delivery) for delivery in deliveries]
+        try:
+            ended = await asyncio.gather(*map(self._asked, calls), return_exceptions=True)
+        finally:
+            for call in calls:
+                if not call.over:  # cancelled before it was looked at
+                    self.witness.ended(call)
         return [_as_told(one) for one in ended]
 
 

@@ -19,8 +19,10 @@ from uuid import UUID
 from broker.store import (
     Database,
     StoreUnavailable,
+    batches,
     breakers,
     changes,
+    horizon,
     lanes,
     operations,
     receipts,
@@ -226,6 +228,56 @@ async def claim(
 
     if leaves:
         await store.carry(keeping)
+    return claimed
+
+
+async def claim_batch(
+    database: Database,
+    organisation: str,
+    *,
+    upto: datetime,
+    size: int,
+    credit: int,
+    lease: timedelta,
+    leaf: Callable[[Claimed], bytes],
+) -> list[Claimed]:
+    """See batches.claim."""
+    store, process = _store(database), PROCESS.get(None)
+    tables = store.tables
+
+    async def taking() -> tuple[Transaction, list[Claimed], Write] | None:
+        transaction = store.begin(process)
+        closing = f"batch of {organisation}"
+        if closing in store.locked() or (room := tables.room(transaction.now, organisation, credit)) <= 0:
+            store.rolled_back(transaction)
+            return None
+        await store.lock(transaction, [closing])
+        again = tables.again(transaction.now, organisation)
+        keys = again or tables.fresh(transaction.now, organisation, upto, min(size, room))
+        await store.lock(transaction, keys)
+        if again:
+            keys = [key for key in again if tables.again(transaction.now, organisation) == again]
+        else:
+            due = set(tables.fresh(transaction.now, organisation, upto, len(tables.lanes)))
+            keys = [key for key in keys if key in due]
+        claimed, write = tables.claim(transaction.now, keys, lease)
+        return transaction, batches.placed(claimed), write
+
+    if (taken := await store.carry(taking)) is None:
+        return []
+    transaction, claimed, write = taken
+    leaves = [leaf(item) for item in claimed if item.place]
+
+    async def committing() -> None:
+        store.commit(
+            transaction,
+            write,
+            lambda: tables.close(claimed, transaction.now),
+            lambda: tables.leaves.extend(leaves),
+        )
+        store.watch("claimed", claimed)
+
+    await store.carry(committing)
     return claimed
 
 
@@ -629,6 +681,27 @@ async def looking(database: Database, change_id: UUID) -> AsyncIterator[Look | N
         raise
 
 
+async def take_for_lost(database: Database, organisations: Sequence[str], untaken: timedelta) -> dict[str, int]:
+    """See breakers.take_for_lost."""
+    store = _store(database)
+
+    async def looking() -> dict[str, int]:
+        locked = cast("Any", store.locked())
+        return store.tables.take_for_lost(store.now(), organisations, untaken, locked)
+
+    return await store.carry(looking)
+
+
+async def past(database: Database, horizons: Mapping[str, timedelta], limit: int) -> list[UUID]:
+    """See horizon.past."""
+    store = _store(database)
+
+    async def looking() -> list[UUID]:
+        return store.tables.past(store.now(), horizons)[:limit]
+
+    return await store.carry(looking)
+
+
 async def tidy(database: Database, keep: timedelta, settled: timedelta = timedelta(minutes=1)) -> None:
     """See operations.tidy: no counts are kept here."""
 
@@ -688,11 +761,14 @@ TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (changes.accept, accept),
     (breakers.standing, standing),
     (breakers.move, move),
+    (breakers.take_for_lost, take_for_lost),
     (lanes.claim, claim),
+    (batches.claim, claim_batch),
     (lanes.mark_published, mark_published),
     (lanes.next_due, next_due),
     (lanes.at_the_gate, at_the_gate),
     (receipts.folding, folding),
+    (horizon.past, past),
     (operations.pause, pause),
     (operations.tidy, tidy),
     (replays.ask, ask),

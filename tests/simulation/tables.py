@@ -4,10 +4,11 @@ A twin of the SQL in `broker/store`, statement by statement; `test_conformance.p
 Nothing here waits: locks and transactions are in `store`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from broker.store.changes import Owed, Told
@@ -79,6 +80,16 @@ class Row:
         return self.unknowns == 0 and ours
 
 
+class BatchRow(NamedTuple):
+    """A row of `batch_row`."""
+
+    epoch: int
+    organisation: str
+    batch: str
+    row: int
+    closed_at: datetime
+
+
 @dataclass(slots=True)
 class Person:
     """A row of `person`, with its key."""
@@ -142,6 +153,7 @@ class Tables:
     quarantine: dict[tuple[str, int, int], SetAside] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
     replays: dict[UUID, Replay] = field(default_factory=dict)
+    batch_rows: dict[UUID, BatchRow] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
     withdrawals: dict[UUID, Withdrawal] = field(default_factory=dict)
     """By the change that is withdrawn."""
@@ -229,7 +241,7 @@ class Tables:
         return chosen
 
     def claim(self, now: datetime, keys: Sequence[LaneKey], lease: timedelta) -> tuple[list[Claimed], Write]:
-        """Return what `_CLAIM` returns for these locked lanes, and what it writes."""
+        """Return what `CLAIM` returns for these locked lanes, and what it writes."""
         claimed: list[tuple[Claimed, Row, Lane]] = []
         passed: list[LaneKey] = []
         for key in keys:
@@ -277,6 +289,55 @@ class Tables:
 
     def revoked(self, row: Row) -> bool:
         return self.agreements[row.owed.agreement, row.owed.agreement_version].revoked
+
+    # batches.claim
+
+    def room(self, now: datetime, organisation: str, credit: int) -> int:
+        """Return what `_ROOM` does."""
+        unanswered = sum(
+            lane.in_flight and lane.due is not None and lane.due > now
+            for key, lane in self.lanes.items()
+            if key[1] == organisation
+        )
+        breaker = self.breakers.get(organisation)
+        if breaker is None or breaker.phase not in HOLDING or breaker.until is None:
+            return credit - min(credit, unanswered)
+        return credit if breaker.until <= now and unanswered == 0 else 0
+
+    def again(self, now: datetime, organisation: str) -> list[LaneKey]:
+        """Return the lanes `_AGAIN` chooses."""
+        held: dict[str, list[tuple[datetime, LaneKey]]] = {}
+        for key, lane in self.lanes.items():
+            if key[1] == organisation and lane.due is not None and (row := self._closed(lane)) is not None:
+                held.setdefault(row.batch, []).append((lane.due, key))
+        due = sorted((max(rows)[0], batch) for batch, rows in held.items() if max(rows)[0] <= now)
+        return sorted(key for _, key in held[due[0][1]]) if due else []
+
+    def fresh(self, now: datetime, organisation: str, upto: datetime, most: int) -> list[LaneKey]:
+        """Return the lanes `_FRESH` chooses."""
+        due = sorted(
+            (lane.due, key)
+            for key, lane in self.lanes.items()
+            if key[1] == organisation
+            and lane.due is not None
+            and lane.due <= min(upto, now)
+            and self._closed(lane) is None
+        )
+        return sorted(key for _, key in due[:most])
+
+    def _closed(self, lane: Lane) -> BatchRow | None:
+        row = self.batch_rows.get(lane.occupant) if lane.occupant else None
+        return row if row and lane.occupant and row.epoch == self.deliveries[lane.occupant].epoch else None
+
+    def close(self, claimed: Iterable[Claimed], now: datetime) -> None:
+        """Do what `_CLOSE` does."""
+        for item in claimed:
+            if item.place is None:
+                continue
+            row = BatchRow(item.epoch, item.organisation, item.place.batch, item.place.row, now)
+            stands = self.batch_rows.get(item.delivery_id)
+            if stands is None or (stands.epoch, stands.batch) != (row.epoch, row.batch):
+                self.batch_rows[item.delivery_id] = row
 
     # lanes.mark_published, lanes.next_due
 
@@ -409,7 +470,7 @@ class Tables:
             ]
             if not superseded:
                 continue
-            last = max(superseded, key=lambda one: one.ordinal)
+            last = max(superseded, key=lambda one: one.sequence or 0)
             if not any(self.stands_for(newer, last, now) for newer in lane):
                 found[last.owed.id] = self.lanes[last.lane].occupant is None and not any(
                     later.sequence is not None
@@ -423,9 +484,12 @@ class Tables:
 
     @staticmethod
     def stands_for(newer: Row, older: Row, now: datetime) -> bool:
-        """Return whether a newer delivery is why an older one of its lane need not be sent."""
-        future = newer.sequence is None and newer.status in UNSENT and newer.due > now
-        return newer.kind == older.kind and newer.ordinal > older.ordinal and not newer.ended_unsent and not future
+        """Return whether a newer delivery is why an older, numbered one of its lane need not be sent."""
+        if newer.kind != older.kind or newer.ended_unsent:
+            return False
+        if newer.sequence is not None:
+            return newer.sequence > (older.sequence or 0)
+        return newer.due <= now if newer.status in UNSENT else newer.ordinal > older.ordinal
 
     # withdrawals
 
@@ -455,6 +519,7 @@ class Tables:
         return {
             row.owed.id: Sent(
                 id=row.owed.id,
+                sequence=row.sequence,
                 digest=row.owed.digest,
                 sealed=row.owed.sealed,
                 event=row.type,
@@ -489,7 +554,7 @@ class Tables:
     # receipts.folding, its end
 
     def settle(self, settled: Sequence[Settled]) -> bool:
-        """Do what `_SETTLE` and `_LANES` do, and return whether the relay is to look."""
+        """Do what `_SETTLE` does, and return whether the relay is to look."""
         for item in settled:
             row = self.deliveries[item.id]
             row.status, row.attempts, row.unknowns = item.status, item.attempts, item.unknowns
@@ -555,6 +620,19 @@ class Tables:
         row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, min(row.unknowns, 1)
         row.reason, row.answered_at, row.replayed_at = None, None, now
 
+    # horizon.past
+
+    def past(self, now: datetime, horizons: Mapping[str, timedelta]) -> list[UUID]:
+        found: list[UUID] = []
+        for key, lane in self.lanes.items():
+            breaker, horizon = self.breakers.get(key[1]), horizons.get(key[1])
+            row = self._next(key, lane, now)
+            if row is None or breaker is None or breaker.phase not in HOLDING or horizon is None:
+                continue
+            if self.touched([row.owed.id], now)[row.owed.id].since <= now - horizon:
+                found.append(row.owed.id)
+        return found
+
     # What breakers.move does
 
     def move(self, organisation: str, to: Breaker) -> Breaker | None:
@@ -564,6 +642,28 @@ class Tables:
             return stands
         self.breakers[organisation] = to
         return None
+
+    def take_for_lost(
+        self, now: datetime, organisations: Collection[str], untaken: timedelta, locked: Collection[LaneKey]
+    ) -> dict[str, int]:
+        """Do what `_TAKE_FOR_LOST` does: `locked` lanes are skipped."""
+        found: Counter[str] = Counter()
+        for name in organisations:
+            breaker = self.breakers.get(name)
+            if (
+                breaker is None
+                or breaker.phase is not Phase.OPEN
+                or breaker.until is None
+                or breaker.until > now - untaken
+            ):
+                continue
+            self.breakers[name] = replace(breaker, until=now)
+            for key, lane in self.lanes.items():
+                waits = lane.in_flight and lane.due is not None and lane.due > now
+                if key[1] == name and waits and key not in locked:
+                    lane.due = now
+                    found[name] += 1
+        return dict(sorted(found.items()))
 
     # What people and operators do
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from adapters.conformance import DEADLINE
-from broker.main.credentials import authorizing, signing
+from broker.main.credentials import authorizing, certificate_of, signing
 from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.connections import GuardedConnections
 from broker.vault import Purpose, SigningKeys, Vault
@@ -52,19 +52,24 @@ def context(
     *,
     deadline: timedelta = DEADLINE,
     tls: ssl.SSLContext | None = None,
+    rate: float | None = None,
 ) -> AdapterContext:
     """Return the context of an organisation; `tls` instead of the system's authorities. Make it inside a loop."""
     named = {name: value.encode() for name, value in (secrets or {}).items()}
     rules = tls or tls_context(spoken=None)
-    http = GuardedClient(tls=rules, deadline=deadline, allowed_hosts=HERE)
+    if (certificate := certificate_of(named, utc_now)) is not None:
+        certificate.shown_in(rules)
+    http = GuardedClient(tls=rules, deadline=deadline, allowed_hosts=HERE, certificate=certificate)
     return AdapterContext(
         organisation="swansea",
         settings=settings,
         secret=named.__getitem__,
         http=http,
-        connections=GuardedConnections(tls=rules, deadline=deadline, allowed_hosts=HERE),
+        connections=GuardedConnections(tls=rules, deadline=deadline, allowed_hosts=HERE, certificate=certificate),
         deadline=deadline,
         clock=utc_now,
+        origin="unwaith.example",
+        rate=rate,
         authorized=authorizing(http, named.__getitem__, our_keys("client-assertions"), deadline, utc_now),
         signed=signing("swansea", our_keys("message-signatures"), utc_now),
     )

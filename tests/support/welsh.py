@@ -58,6 +58,10 @@ FAMILY = [
     "van-der-Bïjl",
     "Ó-Súilleabháin",
     "山田",
+    "Llanfairpŵll-" * 21 + "gŵgych",  # 300 characters, the longest name there is
+    r"ap|Rhŷs^~\&",
+    "=cmd|'/C calc'!A0",
+    "'t Hart",
 ]
 HOUSES = (
     "Tŷ'r Ŵylan",
@@ -67,6 +71,10 @@ HOUSES = (
     "Bwthyn | y ~ Rhôs",
     r"Caer\Gybi ^ 1",
     'Y "Nyth"',
+    "=HYPERLINK(1)",
+    "@Y Felin",
+    "-Tŷ-",
+    "’Rallt",
 )
 STREETS = ("Heol y Dderwen", "Ffordd y Môr", "Lôn Cefn Gŵydd", "Stryd yr Ŷd", "Rhodfa’r Brenin", "Clôs Pen-y-Graig")
 VILLAGES = ("Treganna", "Llanfair-pwll", "Pont-ŵyr", "Y Fâch", None, None)

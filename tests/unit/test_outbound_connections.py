@@ -52,7 +52,7 @@ async def said(
 ) -> bytes | tuple[type[Failure], Reason]:
     rules = tls_context(spoken=None)
     AUTHORITY.configure_trust(rules)
-    given = {"lookup": lookup} if lookup else {}
+    given: dict[str, Any] = {"lookup": lookup} if lookup else {}
     connections = GuardedConnections(tls=rules, deadline=deadline, allowed_hosts=allowed, **given)
     reader = asyncio.StreamReader()
     try:

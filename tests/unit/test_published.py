@@ -13,7 +13,7 @@ from contracts.compatibility import compatible
 from contracts.events import structured
 from contracts.examples import MOVE, PERSON, TOLD, examples
 from contracts.publishing import DIALECT, NAMESPACE, PUBLISHED, SENT, render, schemas
-from contracts.records import DELIVERY_HEADERS
+from contracts.records import BATCH_HEADERS, DELIVERY_HEADERS
 from contracts.topics import TOPICS
 
 ELSEWHERE = {"openapi.json"}
@@ -117,7 +117,9 @@ def test_the_asyncapi_document_names_every_topic_and_every_header_and_points_now
     document = json.loads(render()["asyncapi.json"])
     assert document["asyncapi"] == "3.0.0"
     assert {channel["address"] for channel in document["channels"].values()} == {topic.name for topic in TOPICS}
-    assert set(document["components"]["messages"]["addressChanged"]["headers"]["properties"]) == set(DELIVERY_HEADERS)
+    assert set(document["components"]["messages"]["addressChanged"]["headers"]["properties"]) == set(
+        DELIVERY_HEADERS | BATCH_HEADERS
+    )
     for topic in TOPICS:
         for room in (*topic.producers, *topic.consumers):
             assert any(name.startswith(room) for name in document["operations"]), room

@@ -31,6 +31,8 @@ def counted(**said: object) -> Counted:
         "breaker_until": None,
         "comes_for_it": False,
         "unread": 0,
+        "silent": False,
+        "uncollected": False,
     }
     return Counted(**{**plain, **said})  # type: ignore[arg-type]  # as said
 
@@ -76,6 +78,16 @@ def test_nothing_is_raised_while_all_is_well() -> None:
 )
 def test_each_alarm_is_raised_by_its_cause(overview: Overview, health: dict[str, bool], raised: Raised) -> None:
     assert alarms(overview, health) == (raised,)
+
+
+def test_what_waits_for_a_cut_off_is_not_overdue_before_it() -> None:
+    told = seen(counted(oldest=AT - timedelta(hours=20)))  # 17:00:30 in Wales, the evening before
+    assert alarms(told, WELL, {"council": ["17:00"]}) == ()
+    overdue = timedelta(hours=19, minutes=0, seconds=30)
+    assert alarms(told, WELL, {"council": ["18:00"]}) == (Raised("overdue", "council", lasted=overdue),)
+    assert alarms(told, WELL, {"another": ["17:00"]}) != ()
+    just_after = seen(counted(oldest=AT.replace(hour=11, second=0)))  # 12:00:00 to ten seconds, so it may be 12:00:09
+    assert alarms(just_after, WELL, {"council": ["12:00"]}) == ()
 
 
 def test_the_gravest_alarm_comes_first() -> None:

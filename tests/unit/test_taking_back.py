@@ -14,7 +14,7 @@ from contracts.receipts import Receipt, ReceiptKind
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Reason, Status
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-SENT = Sent(id=UUID(int=1), digest=b"", sealed=b"", event="address", taken_back=False, replaced=False)
+SENT = Sent(id=UUID(int=1), sequence=1, digest=b"", sealed=b"", event="address", taken_back=False, replaced=False)
 WAITING = Standing(
     status=Status.QUEUED,
     epoch=0,

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from broker.intake import TooBusy, Writer
-from broker.intake.writer import LARGEST_BATCH, LONGEST_QUEUE, WORTH_ANOTHER
+from broker.intake import writer as writing_down
+from broker.intake.writer import IN_COMPANY, LARGEST_BATCH, LONGEST_QUEUE, WORTH_ANOTHER
 from broker.store import changes
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -91,6 +92,21 @@ async def test_a_second_batch_sets_out_once_it_is_worth_it_and_a_third_never(sto
         stored.gate.set()
         assert all(await asyncio.gather(*asked))
         assert stored.batches == [1, WORTH_ANOTHER, 3 * WORTH_ANOTHER]
+
+
+@pytest.mark.parametrize(("last", "alone"), [(IN_COMPANY, []), (IN_COMPANY - 1, [1])])
+async def test_behind_a_batch_of_several_the_next_waits_for_company(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, last: int, alone: list[int]
+) -> None:
+    monkeypatch.setattr(writing_down, "COMPANY_SECONDS", 3600.0)
+    stored.gate.set()
+    async with writing() as (writer, _):
+        assert all(await asyncio.gather(*[writer.write(a_change()) for _ in range(last)]))
+        asked = await told(writer, 1)
+        assert stored.batches == [last, *alone]
+        asked += await told(writer, WORTH_ANOTHER)
+        assert all(await asyncio.gather(*asked))
+    assert stored.batches == [last, *alone, WORTH_ANOTHER + 1 - len(alone)]
 
 
 async def test_what_waits_is_bounded_and_is_still_written_when_asked_to_stop(stored: Stored) -> None:

@@ -1,20 +1,25 @@
 """What an operator must look at now, drawn from what the overview has seen. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
 from broker.store.operations import Overview
+from contracts.closings import following
 
 OLDEST: Final = timedelta(minutes=15)
-"""A delivery that is owed for longer, at an organisation that is not paused, is an alarm."""
+"""A delivery that is owed for longer, at an organisation that is not paused, is an alarm: from its cut-off on, if any."""
+TOLD_TO: Final = timedelta(seconds=10)
+"""How exactly it is told since when the oldest is owed."""
 TRIES: Final = 10
 """Fewer tries than this say nothing of an organisation."""
 MOST_FAILED: Final = 0.5
 """Of its tries; more is an alarm."""
 
-Alarm = Literal["away", "unbalanced", "quarantined", "overdue", "unread", "failing", "given_up", "conflict"]
+Alarm = Literal[
+    "away", "unbalanced", "quarantined", "overdue", "unread", "silent", "uncollected", "failing", "given_up", "conflict"
+]
 """The gravest first."""
 
 
@@ -30,20 +35,31 @@ class Raised:
     lasted: timedelta | None = None
 
 
-def alarms(seen: Overview, health: Mapping[str, bool]) -> tuple[Raised, ...]:
-    """Return what is raised, the gravest first."""
+def alarms(
+    seen: Overview, health: Mapping[str, bool], closings: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Raised, ...]:
+    """Return what is raised, the gravest first. `closings`: the cut-offs of organisations that have some."""
     raised = [Raised("away", part) for part, well in health.items() if not well]
     raised += [Raised("unbalanced", item.organisation) for item in seen.organisations if not item.balanced]
     if seen.quarantined:
         raised.append(Raised("quarantined", "", sum(seen.quarantined.values())))
     for item in seen.organisations:
         raised += _of_organisation(seen, item.organisation)
+        if item.silent and item.paused_at is None:
+            raised.append(Raised("silent", item.organisation))
+        if item.uncollected and item.paused_at is None:
+            raised.append(Raised("uncollected", item.organisation))
         if item.unread:
             raised.append(Raised("unread", item.organisation, item.unread))
-        waits = item.oldest is not None and item.paused_at is None and not item.comes_for_it
-        if waits and item.oldest is not None and seen.at - item.oldest > OLDEST:
-            raised.append(Raised("overdue", item.organisation, lasted=seen.at - item.oldest))
+        if item.oldest is not None and item.paused_at is None and not item.comes_for_it:
+            lasted = seen.at - _to_be_sent(item.oldest, (closings or {}).get(item.organisation))
+            if lasted > OLDEST:
+                raised.append(Raised("overdue", item.organisation, lasted=lasted))
     return tuple(sorted(raised, key=lambda one: get_args(Alarm).index(one.alarm)))
+
+
+def _to_be_sent(oldest: datetime, closings: Sequence[str] | None) -> datetime:
+    return following(closings, oldest + TOLD_TO) if closings else oldest
 
 
 def _of_organisation(seen: Overview, organisation: str) -> list[Raised]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from broker.web.staff.wording import coded, exact, organisation_name, span
 from broker.web.streaming import Part, Watchers, follow
 from broker.web.visit import Page, Visit
 from contracts.breaker import Phase
+from contracts.closings import following
 from contracts.statuses import Status
 
 MINUTES: Final = 15
@@ -50,11 +52,13 @@ async def shown(visit: Visit) -> dict[str, Any]:
         operations.overview(visit.parts.database, MINUTES), readiness(visit.parts.checks)
     )
     words = visit.words
+    known = visit.parts.directory.organisations()
+    closings = {key: item.policy.closings for key, item in known.items() if item.policy.closings}
     return {
         "at": exact(words, seen.at),
-        "alarms": [_alarm(visit, one) for one in alarms(seen, health)],
+        "alarms": [_alarm(visit, one) for one in alarms(seen, health, closings)],
         "health": [(words(f"staff-part-{name}"), well) for name, well in health.items()],
-        "organisations": [_row(visit, seen, item) for item in seen.organisations],
+        "organisations": [_row(visit, seen, item, closings.get(item.organisation)) for item in seen.organisations],
         "statuses": [(status.value, words(f"staff-status-{status}"), status in STATEMENTS) for status in Status],
         "prefix": visit.door.prefix,
         "counts": [
@@ -76,7 +80,7 @@ async def shown(visit: Visit) -> dict[str, Any]:
     }
 
 
-def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
+def _row(visit: Visit, seen: Overview, item: Counted, closings: Sequence[str] | None) -> dict[str, Any]:
     words = visit.words
     since = seen.at.replace(second=0, microsecond=0) - timedelta(minutes=LATELY - 1)
     lately: Counter[str] = Counter()
@@ -92,6 +96,8 @@ def _row(visit: Visit, seen: Overview, item: Counted) -> dict[str, Any]:
         "breaker": None if item.breaker == Phase.CLOSED else words(f"staff-breaker-{item.breaker}"),
         "breaker_until": None if item.breaker_until is None else exact(words, item.breaker_until),
         "oldest": None if item.oldest is None else span(words, _whole_seconds(seen.at - item.oldest)),
+        "next_file": closings
+        and words("staff-next-file", n=item.by_status.get("queued", 0), at=exact(words, following(closings, seen.at))),
         "in_flight": _at_least(words, item.in_flight, MOST_IN_FLIGHT),
         "between_tries": _at_least(words, item.between_tries, MOST_BETWEEN_TRIES),
         "next_try": None if item.next_try is None or item.paused_at else _in(visit, seen, item),
