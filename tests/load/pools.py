@@ -24,7 +24,7 @@ WORKERS: Final[tuple[Role, ...]] = ("relay", "deliver", "track")
 
 
 async def pools(ground: Ground, *, rounds: int, deliveries: int, backlog: int) -> list[Figure]:
-    """Return by how many percent a delivery costs more in the large pool, and a worker's peak with that `backlog`.
+    """Return by how many percent a delivery costs more in the large pool, and a worker's peak with a `backlog` in the small.
 
     `deliveries` are those of one round in one pool; they and `backlog` are multiples of 2,400. Both pools have as many
     lanes, with four deliveries in each.
@@ -32,7 +32,7 @@ async def pools(ground: Ground, *, rounds: int, deliveries: int, backlog: int) -
     name = f"{ground.kind}.pools"
     pool = {count: many(count, ground.receiver, POLICY, prefix=f"of-{count}") for count in (FEW, MANY)}
     costs: dict[int, list[float]] = {FEW: [], MANY: []}
-    await ground.sign_in(max(deliveries // FEW, backlog // MANY) // EACH)
+    await ground.sign_in(max(deliveries, backlog) // FEW // EACH)
     async with (
         ground.exchange(f"{name}.{FEW}", pool[FEW]) as few,
         ground.exchange(f"{name}.{MANY}", pool[MANY]) as large,
@@ -42,12 +42,12 @@ async def pools(ground: Ground, *, rounds: int, deliveries: int, backlog: int) -
             for count in (FEW, MANY) if turn % 2 else (MANY, FEW):
                 await _owe(ground, exchanges[count], pool[count], deliveries)
                 costs[count].append(await _drained(ground, exchanges[count], deliveries))
-        await _owe(ground, large, pool[MANY], backlog)
-        await large.start(*WORKERS)
-        await large.pause()
-        await large.settled(seconds=600)
-        _, peak = large.memory()["deliver"]
-        await large.stop()
+        await _owe(ground, few, pool[FEW], backlog)
+        await few.start(*WORKERS)
+        await few.pause()
+        await few.settled(seconds=600)
+        _, peak = few.memory()["deliver"]
+        await few.stop()
     middle, low, high = median_within([100 * (m / f - 1) for f, m in zip(costs[FEW], costs[MANY], strict=True)])
     return [
         Figure(f"{name}.{FEW}.processor", median_within(costs[FEW])[0], "µs", "lower"),
