@@ -42,9 +42,10 @@ STEPS: Final[Mapping[Status, str]] = {
 _DONE: Final = frozenset({Status.APPLIED, Status.ALREADY_CURRENT})
 ENDS: Final[Mapping[str, frozenset[Status]]] = {
     "webhook": _DONE,
-    "sftp": frozenset({Status.RECEIVED}),  # the file is there; its answers are not collected yet
+    "sftp": frozenset({Status.RECEIVED}) | _DONE,  # the file is there; what became of it is for its answers to say
     "hl7v2": frozenset({Status.RECEIVED}),  # AA: taken in; HL7 v2 has no word for applied
     "fhir": _DONE,
+    "pull": _DONE,
 }
 """How a delivery should end, by how its organisation is reached."""
 
@@ -177,7 +178,12 @@ async def _watch(follow: Callable[[], Any], console: Console, stop: asyncio.Even
 
 
 def _ends(delivery: DeliveryView) -> frozenset[Status]:
-    return ENDS[REACHED_BY[delivery.organisation]]
+    return ENDS[_way(delivery)]
+
+
+def _way(delivery: DeliveryView) -> str:
+    """Return by which adapter an organisation is reached; whoever registered one of their own knows better."""
+    return REACHED_BY.get(delivery.organisation, "webhook")
 
 
 def _standing(view: ChangeView) -> str:
@@ -205,7 +211,7 @@ def _timeline(view: ChangeView) -> Table:
     for delivery in view.deliveries:
         times = _times(delivery)
         since = (_since(view.accepted_at, times.get(step)) for step in STEPS)
-        table.add_row(delivery.name.en, WAYS[REACHED_BY[delivery.organisation]], *since, _answer(delivery))
+        table.add_row(delivery.name.en, WAYS[_way(delivery)], *since, _answer(delivery))
     return table
 
 

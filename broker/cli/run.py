@@ -37,7 +37,7 @@ def panel(running: Sandbox, data: Path) -> Panel:
     """Return what a newcomer needs to know next."""
     addresses = running.addresses
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold", max_width=24)
     table.add_column(overflow="fold")
     table.add_row("Pages", f"{addresses.public_url}/  (sign in as one of the people below)")
     table.add_row("API", f"{addresses.public_url}/openapi.json")
@@ -46,7 +46,7 @@ def panel(running: Sandbox, data: Path) -> Panel:
         if organisation.id in addresses.organisations:
             where = f"http://localhost:{addresses.organisations[organisation.id]}/"
             by = WAYS.get(organisation.adapter, organisation.adapter)
-            table.add_row(organisation.name.en, f"{where}  (its inbox; by {by}; {organisation.name.cy})")
+            table.add_row(organisation.name.en, f"{where}  (its inbox, reached by {by})\n{organisation.name.cy}")
     table.add_row("Metrics", f"http://localhost:{addresses.metrics}/metrics")
     table.add_row()
     table.add_row(

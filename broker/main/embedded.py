@@ -253,6 +253,7 @@ def outsiders(
                 organisation.id,
                 token_url=f"{addresses.public_url}/oauth/token",
                 receipts_url=f"{addresses.public_url}/v1/receipts",
+                events_url=f"{addresses.public_url}/v1/events",
             )
             for organisation in organisations
         },

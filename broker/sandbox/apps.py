@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
 
+from broker.sandbox.agency import agency_app
 from broker.sandbox.clients import Client
 from broker.sandbox.clock import Clock, utc_now
+from broker.sandbox.exchange_access import ExchangeAccess
 from broker.sandbox.fhir_server import fhir_server_app
 from broker.sandbox.file_server import FileServerKeys, file_server_app
-from broker.sandbox.later_answers import ExchangeAccess
 from broker.sandbox.mllp_receiver import mllp_receiver_app
 from broker.sandbox.organisations import organisation_app
 from broker.sandbox.people import SAMPLE_STAFF
@@ -38,8 +39,8 @@ def sandbox_apps(
 
     What an organisation is reached by says what its system is. Those by SFTP and HL7 v2 take connections at their
     socket in `doors`, bound, besides. What the exchange needs to come in is in `state`: `webhook_secret`, `ssh_key` of
-    `EXCHANGE`, `bearer_token`. A webhook's system can answer later where `access` has its id. The apps have lifespans
-    that must run.
+    `EXCHANGE`, `bearer_token`. `access` is how an organisation comes to the exchange: one that pulls needs it, a webhook's
+    system can answer later with it. The apps have lifespans that must run.
     """
     provider = provider_app(issuer=issuer, state=state, clients=clients, api_audience=api_audience, clock=clock)
     served = [(PROVIDER, provider)]
@@ -73,6 +74,8 @@ def _system(
         case "fhir":
             token = state.bearer_token(organisation.id)
             return fhir_server_app(organisation=organisation, token=token, inbox=inbox, clock=clock)
+        case "pull" if access is not None:
+            return agency_app(organisation=organisation, inbox=inbox, access=access, clock=clock)
         case _:
             return organisation_app(
                 organisation=organisation,
@@ -95,7 +98,9 @@ def staff_provider_app(
     )
 
 
-def exchange_access(state: SandboxState, organisation: str, *, token_url: str, receipts_url: str) -> ExchangeAccess:
+def exchange_access(
+    state: SandboxState, organisation: str, *, token_url: str, receipts_url: str, events_url: str | None = None
+) -> ExchangeAccess:
     """Return how a sample organisation reaches the exchange: its id as client id, its key from `state`.
 
     Register `state.client_key(organisation).as_dict(private=False)` with the exchange as its key.
@@ -103,6 +108,7 @@ def exchange_access(state: SandboxState, organisation: str, *, token_url: str, r
     return ExchangeAccess(
         token_url=token_url,
         receipts_url=receipts_url,
+        events_url=events_url,
         client_id=organisation,
         key=state.client_key(organisation),
     )

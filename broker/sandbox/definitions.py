@@ -23,7 +23,7 @@ FHIR_PATH: Final = "/fhir"
 _VALID_FROM: Final = date(2026, 1, 1)
 _REVIEW_BY: Final = date(2028, 1, 1)
 _COUNCIL_RETENTION_DAYS: Final = 7 * 365
-_TRAVEL_RETENTION_DAYS: Final = 365
+_NATIONAL_RETENTION_DAYS: Final = 365
 _PATIENT_RETENTION_DAYS: Final = 8 * 365
 
 _WHO: Final = ("/person/name", "/person/birthDate")
@@ -74,6 +74,12 @@ _OTHERS: Final[tuple[_Party, ...]] = (
         "health-board",
         {"gss": "W11000031", "ods": "7A3"},
     ),
+    (
+        "natural-resources-wales",
+        Bilingual(en="Natural Resources Wales", cy="Cyfoeth Naturiol Cymru"),
+        "national",
+        {},
+    ),
 )
 
 EVERY_ID: Final = (*ORGANISATION_IDS, *(identifier for identifier, *_ in _OTHERS))
@@ -81,6 +87,7 @@ EVERY_ID: Final = (*ORGANISATION_IDS, *(identifier for identifier, *_ in _OTHERS
 SWANSEA: Final = "swansea-council"
 CARDIFF_AND_VALE: Final = "cardiff-and-vale-uhb"
 SWANSEA_BAY: Final = "swansea-bay-uhb"
+NATURAL_RESOURCES: Final = "natural-resources-wales"
 
 REACHED_BY: Final[Mapping[str, str]] = {
     "cardiff-council": "webhook",
@@ -88,6 +95,7 @@ REACHED_BY: Final[Mapping[str, str]] = {
     "transport-for-wales": "webhook",
     CARDIFF_AND_VALE: "hl7v2",
     SWANSEA_BAY: "fhir",
+    NATURAL_RESOURCES: "pull",
 }
 """By which adapter each is reached where each is reached in its own way (`every_organisation`)."""
 
@@ -112,7 +120,7 @@ def every_organisation(
     the public key of Swansea's file server. Raises KeyError for one without its place.
     """
     cardiff, swansea, transport = _SYSTEMS
-    cardiff_and_vale, swansea_bay = _OTHERS
+    cardiff_and_vale, swansea_bay, natural_resources = _OTHERS
     host = urlsplit(addresses[SWANSEA]).hostname or ""
     return (
         _by_webhook(cardiff, addresses[cardiff[0]]),
@@ -150,6 +158,7 @@ def every_organisation(
             policy=PATIENCE.model_copy(update={"concurrency": 1}),
         ),
         _reached(swansea_bay, host, "fhir", {"base": f"{addresses[SWANSEA_BAY].rstrip('/')}{FHIR_PATH}"}),
+        _reached(natural_resources, host, "pull", {}),
     )
 
 
@@ -223,12 +232,39 @@ def sample_agreements() -> tuple[Agreement, ...]:
                     ),
                 ),
             ),
-            retention_days=_TRAVEL_RETENTION_DAYS,
+            retention_days=_NATIONAL_RETENTION_DAYS,
             valid_from=_VALID_FROM,
             review_by=_REVIEW_BY,
         ),
         _health_board(CARDIFF_AND_VALE, area=(6815, 6950)),
         _health_board(SWANSEA_BAY, area=(6855, 6930)),
+        Agreement(
+            id=f"{NATURAL_RESOURCES}.address",
+            version=1,
+            organisation=NATURAL_RESOURCES,
+            title=Bilingual(en="Flood warnings: change of address", cy="Rhybuddion llifogydd: newid cyfeiriad"),
+            purpose=Bilingual(
+                en="To send flood warnings for the homes people live in.",
+                cy="Er mwyn anfon rhybuddion llifogydd ar gyfer y cartrefi y mae pobl yn byw ynddynt.",
+            ),
+            lawful_basis=LAWFUL_BASIS,
+            legal_gateway=LEGAL_GATEWAY,
+            change_type="address",
+            shares=(
+                Share(
+                    where="anywhere",
+                    role="national",
+                    paths=(*_NATIONAL, "/change/previousAddress"),
+                    because=Bilingual(
+                        en="To send you flood warnings for your new address, and no longer for the old one.",
+                        cy="I anfon rhybuddion llifogydd atoch ar gyfer eich cyfeiriad newydd, ac nid ar gyfer yr hen un mwyach.",
+                    ),
+                ),
+            ),
+            retention_days=_NATIONAL_RETENTION_DAYS,
+            valid_from=_VALID_FROM,
+            review_by=_REVIEW_BY,
+        ),
     )
 
 

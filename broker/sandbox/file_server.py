@@ -78,6 +78,7 @@ class _Council:
         self._keys = keys
         self._door = door
         self.folder = folder
+        self._connections: set[asyncssh.SSHServerConnection] = set()
         self._to_load: asyncio.Queue[tuple[str, Behaviour]] = asyncio.Queue()
 
     @asynccontextmanager
@@ -92,6 +93,8 @@ class _Council:
             yield
         finally:
             server.close()
+            for connection in list(self._connections):
+                connection.abort()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -104,7 +107,7 @@ class _Council:
 
         return await asyncssh.listen(
             sock=self._door,
-            server_factory=lambda: Gate(SFTP_USER, self._keys.exchange),
+            server_factory=lambda: Gate(SFTP_USER, self._keys.exchange, self._connections),
             server_host_keys=[asyncssh.import_private_key(self._keys.host)],
             sftp_factory=lambda channel: Files(channel, self.folder, self),
             config=None,

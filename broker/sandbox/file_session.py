@@ -20,9 +20,20 @@ class Taking(Protocol):
 class Gate(asyncssh.SSHServer):
     """Lets the exchange in by its key, and nobody else. Nothing but SFTP is offered."""
 
-    def __init__(self, user: str, exchange: str) -> None:
+    def __init__(self, user: str, exchange: str, connections: set[asyncssh.SSHServerConnection]) -> None:
+        """`connections` is kept to those that are open."""
         self._user = user
         self._exchange = asyncssh.import_public_key(exchange)
+        self._connections = connections
+        self._own: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._own = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if self._own is not None:
+            self._connections.discard(self._own)
 
     def begin_auth(self, _username: str) -> bool:
         return True

@@ -1,18 +1,15 @@
 """Answering later: the organisation signs in to the exchange and reports what it did (`POST /v1/receipts`)."""
 
 import asyncio
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import structlog
-from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
 
-from broker.sandbox.assertions import ASSERTION_TYPE
 from broker.sandbox.clock import Clock
+from broker.sandbox.exchange_access import AccessTokens, ExchangeAccess
 from broker.sandbox.inbox import Inbox, Owed
 from contracts.receipts import Answer
 
@@ -20,25 +17,10 @@ log = structlog.get_logger()
 
 POLL_SECONDS: Final = 0.2
 BATCH: Final = 50
-ASSERTION_LIFE: Final = timedelta(minutes=1)
 LONGEST_DELAY: Final = timedelta(seconds=30)
-TOKEN_MARGIN: Final = timedelta(seconds=30)
 DEADLINE_SECONDS: Final = 10.0
 _PASSING: Final = frozenset({401, 408, 425, 429})
 """Refusals that another try may turn; so may every 5xx."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeAccess:
-    """How one organisation reaches the exchange."""
-
-    token_url: str
-    """The exchange's token endpoint; also the `aud` of the assertion."""
-    receipts_url: str
-    client_id: str
-    key: ECKey | RSAKey = field(repr=False)
-    """Its private key, registered with the exchange."""
-    scope: str | None = None
 
 
 class LaterAnswers:
@@ -51,7 +33,7 @@ class LaterAnswers:
         self._access = access
         self._clock = clock
         self._http = httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=False)
-        self._token: tuple[str, datetime] | None = None
+        self._tokens = AccessTokens(access, self._http, clock)
 
     async def run(self) -> None:
         """Poll and answer until cancelled."""
@@ -80,7 +62,6 @@ class LaterAnswers:
                 await self._inbox.postpone(owed, now + delay)
 
     async def _send(self, owed: Owed) -> int:
-        token = await self._access_token()
         answer = Answer(
             id=UUID(owed.id),
             delivery_id=UUID(owed.event_id),
@@ -92,41 +73,11 @@ class LaterAnswers:
             self._access.receipts_url,
             content=answer.model_dump_json(exclude_none=True),
             headers={
-                "Authorization": f"Bearer {token}",
+                **await self._tokens.header(),
                 "Content-Type": "application/json",
                 "Idempotency-Key": owed.id,
             },
         )
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            self._token = None
+            self._tokens.forget()
         return response.status_code
-
-    async def _access_token(self) -> str:
-        """Return a token by client credentials (RFC 6749, section 4.4), kept until shortly before it expires."""
-        now = self._clock()
-        if self._token and self._token[1] > now:
-            return self._token[0]
-        access = self._access
-        claims = {
-            "iss": access.client_id,
-            "sub": access.client_id,
-            "aud": access.token_url,
-            "jti": str(uuid4()),
-            "iat": int(now.timestamp()),
-            "exp": int((now + ASSERTION_LIFE).timestamp()),
-        }
-        algorithm = "ES256" if access.key.key_type == "EC" else "PS256"
-        header = {"alg": algorithm, "kid": access.key.kid}
-        form = {
-            "grant_type": "client_credentials",
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": jwt.encode(header, claims, access.key, algorithms=[algorithm]),
-        }
-        if access.scope:
-            form["scope"] = access.scope
-        response = await self._http.post(access.token_url, data=form)
-        response.raise_for_status()
-        answer = response.json()
-        token = str(answer["access_token"])
-        self._token = (token, now + timedelta(seconds=int(answer.get("expires_in", 60))) - TOKEN_MARGIN)
-        return token

@@ -24,8 +24,9 @@ from broker.sandbox.behaviours import EVERY_KIND
 from broker.sandbox.clock import Clock, utc_now
 from broker.sandbox.desk import LARGEST_EVENT, Desk, desk_app, refusal, until_they_leave
 from broker.sandbox.events import MEDIA_TYPE, Unreadable, is_structured, read_event
+from broker.sandbox.exchange_access import ExchangeAccess
 from broker.sandbox.inbox import Arrival, OtherData
-from broker.sandbox.later_answers import ExchangeAccess, LaterAnswers
+from broker.sandbox.later_answers import LaterAnswers
 from broker.sandbox.loopback import body_of
 from broker.sandbox.webhooks import NotAuthentic, agreement, verify
 from contracts.organisation import Organisation

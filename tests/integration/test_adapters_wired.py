@@ -19,7 +19,7 @@ from adapters.conformance_sftp import SftpPeer
 from adapters.conformance_tls import certificate_of, server_tls
 from broker.delivery.adapting import HeldAdapter
 from broker.delivery.attempt import attempt as engine_attempt
-from broker.main.roles import _adapters, secret_name
+from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
@@ -62,7 +62,7 @@ async def made(
     rooms = cast(
         "Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets, settings=SETTINGS)
     )
-    return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
+    return await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
 
 
 async def test_a_board_by_hl7_is_reached_only_where_an_operator_allows_it() -> None:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from adapters.standard_webhooks import signature_headers
 from broker.sandbox.apps import exchange_access, sandbox_apps
 from broker.sandbox.definitions import sample_organisations
-from broker.sandbox.later_answers import ExchangeAccess
+from broker.sandbox.exchange_access import ExchangeAccess
 from broker.sandbox.organisations import organisation_app
 from broker.sandbox.state import SandboxState
 from contracts.delivery import Delivery
@@ -361,6 +361,29 @@ async def test_slow_has_its_effect_before_its_answer(system: System) -> None:
     await system.tell(behaviour="applied")
     assert (await system.send(told)).json()["outcome"] == "applied"
     assert (await system.totals())["effects"] == 1
+
+
+async def test_refusing_takes_nothing_in_and_says_so_for_good(system: System) -> None:
+    await system.tell(behaviour="refusing", times=1)
+    told = delivery()
+    answer = await system.send(told)
+    assert (answer.status_code, answer.json()) == (422, {"outcome": "rejected_policy"})
+    assert await system.events() == []
+    assert (await system.send(told)).status_code == 200
+
+
+async def test_silent_takes_nothing_in_and_never_answers(system: System) -> None:
+    await system.tell(behaviour="silent", times=1)
+    waiting = asyncio.create_task(system.send(delivery()))
+
+    async def counted() -> bool:
+        return bool((await system.http.get("/sandbox/behaviour")).json()["behaviour"] == "applied")
+
+    await until(counted)
+    assert not waiting.done()
+    assert await system.events() == []
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 
 from adapters.conformance import attempt
 from adapters.sftp_answers import SftpAnswers
-from broker.main.roles import _adapters, secret_name
+from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.main.samples import _secrets
 from broker.main.serving import Listener, serve
@@ -114,7 +114,7 @@ class System:
                 vault=SimpleNamespace(find=find),
             ),
         )
-        adapter = await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
+        adapter = await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
         try:
             return await attempt(adapter, delivery)
         finally:

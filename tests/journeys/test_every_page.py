@@ -18,7 +18,7 @@ from broker.language.catalogue import LANGUAGES
 from broker.main.embedded import Sandbox
 from broker.notify.contact import Contact
 from broker.notify.notifier import confirmation
-from broker.sandbox.people import SAMPLE_STAFF
+from broker.sandbox.people import SAMPLE_STAFF, sample_people
 from broker.store.changes import PersonErased
 from broker.vault import PersonGone
 from broker.web import following, timeline_words
@@ -201,6 +201,18 @@ async def test_an_answer_out_of_turn_leads_back_to_what_comes_first(site: Sandbo
             answer = await guest.ask("POST", path, {"csrf": csrf, "remove": "9", "uprn": "1"})
             assert answer.status == 303, path
         assert (await guest.get("/move/check")).location == "/change"
+
+
+async def test_the_nhs_number_is_shown_to_go_to_health_boards_and_to_nobody_else(site: Sandbox) -> None:
+    [number] = [person.nhs_number for person in sample_people() if person.key == "sian"]
+    async with a_guest(site.addresses.public_url) as guest:
+        await move(guest)
+        shown = (await guest.get("/move/tell")).html
+        cards = shown.split('<div class="govuk-summary-card">')[1:]
+        titles = [re.findall(r'card__title">\s*([^<]+?)\s*<', card)[0] for card in cards]
+        told = [title for title, card in zip(titles, cards, strict=True) if str(number) in card]
+        assert told == [title for title in titles if title.endswith("University Health Board")]
+        assert len(told) == 2
 
 
 async def test_what_is_asked_of_a_person_names_its_purpose(site: Sandbox) -> None:
