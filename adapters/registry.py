@@ -13,7 +13,7 @@ from adapters.hl7v2 import Hl7v2
 from adapters.pull import Pull
 from adapters.sftp import Sftp
 from adapters.webhook import Webhook
-from contracts.adapters import Adapter, AdapterContext, AdapterFactory, ChecksSettings
+from contracts.adapters import Adapter, AdapterContext, AdapterFactory, ChecksSettings, Collector, MakesCollectors
 
 GROUP: Final = "unwaith.adapters"
 
@@ -33,6 +33,20 @@ def adapter_for(name: str, context: AdapterContext) -> Adapter:
     Raises ValueError, naming what must be put right, for an unknown name or wrong settings.
     """
     return _factory(name)(context)
+
+
+def collects(name: str) -> bool:
+    """Return whether the adapter `name` may have answers to collect. Raises ValueError for an unknown name."""
+    return isinstance(_factory(name), MakesCollectors)
+
+
+def collector_for(name: str, context: AdapterContext) -> Collector | None:
+    """Return what fetches the answers of the organisation of `context`; None where there is nothing to fetch from.
+
+    Raises ValueError as `adapter_for` does.
+    """
+    factory = _factory(name)
+    return factory.collector(context) if isinstance(factory, MakesCollectors) else None
 
 
 def secrets_of(name: str) -> Sequence[str]:

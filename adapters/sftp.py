@@ -21,17 +21,18 @@ row's reference is `<file>#<row>`. What the organisation did with a row comes la
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import asyncssh
 from asyncssh import SFTPClient
-from pydantic import Field, StringConstraints
 
-from adapters.batch_file import COLUMNS, Column, batch, cells
+from adapters.batch_file import Column, batch, cells
 from adapters.settings import settings_from, settings_of
-from adapters.sftp_session import SECRETS, Folder, ServerSettings, SftpSession, host_key
+from adapters.sftp_answers import SftpAnswers
+from adapters.sftp_session import SECRETS, SftpSession, host_key
+from adapters.sftp_settings import SftpSettings
 from adapters.told import told, withdrawn
-from contracts.adapters import AdapterContext
+from contracts.adapters import AdapterContext, Collector
 from contracts.batches import batch_name
 from contracts.delivery import Delivery, Failure, Rejected, Unavailable, Unknown
 from contracts.events import SEQUENCE_DIGITS
@@ -40,19 +41,6 @@ from contracts.statuses import Outcome, Reason
 
 WITHDRAWS: Final = "/withdraws/id"
 """Path of the column that says which row is taken back. An organisation that has it takes such rows."""
-
-
-class SftpSettings(ServerSettings):
-    """`adapter_settings` of an organisation reached by SFTP."""
-
-    folder: Folder
-    """Where files are put."""
-    prefix: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=16)] = "unwaith"
-    """How their names begin."""
-    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=100)] = COLUMNS
-    """The columns after those every file has."""
-    answers: Folder | None = None
-    """Where the organisation puts its files of answers."""
 
 
 class Sftp:
@@ -65,6 +53,11 @@ class Sftp:
         """Raises ValueError naming the setting that is wrong."""
         for text in settings_from(settings, SftpSettings).host_keys:
             host_key(text)
+
+    @staticmethod
+    def collector(context: AdapterContext) -> Collector | None:
+        """Return what collects its files of answers, if it has a folder for them. Raises ValueError as the adapter."""
+        return SftpAnswers(context) if settings_of(context, SftpSettings).answers else None
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting or secret that is wrong."""

@@ -2,13 +2,16 @@
 
 A file is collected when its name ends in `.csv` and it is whole (`adapters.batch_file`). When its receipts are durable
 it is renamed to end in `.done`; until then it is read again, with the same receipts. A file that is cut short, altered
-or of another form is left where it is, and said to be `Misconfigured` once the others have been given out.
+or of another form may still be being written, and is left; if it is the same ten minutes later it is given out as
+unreadable, and renamed to end in `.unreadable`.
 """
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, cast
 from uuid import uuid5
 
@@ -17,19 +20,29 @@ from asyncssh import SFTPClient
 
 from adapters.batch_file import FileAnswer, Unreadable, read_answers
 from adapters.settings import settings_of
-from adapters.sftp import SftpSettings
 from adapters.sftp_session import SECRETS, SftpSession
+from adapters.sftp_settings import SftpSettings
 from contracts.adapters import AdapterContext, Answers
-from contracts.delivery import Misconfigured
 from contracts.receipts import Answer, Receipt
-from contracts.statuses import Reason
 
 FILE_CAP: Final = 16 * 1024 * 1024
 """Bytes of one file: about 150,000 answers."""
 FILES_AT_ONCE: Final = 1000
 """How many files one round takes, the first by name; the rest are the next round's."""
 
+SETTLED: Final = timedelta(minutes=10)
+"""A file that cannot be read and has not changed for so long is not being written any more."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file as it was read: its bytes, and what tells whether it is still the same."""
+
+    content: bytes = field(repr=False)
+    size: int | None
+    written: int | None
 
 
 @dataclass(slots=True)
@@ -38,13 +51,18 @@ class CollectedFile:
 
     receipts: Sequence[Receipt]
     path: str = field(repr=False)
+    read: _Read = field(repr=False)
     session: SftpSession = field(repr=False)
+    unreadable: bool = False
 
     async def done(self) -> None:
-        """Have the file renamed: it is not read again. Raises Failure, after which it is."""
+        """Have the file renamed: it is not read again. One that has been written anew stays. Raises Failure."""
+        ending = "unreadable" if self.unreadable else "done"
         async with self.session.files() as files:
             with suppress(asyncssh.SFTPNoSuchFile):  # an earlier `done` whose answer was lost
-                await _rename_over(files, self.path, f"{self.path.removesuffix('.csv')}.done")
+                found = await files.stat(self.path)
+                if (found.size, found.mtime) == (self.read.size, self.read.written):
+                    await _rename_over(files, self.path, f"{self.path.removesuffix('.csv')}.{ending}")
 
 
 class SftpAnswers:
@@ -60,37 +78,48 @@ class SftpAnswers:
         self._folder = settings.answers
         self._session = SftpSession(context, settings)
         self._context = context
+        self._doubtful: dict[str, tuple[bytes, datetime]] = {}
+        """Files that could not be read, by name: the SHA-256 of their bytes, and since when they are so."""
 
     async def collect(self) -> AsyncIterator[Answers]:
         """Give the files that are there now, by name, each once. Raises Failure."""
         async with self._session.files() as files:
             entries = await files.listdir(self._folder)
         names = sorted(name for name in entries if isinstance(name, str) and _NAME.fullmatch(name))
-        unreadable = False
+        self._doubtful = {name: doubt for name, doubt in self._doubtful.items() if name in names}
         for name in names[:FILES_AT_ONCE]:
             path = f"{self._folder}/{name}"
-            content = await self._read(path)
-            if content is None:
+            read = await self._read(path)
+            if read is None:
                 continue
             try:
-                receipts = [self._receipt(name, answer) for answer in read_answers(content)]
+                receipts = [self._receipt(name, answer) for answer in read_answers(read.content)]
             except Unreadable:
-                unreadable = True
-                continue
-            yield CollectedFile(receipts, path, self._session)
-        if unreadable:
-            raise Misconfigured(Reason.ANSWER_UNREADABLE)
+                if self._settled(name, read.content):
+                    yield CollectedFile((), path, read, self._session, unreadable=True)
+            else:
+                yield CollectedFile(receipts, path, read, self._session)
 
     async def close(self) -> None:
         await self._session.close()
         await self._context.close()
 
-    async def _read(self, path: str) -> bytes | None:
+    def _settled(self, name: str, content: bytes) -> bool:
+        """Return whether a file that cannot be read has been as it is for so long that nobody is writing it."""
+        now, digest = self._context.clock(), hashlib.sha256(content).digest()
+        known, since = self._doubtful.get(name, (b"", now))
+        if known != digest:
+            self._doubtful[name] = digest, now
+            return False
+        return now - since >= SETTLED
+
+    async def _read(self, path: str) -> _Read | None:
         """Return the file, cut one byte beyond the cap, where its trailer fits no more; None if it is gone."""
         async with self._session.files() as files:
             try:
                 async with files.open(path, "rb") as file:
-                    return cast(bytes, await file.read(FILE_CAP + 1, 0))
+                    found = await file.stat()
+                    return _Read(cast(bytes, await file.read(FILE_CAP + 1, 0)), found.size, found.mtime)
             except asyncssh.SFTPNoSuchFile:
                 return None
 

@@ -24,7 +24,6 @@ has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -48,6 +47,8 @@ from contracts.text import Strict
 TAKEN: Final = frozenset({200, 201, 202, 204})
 REFUSED: Final = frozenset({400, 413, 422})
 CONFLICT: Final = 409
+TELLING: Final = TAKEN | REFUSED | {CONFLICT}
+"""The body of such an answer may say more than its status."""
 NOT_NOW: Final = {
     408: Reason.SERVER_ERROR,
     425: Reason.SERVER_ERROR,
@@ -166,8 +167,18 @@ class Webhook:
 
 def understood(delivery: Delivery, answer: HttpAnswer, now: datetime) -> Receipt:
     """Return or raise what the table at the top of this file says. Pure."""
+    told = told_in(answer.body, delivery.id) if answer.status in TELLING else None
+    return meant(delivery, answer, told, now, unreadable=bool(answer.body.strip()))
+
+
+def meant(
+    delivery: Delivery, answer: HttpAnswer, told: WebhookAnswer | None, now: datetime, *, unreadable: bool
+) -> Receipt:
+    """Return or raise what an answer means, of which `told` is what its body says of this delivery.
+
+    `unreadable`: where that is nothing, it has said something all the same.
+    """
     status, wait = answer.status, retry_after(answer.headers.get("retry-after"), now)
-    told = told_in(answer.body, delivery.id) if status in TAKEN | REFUSED | {CONFLICT} else None
     if told is not None:
         if told.outcome is Outcome.UNKNOWN:
             raise Unknown(Reason.SERVER_ERROR)
@@ -175,8 +186,7 @@ def understood(delivery: Delivery, answer: HttpAnswer, now: datetime) -> Receipt
             raise Unavailable(Reason.SERVER_ERROR, retry_after=wait)
         return delivery.answered(told.outcome, now, reference=told.reference)
     if status in TAKEN:
-        unreadable = Reason.ANSWER_UNREADABLE if answer.body.strip() else None
-        return delivery.answered(Outcome.ACCEPTED, now, reason=unreadable)
+        return delivery.answered(Outcome.ACCEPTED, now, reason=Reason.ANSWER_UNREADABLE if unreadable else None)
     if status in REFUSED:
         raise Rejected(Reason.INVALID_FOR_RECEIVER)
     if status == CONFLICT:
@@ -193,22 +203,22 @@ def batch_id(deliveries: Sequence[Delivery]) -> str:
 
 def understood_each(deliveries: Sequence[Delivery], answer: HttpAnswer, now: datetime) -> Sequence[Receipt | Failure]:
     """Return what became of each delivery of a batch, or raise what became of all. Pure."""
-    told = told_of_each(answer.body, len(deliveries)) if answer.status in TAKEN | REFUSED | {CONFLICT} else {}
+    told = told_of_each(answer.body, len(deliveries)) if answer.status in TELLING else {}
     if not told and answer.status in REFUSED:
         raise Misconfigured(Reason.REFUSED_BY_POLICY)
-    unsaid = b"?" if told or answer.body.strip() else b""
+    unreadable = bool(told or answer.body.strip())
     ended: list[Receipt | Failure] = []
     for delivery in deliveries:
         try:
             if told and delivery.id not in told and answer.status not in TAKEN:
                 raise Unknown(Reason.CONFLICTS)
-            ended.append(understood(delivery, replace(answer, body=told.get(delivery.id, unsaid)), now))
+            ended.append(meant(delivery, answer, told.get(delivery.id), now, unreadable=unreadable))
         except Failure as failure:
             ended.append(failure)
     return ended
 
 
-def told_of_each(body: bytes, count: int) -> dict[UUID, bytes]:
+def told_of_each(body: bytes, count: int) -> dict[UUID, WebhookAnswer]:
     """Return the answers a list of them holds, by delivery; empty where the body is no such list."""
     if len(body) > min(ANSWER_LIMIT * count, BATCH_ANSWER_LIMIT):
         return {}
@@ -216,7 +226,7 @@ def told_of_each(body: bytes, count: int) -> dict[UUID, bytes]:
         told = WEBHOOK_ANSWERS.validate_json(body)
     except ValidationError:
         return {}
-    return {one.delivery_id: one.model_dump_json().encode() for one in told if one.delivery_id is not None}
+    return {one.delivery_id: one for one in told if one.delivery_id is not None}
 
 
 def told_in(body: bytes, delivery_id: UUID) -> WebhookAnswer | None:

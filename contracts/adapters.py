@@ -48,17 +48,45 @@ class BatchAdapter(Protocol):
 
 
 class Answers(Protocol):
-    """Answers fetched together. `done` only after their receipts are durable."""
+    """Answers fetched together: of one file, one message."""
 
     receipts: Sequence[Receipt]
+    """What the organisation says of its deliveries. Read twice, they have the same ids. Epoch and attempt are not known
+    here: they are 0."""
+    unreadable: bool
+    """It is none of that, and will not become it: there are no receipts, and `done` sets it aside where a person finds
+    it. Not to be said of what may still be being written."""
 
-    async def done(self) -> None: ...
+    async def done(self) -> None:
+        """See that this is not given again. Called only after the receipts are durable, or the complaint is."""
+        ...
 
 
 class Collector(Protocol):
-    """For answers that must be fetched: response files, mailboxes."""
+    """For answers that must be fetched: response files, mailboxes. One is asked at a time, for each organisation."""
 
-    def collect(self) -> AsyncIterator[Answers]: ...
+    def collect(self) -> AsyncIterator[Answers]:
+        """Give what is there now, each once; what is not `done` is given again the next time.
+
+        Raises Failure as `deliver` does. None of them pauses the organisation: it is asked again, later and later.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back connections. Called once; nothing is collected afterwards."""
+        ...
+
+
+@runtime_checkable
+class MakesCollectors(Protocol):
+    """A factory of adapters that makes what fetches the answers, too."""
+
+    def collector(self, context: "AdapterContext") -> Collector | None:
+        """Return the collector for one organisation; None where its settings name nothing to collect from.
+
+        The context is the collector's own. Raises ValueError naming the setting that is wrong, never its value.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

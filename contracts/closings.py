@@ -41,6 +41,11 @@ def following(closings: Iterable[str], since: datetime) -> datetime:
     return min(at for closing in closings for day in (today, today + _DAY) if (at := _moment(closing, day)) >= since)
 
 
+def day_of(at: datetime) -> datetime:
+    """Return when the day began on which `at` (aware) is, in Wales; in UTC."""
+    return _moment("00:00", at.astimezone(ZONE).date())
+
+
 @lru_cache(maxsize=1024)
 def _moment(closing: str, day: date) -> datetime:
     """Return when a clock first shows `closing` or later on `day`."""

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from contracts.ids import new_id
 from contracts.receipts import Receipt, ReceiptKind
 from contracts.statuses import Outcome, Reason
 
@@ -42,7 +43,7 @@ class Delivery:
     ) -> Receipt:
         """Return the receipt for what the organisation said of this attempt."""
         return Receipt(
-            id=uuid4(),
+            id=new_id(at),
             delivery_id=self.id,
             epoch=self.epoch,
             attempt=self.attempt,
@@ -56,7 +57,7 @@ class Delivery:
     def placed(self, at: datetime) -> Receipt:
         """Return the receipt for having laid it where the organisation comes for it: nothing was said yet."""
         return Receipt(
-            id=uuid4(),
+            id=new_id(at),
             delivery_id=self.id,
             epoch=self.epoch,
             attempt=self.attempt,

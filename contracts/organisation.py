@@ -37,6 +37,16 @@ class BatchPolicy(Strict):
     """Cut-offs in Welsh local time: `18:00`. With any, batches are closed then, in the store, and nothing lingers."""
 
 
+class AnswersPolicy(Strict):
+    """How answers are fetched from an organisation that leaves them to be fetched."""
+
+    every_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    """So often; after failures less and less, down to once an hour."""
+    by: Closing | None = None
+    """When, each day, what was taken in before that day is to have been answered: `09:00`, Welsh local time. If nothing
+    has come for it by then, that is an alarm."""
+
+
 class DeliveryPolicy(Strict):
     """How deliveries to this organisation are tried. Data, so that an operator can read it at a glance."""
 
@@ -53,11 +63,14 @@ class DeliveryPolicy(Strict):
     first_delay_seconds: Annotated[float, Field(gt=0)] = 2.0
     longest_delay_seconds: Annotated[float, Field(gt=0)] = 3600.0
     horizon_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
-    """After so long without success it is `undelivered`, with an alarm."""
+    """After so long without success it is `undelivered`, with an alarm, at its next failure or, while nothing is sent because
+    the breaker is open, within a minute. Waiting behind another of the same person, or for a pause to end, is not counted."""
     unknown_limit: Annotated[int, Field(ge=1, le=100)] = 5
     breaker: BreakerPolicy = BreakerPolicy()
     batch: BatchPolicy | None = None
     """Only for an adapter that takes batches; one at a time, without."""
+
+    answers: AnswersPolicy = AnswersPolicy()
 
     @property
     def closings(self) -> tuple[Closing, ...]:

@@ -3,10 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 from pydantic import Field, StringConstraints, model_validator
 
+from contracts.ids import new_id
 from contracts.statuses import Outcome, Reason
 from contracts.text import Line, Strict
 from contracts.times import Moment
@@ -79,7 +80,7 @@ def withheld(
 ) -> Receipt:
     """Return the receipt of a delivery that was not let through: nothing was tried."""
     return Receipt(
-        id=uuid4(),
+        id=new_id(at),
         delivery_id=delivery_id,
         epoch=epoch,
         attempt=0,

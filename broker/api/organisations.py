@@ -13,14 +13,11 @@ from broker.api.bodies import read_bytes, read_model
 from broker.api.guarding import organisation
 from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
-from broker.eventlog import Record
 from broker.identity import token_endpoint
 from broker.identity.refusals import Absent
-from broker.store import changes
+from broker.tracking.answering import take_in
 from broker.vault.signing import PUBLISHED_SECONDS, SigningKeys
 from contracts.receipts import Answer
-from contracts.records import write_receipt
-from contracts.topics import RECEIPTS
 
 
 def routes(router: APIRouter, parts: ApiParts) -> None:
@@ -94,11 +91,9 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         """Take an organisation's later answer for one of its deliveries; the same id again changes nothing."""
         answer = await read_model(request, Answer)
         caller = organisation(request)
-        found = await changes.of_organisation(parts.database, caller.organisation, answer.delivery_id)
-        if found is None:
+        receipt = answer.receipt(epoch=0, attempt=0, now=parts.clock())
+        if await take_in(parts.database, parts.eventlog, caller.organisation, [receipt], parts.clock):
             raise Absent
-        receipt = answer.receipt(epoch=found.epoch, attempt=found.attempts, now=parts.clock())
-        await parts.eventlog.append([Record(RECEIPTS.name, *write_receipt(receipt))])
         return Response(status_code=202)
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from broker.cli.workers import dsn_of
 from broker.main.rooms import open_log
 from broker.settings import load
-from broker.store import Database, StoreUnavailable, changes
+from broker.store import Database, StoreUnavailable, changes, operations
 from broker.store.migrate import pending
 from broker.telemetry.logs import configure_logs
 from contracts.statuses import Status
@@ -22,10 +22,14 @@ async def examine(*, as_json: bool) -> int:
     log = open_log(settings, database)
     wrong: list[str] = []
     books: changes.Books | None = None
+    unanswered: list[str] = []
     try:
         books = await changes.books(database)
         if await pending(dsn_of(settings)):
             wrong.append("the schema is older than this program: run unwaith migrate")
+        else:
+            seen = await operations.overview(database, 1)
+            unanswered = [one.organisation for one in seen.organisations if one.silent or one.uncollected]
         if not await log.ready():
             wrong.append("the log does not answer")
     except (StoreUnavailable, OSError):
@@ -35,6 +39,7 @@ async def examine(*, as_json: bool) -> int:
         await database.close()
     if books is not None:
         wrong += books.faults()
+    wrong += [f"{one}: no answers have come by the time agreed, or they cannot be fetched" for one in unanswered]
     if as_json:
         Console().print_json(json.dumps({"wrong": wrong, "organisations": books.by_status if books else {}}))
     else:

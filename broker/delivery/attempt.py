@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import uuid4
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +15,7 @@ from broker import sealing
 from contracts.adapters import Adapter, BatchAdapter
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.grants import Grant
+from contracts.ids import new_id
 from contracts.receipts import FailureKind, Receipt, ReceiptKind, Reference
 from contracts.records import SealedDelivery
 from contracts.statuses import Reason
@@ -144,7 +144,7 @@ def _deferred(
 ) -> Receipt:
     counts = failure in (FailureKind.UNAVAILABLE, FailureKind.UNKNOWN)
     return Receipt(
-        id=uuid4(),
+        id=new_id(now),
         delivery_id=delivery.id,
         epoch=delivery.epoch,
         attempt=delivery.attempt if counts else 0,

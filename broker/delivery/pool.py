@@ -144,8 +144,9 @@ class Pool:
         for partition in owned:
             held[partition.topic].add(partition.number)
         for key, line in self._lines.items():
-            line.owned = frozenset(held[deliveries_topic(key)])
-            (consumer.pause if line.full() else consumer.resume)(deliveries_topic(key))
+            topic = deliveries_topic(key)
+            line.owned = frozenset(held[topic])
+            (consumer.pause if line.full() else consumer.resume)(topic)
             line.wake()
         records = await consumer.fetch(self._settings.fetch, self._settings.fetch_wait)
         if records:

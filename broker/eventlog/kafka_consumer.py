@@ -123,12 +123,14 @@ class KafkaConsumer:
             raise LogUnavailable(f"Kafka did not take the offsets: {type(failed).__name__}") from None
 
     def pause(self, topic: str) -> None:
-        self._paused.add(topic)
-        self._apply(topic, paused=True)
+        if topic not in self._paused:  # said again in every turn, of every organisation
+            self._paused.add(topic)
+            self._apply(topic, paused=True)
 
     def resume(self, topic: str) -> None:
-        self._paused.discard(topic)
-        self._apply(topic, paused=False)
+        if topic in self._paused:
+            self._paused.discard(topic)
+            self._apply(topic, paused=False)
 
     def owned(self) -> frozenset[Partition]:
         return self._owned

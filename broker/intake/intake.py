@@ -19,7 +19,6 @@ from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Standing, recipients, standing
 from broker.store import Database, changes
-from broker.store.ids import new_id
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
@@ -27,6 +26,7 @@ from broker.verification import Gazetteer, check_address_change
 from contracts.agreement import Agreement
 from contracts.changes import CHANGE_TYPES, ChangeKind
 from contracts.changes.kind import Place
+from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, Preview, PreviewRequest

@@ -10,10 +10,10 @@ from broker.intake.references import new_reference, read_reference
 from broker.intake.refusals import NotAcceptable
 from broker.routing import Recipient
 from broker.store import Database, changes, withdrawals
-from broker.store.ids import new_id
 from broker.store.withdrawals import Correctable, TakingBack
 from broker.vault import PersonKey
 from contracts.events import canonical
+from contracts.ids import new_id
 from contracts.problems import FieldProblem
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from adapters.registry import adapter_for, secrets_of
+from adapters.registry import adapter_for, collector_for, collects, secrets_of
 from broker.api import create_app
 from broker.delivery import Pool, PoolSettings
 from broker.intake import Writer
@@ -23,13 +23,14 @@ from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
 from broker.store.mailbox import StoreMailbox
 from broker.telemetry.health import health_app
-from broker.tracking import withdrawing
+from broker.tracking import horizon, withdrawing
+from broker.tracking.collecting import Collecting
 from broker.tracking.replay import attend
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.tracking.watching import watch
 from broker.vault import SigningKeys, StoreGate
 from broker.web import create_pages
-from contracts.adapters import Adapter, AdapterContext
+from contracts.adapters import Adapter, AdapterContext, Collector
 from contracts.grants import GateUnavailable
 from contracts.organisation import Organisation
 
@@ -86,16 +87,23 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
             await Relay(rooms.database, rooms.eventlog, organisations, relaying, rooms.metrics, utc_now).run(stop)
         case "deliver":
             gate = StoreGate(rooms.database, rooms.vault)
-            source = _adapters(rooms, tls_context(), tls_context(spoken=None))
+            context = _contexts(rooms, tls_context(), tls_context(spoken=None))
+            source, collectors = _adapters(context), _collectors(context)
             pooling = PoolSettings(drain_seconds=tuning.drain_seconds)
             directory = rooms.directory
             pool = Pool(rooms.eventlog, gate, directory, source, pooling, rooms.metrics, utc_now, directory)
-            await pool.run(stop)
+            fetched = Collecting(rooms.database, rooms.eventlog, directory, collectors, rooms.metrics, directory.now)
+            async with (
+                asyncio.TaskGroup() as delivering
+            ):  # together: this is the role with the way out to organisations
+                delivering.create_task(pool.run(stop))
+                delivering.create_task(fetched.run(stop))
         case "track":
             tracker = Tracker(rooms.database, rooms.eventlog, organisations, TrackerSettings(), rooms.metrics, utc_now)
             async with asyncio.TaskGroup() as tracking:
                 tracking.create_task(tracker.run(stop))
                 tracking.create_task(attend(rooms.database, utc_now, stop))
+                tracking.create_task(horizon.attend(rooms.database, organisations, stop))
                 tracking.create_task(withdrawing.attend(rooms.database, rooms.vault, utc_now, stop))
                 tracking.create_task(watch(rooms.database, rooms.metrics, stop))
         case "notify":
@@ -125,15 +133,48 @@ async def _api(rooms: Rooms, stop: asyncio.Event, door: Listener) -> None:
         await fetching.close()
 
 
-def _adapters(
-    rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext
-) -> Callable[[Organisation], Awaitable[Adapter]]:
-    """Return what makes an organisation's adapter, with its own guarded way out and its own secrets."""
+ContextSource = Callable[[Organisation], Awaitable[AdapterContext]]
+
+
+def _adapters(contexts: ContextSource) -> Callable[[Organisation], Awaitable[Adapter]]:
+    """Return what makes an organisation's adapter."""
+
+    async def make(organisation: Organisation) -> Adapter:
+        context = await contexts(organisation)
+        try:
+            return adapter_for(organisation.adapter, context)
+        except ValueError:
+            await context.close()
+            raise
+
+    return make
+
+
+def _collectors(contexts: ContextSource) -> Callable[[Organisation], Awaitable[Collector | None]]:
+    """Return what makes an organisation's collector, None for one that leaves no answers to be fetched."""
+
+    async def make(organisation: Organisation) -> Collector | None:
+        if not collects(organisation.adapter):
+            return None
+        context = await contexts(organisation)
+        collector = None
+        try:
+            collector = collector_for(organisation.adapter, context)
+        finally:
+            if collector is None:
+                await context.close()
+        return collector
+
+    return make
+
+
+def _contexts(rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext) -> ContextSource:
+    """Return what makes the context of an organisation, with its own guarded way out and its own secrets."""
     clock = rooms.directory.now  # the store's: receivers refuse what is dated or signed by a wrong one
     assertions = SigningKeys(rooms.vault, "client-assertions", clock)
     signatures = SigningKeys(rooms.vault, "message-signatures", clock)
 
-    async def make(organisation: Organisation) -> Adapter:
+    async def make(organisation: Organisation) -> AdapterContext:
         try:
             found = {
                 name: await rooms.vault.find(secret_name(organisation.id, name))
@@ -154,7 +195,7 @@ def _adapters(
             connections=organisation.policy.concurrency,
             certificate=certificate,
         )
-        context = AdapterContext(
+        return AdapterContext(
             organisation=organisation.id,
             settings=organisation.adapter_settings,
             secret=secrets.__getitem__,
@@ -168,11 +209,6 @@ def _adapters(
             authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
             signed=signing(organisation.id, signatures, clock),
         )
-        try:
-            return adapter_for(organisation.adapter, context)
-        except ValueError:
-            await context.close()
-            raise
 
     return make
 

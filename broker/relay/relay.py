@@ -12,7 +12,7 @@ import structlog
 
 from broker import audit, failpoints
 from broker.eventlog import EventLog, LogUnavailable, Record
-from broker.store import Database, StoreUnavailable, batches, lanes
+from broker.store import Database, StoreUnavailable, batches, breakers, lanes
 from broker.telemetry.metrics import Metrics
 from contracts.changes import EVENTS
 from contracts.closings import latest
@@ -30,6 +30,8 @@ AT_CREDIT_SECONDS: Final = 0.05
 """How soon the relay looks again for what is due and could not be claimed."""
 AT_ONCE: Final = 2
 """Batches of one organisation on their way to the log: the next is claimed while one is appended and marked."""
+UNTAKEN: Final = timedelta(minutes=1)
+"""A probe that was due so long ago and that nobody has taken: no worker has anything to make it with."""
 RETRY_SECONDS: Final = (0.2, 5.0)
 """The first and the longest pause before something that is away is tried again; they double."""
 
@@ -80,7 +82,7 @@ class Relay:
 
         What goes wrong with one organisation's topic holds up that organisation alone.
         """
-        listening = asyncio.create_task(self._listen(stop))
+        beside = [asyncio.create_task(self._listen(stop)), asyncio.create_task(self._miss(stop))]
         pause = 0.0
         try:
             async with asyncio.TaskGroup() as carrying:
@@ -101,8 +103,9 @@ class Relay:
                         log.warning("relay.waiting", error="StoreUnavailable", seconds=pause)
                         await _either(stop, pause)
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def step(self) -> int:
         """Carry what is due of each organisation, as much as goes at once, to the log; return how many were claimed.
@@ -258,6 +261,19 @@ class Relay:
         elif due is not None:
             wait = min(wait, due)
         await _either(self._woken, wait)
+
+    async def _miss(self, stop: asyncio.Event) -> None:
+        """Have published again what the log has lost of organisations that nothing is sent to but probes."""
+        while not stop.is_set():
+            try:
+                lost = await breakers.take_for_lost(self._database, self._open_for(), UNTAKEN)
+            except StoreUnavailable:
+                lost = {}
+            for organisation, count in lost.items():
+                log.warning("log.taken_for_lost", organisation=organisation, count=count)
+            if lost:
+                self._woken.set()
+            await _either(stop, UNTAKEN.total_seconds() / 2)
 
     async def _listen(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

@@ -1,7 +1,9 @@
 """Organisations' breakers as all workers share them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from broker.store.database import Database
 from contracts.breaker import Breaker, Phase
@@ -55,6 +57,32 @@ async def move(database: Database, organisation: str, to: Breaker) -> Breaker | 
             "SELECT phase, since, until, probes, version FROM breaker WHERE organisation = $1", organisation
         )
     return _breaker(list(row)) if row else Breaker()
+
+
+_TAKE_FOR_LOST: Final = """
+WITH nobody AS (
+    UPDATE breaker SET until = now()
+    WHERE organisation = ANY($1) AND phase = 'open' AND until <= now() - $2::interval RETURNING organisation
+), locked AS MATERIALIZED (
+    SELECT person_id, organisation FROM lane JOIN nobody USING (organisation) WHERE in_flight AND due > now()
+    ORDER BY 1, 2 FOR UPDATE OF lane SKIP LOCKED
+), again AS (
+    UPDATE lane SET due = now() FROM locked
+    WHERE lane.person_id = locked.person_id AND lane.organisation = locked.organisation RETURNING lane.organisation
+)
+SELECT organisation, count(*) FROM again GROUP BY 1 ORDER BY 1
+"""
+
+
+async def take_for_lost(database: Database, organisations: Sequence[str], untaken: timedelta) -> dict[str, int]:
+    """Owe again what the log should hold for organisations whose probe nobody has taken for so long, and say how much.
+
+    Whoever has something to send takes a probe at once; so nobody has. It is looked at again after as long. What the
+    log holds after all is withheld by the gate, as any record that is read twice. Raises StoreUnavailable.
+    """
+    async with database.connection() as connection:
+        rows = await connection.fetch(_TAKE_FOR_LOST, list(organisations), untaken)
+    return {row["organisation"]: row["count"] for row in rows}
 
 
 def _breaker(row: list[object]) -> Breaker:

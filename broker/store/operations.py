@@ -18,6 +18,8 @@ MOST_IN_FLIGHT: Final = 10_000
 MOST_BETWEEN_TRIES: Final = 10_000
 MOST_UNREAD: Final = 10_000
 """Lanes, and what lies in a mailbox, are counted up to here; beyond, there are more than an operator needs to know exactly."""
+MANY_FAILURES: Final = 3
+"""So many rounds of fetching answers that failed are no accident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,10 @@ class Counted:
     """The next probe; while one is under way, when it counts as lost; while it is taken up again, when that is done."""
     comes_for_it: bool
     """Something lies in its mailbox: what it owes an answer for waits for it, not for us."""
+    silent: bool
+    """Nothing has come by the time agreed, of an organisation whose answers are fetched."""
+    uncollected: bool
+    """Its answers could not be fetched, `MANY_FAILURES` times in a row or more."""
     unread: int
     """Deliveries that have lain there for too long, at most `MOST_UNREAD`."""
 
@@ -86,9 +92,11 @@ class Overview:
 _ORGANISATIONS: Final = """
 SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, o.draining, owed.oldest, flying.n AS in_flight,
        parked.n AS between_tries, parked.next_try, EXISTS (SELECT FROM mailbox WHERE organisation = o.id) AS comes_for_it,
+       coalesce(c.silent, false) AS silent, coalesce(c.failures >= $4, false) AS uncollected,
        unread.n AS unread, coalesce(b.phase, 'closed') AS breaker, b.until AS breaker_until
 FROM organisation o
 LEFT JOIN breaker b ON b.organisation = o.id
+LEFT JOIN collection c ON c.organisation = o.id
 LEFT JOIN LATERAL (
     SELECT since AS oldest FROM delivery_owed WHERE organisation = o.id AND since <= now()
     GROUP BY since HAVING sum(n) > 0 ORDER BY since LIMIT 1
@@ -118,7 +126,9 @@ async def overview(database: Database, minutes: int) -> Overview:
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         at = await connection.fetchval("SELECT now()")
-        organisations = await connection.fetch(_ORGANISATIONS, MOST_IN_FLIGHT, MOST_BETWEEN_TRIES, MOST_UNREAD)
+        organisations = await connection.fetch(
+            _ORGANISATIONS, MOST_IN_FLIGHT, MOST_BETWEEN_TRIES, MOST_UNREAD, MANY_FAILURES
+        )
         counts = await connection.fetch(
             "SELECT organisation, tally, sum(n)::bigint AS n FROM delivery_count GROUP BY 1, 2"
         )

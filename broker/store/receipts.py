@@ -107,19 +107,25 @@ class Entry:
     leaf: bytes
 
 
-_TOUCHED: Final = """
+BEGUN: Final = "CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun"
+SINCE: Final = """
+(begun.at + coalesce((
+    SELECT sum(coalesce(p.ended_at, now()) - greatest(p.began_at, begun.at)) FROM pause p
+    WHERE p.organisation = d.organisation AND coalesce(p.ended_at, now()) > begun.at), interval '0'))
+"""
+"""From when the horizon of a delivery `d` is counted, joined with `BEGUN`."""
+
+_TOUCHED: Final = f"""
 SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
-       begun.at + coalesce((
-           SELECT sum(coalesce(p.ended_at, now()) - greatest(p.began_at, begun.at)) FROM pause p
-           WHERE p.organisation = d.organisation AND coalesce(p.ended_at, now()) > begun.at), interval '0') AS since,
+       {SINCE} AS since,
        d.due AS first_due, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due, l.granted_until,
        EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
            OR EXISTS (SELECT FROM withdrawal w WHERE w.corrected_by = d.change_id) AS withdrawn
 FROM delivery d JOIN lane l USING (person_id, organisation)
-CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun
+{BEGUN}
 WHERE d.id = ANY($1)
-"""
+"""  # noqa: S608  constants of ours
 
 _SETTLE: Final = """
 WITH settled AS (

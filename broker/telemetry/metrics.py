@@ -32,6 +32,9 @@ class Metrics:
     breaker_open: Gauge  # by organisation; 1 while nothing is sent but probes, as this worker knows it
     quarantined: Counter  # by reason; records that could not be read or opened: always an alarm
 
+    # Collecting answers
+    answers_unreadable: Counter  # by organisation; files or messages that were set aside: always an alarm
+
     # Tracking
     receipts_folded: Counter  # by kind
     answer_seconds: Histogram  # by organisation; from when it was first to be sent to the organisation's first answer
@@ -40,6 +43,8 @@ class Metrics:
     owed: Gauge  # by organisation and status; its sum is what was accepted
     unbalanced: Gauge  # by organisation; accepted less the sum of all statuses: anything but 0 is an alarm
     paused: Gauge  # by organisation; 1 while it is paused or draining
+    silent: Gauge  # by organisation; 1 while it is overdue with answers that it leaves to be fetched: an alarm
+    uncollected: Gauge  # by organisation; 1 while its answers cannot be fetched: an alarm
     unread: Gauge  # by organisation; deliveries that nobody has come for in too long: anything but 0 is an alarm
     quarantine_unexamined: Gauge  # records set aside that nobody has looked at: anything but 0 is an alarm
 
@@ -86,6 +91,9 @@ def new_metrics() -> Metrics:
         owed=gauge("owed", "Accepted deliveries by the status they are in.", "organisation", "status"),
         unbalanced=gauge("unbalanced", "Accepted deliveries less the sum of all statuses.", "organisation"),
         paused=gauge("paused", "Whether nothing new is sent to it.", "organisation"),
+        silent=gauge("answers_silent", "Whether no answers came by the time agreed.", "organisation"),
+        uncollected=gauge("answers_uncollected", "Whether its answers cannot be fetched.", "organisation"),
+        answers_unreadable=counter("answers_unreadable_total", "Fetched, and no answers.", "organisation"),
         unread=gauge("unread", "Deliveries nobody has come for in too long.", "organisation"),
         quarantine_unexamined=gauge("quarantine_unexamined", "Records set aside that nobody has looked at."),
         request_seconds=histogram("request_seconds", "One request.", _QUICK, "method", "route", "status"),

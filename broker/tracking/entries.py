@@ -23,6 +23,7 @@ def standing_of(touched: Touched) -> Standing:
         due=touched.lane_due if touched.occupies else None,
         in_flight=touched.occupies and touched.in_flight,
         granted=touched.occupies and touched.granted_until is not None,
+        granted_until=touched.granted_until if touched.occupies else None,
     )
 
 

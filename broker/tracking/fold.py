@@ -61,6 +61,8 @@ class Standing:
     in_flight: bool = False
     granted: bool = False
     """Somebody had leave to send it, and nobody has said yet how that ended."""
+    granted_until: datetime | None = None
+    """Until when that leave is good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ def _deferred(
             return Folded(replace(tried, due=due, in_flight=False), Effect.SCHEDULED)
         case Hold():
             return Folded(replace(tried, due=now, in_flight=False), Effect.SCHEDULED, pause=receipt.reason)
+        case GiveUp() if (until := _sent_elsewhere(standing, receipt, now)) is not None:
+            return Folded(replace(tried, due=until, in_flight=False), Effect.SCHEDULED)
         case GiveUp(reason):
             return _ended(tried, receipt, Status.UNDELIVERED, reason)
 
@@ -189,6 +193,16 @@ def _placed(standing: Standing, receipt: Receipt, policy: DeliveryPolicy, now: d
     if now >= ends:
         return _ended(lies, receipt, Status.UNDELIVERED, Reason.HORIZON_PASSED)
     return Folded(replace(lies, due=min(now + LOOK_AGAIN, ends), in_flight=False), Effect.SCHEDULED)
+
+
+def _sent_elsewhere(standing: Standing, receipt: Receipt, now: datetime) -> datetime | None:
+    """Return until when it may be under way by another grant than the one this receipt ends; None if it is not.
+
+    A word that comes late must not free the lane for the next meanwhile: how the later attempt ends decides.
+    """
+    until = standing.granted_until if standing.granted else None
+    late = receipt.granted_until is not None and receipt.granted_until != until
+    return until if late and until is not None and until > now else None
 
 
 def _withheld(standing: Standing, receipt: Receipt, now: datetime) -> Folded:

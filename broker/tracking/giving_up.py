@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
@@ -10,6 +10,7 @@ from broker.store import Database
 from broker.store.receipts import folding
 from broker.tracking.entries import entry_of, settled, standing_of
 from broker.tracking.fold import stopped
+from contracts.ids import new_id
 from contracts.receipts import Receipt, ReceiptKind
 from contracts.statuses import Reason
 
@@ -41,7 +42,7 @@ async def give_up(
         if standing.granted and touched.granted_until is not None and touched.granted_until > transaction.now:
             return GivenUp.BEING_SENT
         receipt = Receipt(
-            id=uuid4(),
+            id=new_id(now),
             delivery_id=delivery_id,
             epoch=touched.epoch,
             attempt=0,
@@ -54,10 +55,10 @@ async def give_up(
             return GivenUp.NOT_OPEN
         entry = entry_of(receipt, folded, touched, actor=actor, action="delivery.given_up", reason=reason, note=note)
         await transaction.write([settled(touched, folded.standing, attempt_ended=True)], [entry], by_operator=True)
-    log.error(
-        "delivery.undelivered",
-        organisation=touched.organisation,
-        delivery_id=str(delivery_id),
-        reason=Reason.GIVEN_UP.value,
-    )
+        log.error(  # before it is durable: said twice rather than never
+            "delivery.undelivered",
+            organisation=touched.organisation,
+            delivery_id=str(delivery_id),
+            reason=Reason.GIVEN_UP.value,
+        )
     return GivenUp.DONE

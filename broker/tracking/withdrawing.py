@@ -16,7 +16,6 @@ import structlog
 
 from broker import audit, sealing
 from broker.store import Database, StoreUnavailable, withdrawals
-from broker.store.ids import new_id
 from broker.store.receipts import Entry, Settled
 from broker.store.withdrawals import OwedBack, Sent
 from broker.tracking.entries import entry_of, settled, standing_of
@@ -25,6 +24,7 @@ from broker.tracking.superseding import bring_back
 from broker.vault import Vault
 from contracts.changes import EVENTS
 from contracts.events import SEQUENCE_DIGITS, canonical
+from contracts.ids import new_id
 from contracts.receipts import withheld
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Reason, Status
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from adapters.registry import GROUP, adapter_for, names, secrets_of
+from adapters.registry import GROUP, adapter_for, collector_for, collects, names, secrets_of
 from broker.cli.commands import app
 from tests.support.ways_out import context
 
@@ -63,6 +63,38 @@ async def test_what_is_made_is_found_once_it_is_installed(made: Path, monkeypatc
     with pytest.raises(ValueError, match="secret token"):
         adapter_for("housing-crm", wrong)
     await wrong.close()
+
+
+POST_BOX = """
+class Collector:
+    def __init__(self, context):
+        self.context = context
+
+    async def close(self):
+        await self.context.close()
+
+
+class PostBox:
+    secrets = ()
+
+    @staticmethod
+    def collector(context):
+        return Collector(context) if "box" in context.settings else None
+"""
+
+
+async def test_a_package_may_bring_what_fetches_its_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some_post_box.py").write_text(POST_BOX)
+    install(tmp_path, "post-box", "post-box", "some_post_box:PostBox")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert collects("post-box")
+    assert not collects("webhook")
+    with_one, without = context({"box": 1}), context({})
+    collector = collector_for("post-box", with_one)
+    assert collector is not None
+    assert collector_for("post-box", without) is None
+    await collector.close()
+    await without.close()
 
 
 @pytest.mark.parametrize(

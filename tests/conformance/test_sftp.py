@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -30,9 +30,9 @@ from adapters.conformance import (
     sample_delivery,
 )
 from adapters.conformance_sftp import FOLDER, SftpPeer
-from adapters.registry import adapter_for
+from adapters.registry import adapter_for, collector_for
 from adapters.sftp import Sftp, file_name
-from adapters.sftp_answers import SftpAnswers
+from adapters.sftp_answers import SETTLED, SftpAnswers
 from contracts.adapters import Adapter
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.events import canonical
@@ -397,7 +397,7 @@ async def test_answers_are_collected_until_they_are_durable() -> None:
             await answers.close()
 
 
-async def test_an_altered_file_of_answers_is_left_and_said_after_the_others() -> None:
+async def test_a_file_that_is_no_answer_is_left_while_it_may_be_written_and_then_set_aside() -> None:
     with TemporaryDirectory() as root:
         async with SftpPeer(Path(root)) as peer:
             folder = Path(root, "outgoing")
@@ -406,13 +406,27 @@ async def test_an_altered_file_of_answers_is_left_and_said_after_the_others() ->
             (folder / "a.csv").write_bytes(good.replace(b"applied", b"failed,"))
             (folder / "b.csv").write_bytes(good)
             (folder / "c.csv").write_bytes(b"x" * (16 * 1024 * 1024 + 10))
-            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
-            files = answers.collect()
-            await (await anext(files)).done()
-            with pytest.raises(Misconfigured) as raised:
-                await anext(files)
-            assert raised.value.reason is Reason.ANSWER_UNREADABLE
-            assert sorted(path.name for path in folder.iterdir()) == ["a.csv", "b.done", "c.csv"]
+            (folder / "d.csv").write_bytes(good[:40])
+            later = context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key})
+            at = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+            answers = SftpAnswers(replace(later, clock=lambda: at))
+            (found,) = [file async for file in answers.collect()]
+            assert not found.unreadable
+            await found.done()
+            at += SETTLED - timedelta(seconds=1)
+            assert [file async for file in answers.collect()] == []
+            (folder / "d.csv").write_bytes(good[:60])
+            at += timedelta(seconds=1)
+            refused = [file async for file in answers.collect()]
+            assert [(file.unreadable, list(file.receipts)) for file in refused] == [(True, []), (True, [])]
+            for file in refused:
+                await file.done()
+            assert sorted(path.name for path in folder.iterdir()) == ["a.unreadable", "b.done", "c.unreadable", "d.csv"]
+            (folder / "d.csv").write_bytes(good)
+            (whole,) = [file async for file in answers.collect()]
+            (folder / "d.csv").write_bytes(good + b"\r\n")
+            await whole.done()
+            assert (folder / "d.csv").exists(), "it was written anew, so it is read again"
             await answers.close()
 
 
@@ -422,6 +436,13 @@ async def test_answers_need_a_folder() -> None:
             unused = context(peer.settings, {"ssh-key": peer.key})
             with pytest.raises(ValueError, match="adapter setting answers"):
                 SftpAnswers(unused)
+            assert collector_for("sftp", unused) is None
+            assert collector_for("webhook", unused) is None
+            for same in (FOLDER, f"/{FOLDER}"):
+                mixed = context(peer.settings | {"answers": same}, {"ssh-key": peer.key})
+                with pytest.raises(ValueError, match="answers must be another folder"):
+                    collector_for("sftp", mixed)
+                await mixed.close()
             await unused.close()
             missing = SftpAnswers(context(peer.settings | {"answers": "nowhere"}, {"ssh-key": peer.key}))
             with pytest.raises(Failure) as raised:

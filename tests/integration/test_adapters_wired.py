@@ -19,7 +19,7 @@ from adapters.conformance_sftp import SftpPeer
 from adapters.conformance_tls import certificate_of, server_tls
 from broker.delivery.adapting import HeldAdapter
 from broker.delivery.attempt import attempt as engine_attempt
-from broker.main.roles import _adapters, secret_name
+from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
@@ -58,7 +58,7 @@ async def made(
     )
     kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
     rooms = cast("Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets))
-    return await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
+    return await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
 
 
 async def test_a_board_by_hl7_is_reached_only_where_an_operator_allows_it() -> None:

@@ -6,14 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.eventlog.postgres import PostgresLog
 from broker.register import Directory
-from broker.store import Database, breakers, lanes, operations, register
+from broker.store import Database, breakers, changes, lanes, operations, register
+from broker.tracking.horizon import give_up_late
 from broker.vault import RootKeyFile
 from contracts.breaker import Breaker, Phase
 from contracts.delivery import Delivery, Unavailable, Unknown
-from contracts.organisation import BreakerPolicy
+from contracts.organisation import BreakerPolicy, DeliveryPolicy
 from contracts.receipts import Receipt
 from contracts.statuses import Reason
 from tests.support.line import QUICK, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
@@ -181,3 +183,32 @@ async def test_one_delivery_outlives_an_outage_that_swallows_every_probe(line: L
     await eventually(probed)
     line.systems.behaviour.clear()
     await line.until(accepted, applied(line))
+
+
+async def test_behind_an_open_breaker_what_is_past_its_horizon_is_given_up_lane_by_lane(line: Line) -> None:
+    sent = await line.tell(somebody(), a_move(1))
+    await line.relay().step()
+    behind = await line.tell(somebody(), a_move(2))
+    unsent = await line.tell(somebody(2), a_move())
+    hasty = organisation(swansea(line), DeliveryPolicy(horizon_seconds=0.001))
+    late = {swansea(line): hasty}
+    assert await give_up_late(line.database, late) == 0, "all is well: it is tried"
+    stands = Breaker(phase=Phase.OPEN, since=now(), until=now() + timedelta(hours=1), version=1)
+    assert await breakers.move(line.database, swansea(line), stands) is None
+    patient = {swansea(line): organisation(swansea(line))}
+    assert await give_up_late(line.database, patient) == 0
+    await operations.pause(line.database, swansea(line), "operator", None, b"{}")
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE pause SET began_at = now() - interval '1 hour'")
+    assert await give_up_late(line.database, late) == 0, "a pause does not count"
+    await operations.pause(line.database, swansea(line), None, None, b"{}")
+    async with line.database.connection() as connection:
+        await connection.execute("DELETE FROM pause")
+    with capture_logs() as logged:
+        assert await give_up_late(line.database, late) == 2
+    assert [item["reason"] for item in logged if item["event"] == "delivery.undelivered"] == ["horizon_passed"] * 2
+    told = [(await line.statuses(one))[swansea(line)] for one in (sent, unsent, behind)]
+    assert told == ["undelivered", "undelivered", "queued"]
+    assert await give_up_late(line.database, late) == 1, "what was behind is late too"
+    assert await give_up_late(line.database, late) == 0
+    assert (await changes.books(line.database)).faults() == []

@@ -19,7 +19,7 @@ import pytest
 
 from adapters.conformance import attempt
 from adapters.sftp_answers import SftpAnswers
-from broker.main.roles import _adapters, secret_name
+from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.main.samples import _secrets
 from broker.main.serving import Listener, serve
@@ -36,7 +36,6 @@ from contracts.events import canonical
 from contracts.organisation import Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
-from tests.support.line import now
 
 HOST = "127.0.0.1"
 DEADLINE = timedelta(seconds=5)
@@ -106,9 +105,9 @@ class System:
         async def find(name: str) -> bytes | None:
             return held.get(name)
 
-        parts = {"database": None, "directory": SimpleNamespace(now=now), "vault": SimpleNamespace(find=find)}
-        rooms = cast("Rooms", SimpleNamespace(**parts))
-        adapter = await _adapters(rooms, tls_context(), tls_context(spoken=None))(kept)
+        directory = SimpleNamespace(now=lambda: datetime.now(UTC))
+        rooms = cast("Rooms", SimpleNamespace(database=None, directory=directory, vault=SimpleNamespace(find=find)))
+        adapter = await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
         try:
             return await attempt(adapter, delivery)
         finally:

@@ -169,7 +169,7 @@ async def published_subject(database: Database, organisation: str) -> str | None
     async with database.connection() as connection:
         found: str | None = await connection.fetchval(
             "SELECT l.subject FROM lane l JOIN delivery d USING (person_id, organisation)"
-            " WHERE l.organisation = $1 AND d.sequence IS NOT NULL LIMIT 1",
+            " WHERE l.organisation = $1 AND d.published_at IS NOT NULL LIMIT 1",
             organisation,
         )
     return found

@@ -75,9 +75,9 @@ WHOLE = Lengths(
     steady=20.0,
     records=40_000,
     pairs=10,
-    half=4.0,
+    half=3.5,
     rounds=6,
-    pool=12_000,
+    pool=7_200,
     backlog=100_800,
     batched=16_000,
 )

@@ -45,7 +45,7 @@ _WRITE = (
     """,
     """
     INSERT INTO receipt (id, delivery_id, epoch, attempt, kind, outcome, at, folded_at, effect, status)
-    SELECT gen_random_uuid(), id, 0, 1, 'answered', 'applied', at, at, 'raised', 'applied' FROM owed_before
+    SELECT uuidv7(at - now()), id, 0, 1, 'answered', 'applied', at, at, 'raised', 'applied' FROM owed_before
     """,
     "INSERT INTO audit_leaf (leaf) SELECT decode(repeat('6c', 420), 'hex') FROM told_before",
     "INSERT INTO audit_leaf (leaf) SELECT decode(repeat('6c', 210), 'hex') FROM owed_before, generate_series(1, 2)",

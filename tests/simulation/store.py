@@ -22,6 +22,7 @@ from broker.store import (
     batches,
     breakers,
     changes,
+    horizon,
     lanes,
     operations,
     receipts,
@@ -680,6 +681,27 @@ async def looking(database: Database, change_id: UUID) -> AsyncIterator[Look | N
         raise
 
 
+async def take_for_lost(database: Database, organisations: Sequence[str], untaken: timedelta) -> dict[str, int]:
+    """See breakers.take_for_lost."""
+    store = _store(database)
+
+    async def looking() -> dict[str, int]:
+        locked = cast("Any", store.locked())
+        return store.tables.take_for_lost(store.now(), organisations, untaken, locked)
+
+    return await store.carry(looking)
+
+
+async def past(database: Database, horizons: Mapping[str, timedelta], limit: int) -> list[UUID]:
+    """See horizon.past."""
+    store = _store(database)
+
+    async def looking() -> list[UUID]:
+        return store.tables.past(store.now(), horizons)[:limit]
+
+    return await store.carry(looking)
+
+
 async def tidy(database: Database, keep: timedelta, settled: timedelta = timedelta(minutes=1)) -> None:
     """See operations.tidy: no counts are kept here."""
 
@@ -739,12 +761,14 @@ TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
     (changes.accept, accept),
     (breakers.standing, standing),
     (breakers.move, move),
+    (breakers.take_for_lost, take_for_lost),
     (lanes.claim, claim),
     (batches.claim, claim_batch),
     (lanes.mark_published, mark_published),
     (lanes.next_due, next_due),
     (lanes.at_the_gate, at_the_gate),
     (receipts.folding, folding),
+    (horizon.past, past),
     (operations.pause, pause),
     (operations.tidy, tidy),
     (replays.ask, ask),

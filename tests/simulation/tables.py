@@ -4,6 +4,7 @@ A twin of the SQL in `broker/store`, statement by statement; `test_conformance.p
 Nothing here waits: locks and transactions are in `store`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -522,6 +523,7 @@ class Tables:
                 digest=row.owed.digest,
                 sealed=row.owed.sealed,
                 event=row.type,
+                sequence=row.sequence,
                 taken_back=row.owed.organisation in back,
                 replaced=row.owed.organisation in replaced,
             )
@@ -619,6 +621,19 @@ class Tables:
         row.status, row.epoch, row.attempts, row.unknowns = "queued", row.epoch + 1, 0, min(row.unknowns, 1)
         row.reason, row.answered_at, row.replayed_at = None, None, now
 
+    # horizon.past
+
+    def past(self, now: datetime, horizons: Mapping[str, timedelta]) -> list[UUID]:
+        found: list[UUID] = []
+        for key, lane in self.lanes.items():
+            breaker, horizon = self.breakers.get(key[1]), horizons.get(key[1])
+            row = self._next(key, lane, now)
+            if row is None or breaker is None or breaker.phase not in HOLDING or horizon is None:
+                continue
+            if self.touched([row.owed.id], now)[row.owed.id].since <= now - horizon:
+                found.append(row.owed.id)
+        return found
+
     # What breakers.move does
 
     def move(self, organisation: str, to: Breaker) -> Breaker | None:
@@ -628,6 +643,28 @@ class Tables:
             return stands
         self.breakers[organisation] = to
         return None
+
+    def take_for_lost(
+        self, now: datetime, organisations: Collection[str], untaken: timedelta, locked: Collection[LaneKey]
+    ) -> dict[str, int]:
+        """Do what `_TAKE_FOR_LOST` does: `locked` lanes are skipped."""
+        found: Counter[str] = Counter()
+        for name in organisations:
+            breaker = self.breakers.get(name)
+            if (
+                breaker is None
+                or breaker.phase is not Phase.OPEN
+                or breaker.until is None
+                or breaker.until > now - untaken
+            ):
+                continue
+            self.breakers[name] = replace(breaker, until=now)
+            for key, lane in self.lanes.items():
+                waits = lane.in_flight and lane.due is not None and lane.due > now
+                if key[1] == name and waits and key not in locked:
+                    lane.due = now
+                    found[name] += 1
+        return dict(sorted(found.items()))
 
     # What people and operators do
 

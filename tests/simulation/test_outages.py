@@ -159,3 +159,48 @@ def test_many_that_must_be_tried_again_are_hardly_published_in_vain() -> None:
         assert tries < 3 * people
         in_vain = world.history.events["claimed"] - tries
         assert in_vain <= 1.5 * people, "what cannot get leave is published over and over"
+
+
+def test_what_nobody_can_be_told_for_longer_than_its_horizon_is_given_up_aloud_though_nothing_is_tried() -> None:
+    policy = DeliveryPolicy(horizon_seconds=HOUR, breaker=BreakerPolicy(longest_probe_seconds=600.0))
+    setting = Setting(organisations=[organisation("away", policy)], people=20, even=True)
+    with a_world(1, setting) as world:
+        world.organisations["away"].mood = {"is_away": 1}
+        for person in range(1, 11):
+            world.tell(person, ["away"])
+            world.tell(person, ["away"])
+        world.run(seconds=HOUR / 2)
+        for person in range(11, 21):
+            world.tell(person, ["away"])
+        world.run(seconds=HOUR / 2 - 60)
+        rows = world.tables.deliveries
+        assert {row.status for row in rows.values()} <= {"queued", "published"}, "not before"
+        tried = {call.delivery.id for call in world.history.calls}
+        assert len(tried) < 15, "most were never tried"
+        world.run(seconds=240.0)
+        late = {one for one, row in rows.items() if row.person_id <= 10}
+        assert {one for one, row in rows.items() if row.status == Status.UNDELIVERED} == late
+        assert {rows[one].reason for one in late} == {"horizon_passed"}
+        assert world.history.alarms["delivery.undelivered"] == set(map(str, late))
+        world.organisations["away"].mood = dict(WELL)
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=HOUR), world.history.violation
+        assert {row.status for one, row in rows.items() if one not in late} == {Status.APPLIED}
+
+
+def test_a_topic_lost_while_its_organisation_is_away_is_found_once_a_probe_is_due() -> None:
+    """Not only when its records would be published again anyway, half a retention later."""
+    policy = DeliveryPolicy(concurrency=3, breaker=BreakerPolicy(longest_probe_seconds=20.0))
+    setting = Setting(organisations=[organisation("away", policy)], people=30, even=True)
+    with a_world(1, setting) as world:
+        world.organisations["away"].mood = {"is_away": 1}
+        for person in range(1, 31):
+            world.tell(person, ["away"])
+        world.run(seconds=60.0)
+        assert world.tables.breakers["away"].phase is Phase.OPEN
+        assert sum(lane.in_flight for lane in world.tables.lanes.values()) > 10, "the log holds what is not tried"
+        tried = len(world.history.calls)
+        world.lose("unwaith.deliveries.away")
+        world.organisations["away"].mood = dict(WELL)
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=300.0), world.history.violation
+        assert {row.status for row in world.tables.deliveries.values()} == {Status.APPLIED}
+        assert len(world.history.calls) - tried == 30

@@ -25,7 +25,7 @@ from broker.store.changes import Owed, PersonErased, Told
 from broker.store.replays import Asked
 from broker.store.withdrawals import TakingBack, WithdrawnAlready
 from broker.telemetry.metrics import new_metrics
-from broker.tracking import giving_up, replay, withdrawing
+from broker.tracking import giving_up, horizon, replay, withdrawing
 from broker.tracking.giving_up import GivenUp
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import StoreGate, Vault
@@ -49,7 +49,9 @@ from tests.support.line import agreement
 T = TypeVar("T")
 Role = Literal["relay", "worker", "tracker"]
 
-FAULTS_OF_OURS: Final = frozenset({"delivery.failed", "adapter.misconfigured", "definition.unreadable"})
+FAULTS_OF_OURS: Final = frozenset(
+    {"delivery.failed", "adapter.misconfigured", "definition.unreadable", "withdrawal.failed"}
+)
 """Logged only where our own code is wrong."""
 
 
@@ -228,6 +230,7 @@ class World:
             )
             beside = [
                 asyncio.create_task(replay.attend(self.database, clock, stop)),
+                asyncio.create_task(horizon.attend(self.database, directory.organisations, stop)),
                 asyncio.create_task(withdrawing.attend(self.database, self._vault, clock, stop)),
             ]
             await tracker.run(stop)

@@ -273,3 +273,20 @@ def test_the_order_of_answers_does_not_change_where_it_ends_but_for_equals(
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     highest = max(RANK[STATUS_OF[outcome] or Status.PUBLISHED] for outcome in outcomes)
     assert end(outcomes) == end(shuffled) == highest
+
+
+def test_a_word_that_comes_late_ends_nothing_that_is_being_sent_by_another_grant() -> None:
+    """Else the lane would be free, and the next be sent beside it."""
+    once = POLICY.model_copy(update={"unknown_limit": 1})
+    until, earlier = NOW + timedelta(seconds=9), NOW - timedelta(seconds=3)
+    sent = replace(OPEN, granted=True, granted_until=until)
+
+    def told(grant: datetime, attempt: int = 1) -> Receipt:
+        return deferred(FailureKind.UNKNOWN, attempt=attempt).model_copy(update={"granted_until": grant})
+
+    late = fold(sent, told(earlier), once, NOW, 0.5)
+    assert (late.effect, late.standing.occupies, late.standing.due) == (Effect.SCHEDULED, True, until)
+    own = fold(late.standing, told(until), once, NOW, 0.5)
+    assert (own.standing.status, own.standing.reason) == (Status.UNDELIVERED, Reason.UNKNOWN_LIMIT), "its own word does"
+    after = fold(sent, told(earlier), once, until, 0.5)
+    assert after.standing.status is Status.UNDELIVERED, "that grant is over too"

@@ -31,6 +31,8 @@ def counted(**said: object) -> Counted:
         "breaker_until": None,
         "comes_for_it": False,
         "unread": 0,
+        "silent": False,
+        "uncollected": False,
     }
     return Counted(**{**plain, **said})  # type: ignore[arg-type]  # as said
 

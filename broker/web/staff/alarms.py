@@ -17,7 +17,9 @@ TRIES: Final = 10
 MOST_FAILED: Final = 0.5
 """Of its tries; more is an alarm."""
 
-Alarm = Literal["away", "unbalanced", "quarantined", "overdue", "unread", "failing", "given_up", "conflict"]
+Alarm = Literal[
+    "away", "unbalanced", "quarantined", "overdue", "unread", "silent", "uncollected", "failing", "given_up", "conflict"
+]
 """The gravest first."""
 
 
@@ -43,6 +45,10 @@ def alarms(
         raised.append(Raised("quarantined", "", sum(seen.quarantined.values())))
     for item in seen.organisations:
         raised += _of_organisation(seen, item.organisation)
+        if item.silent and item.paused_at is None:
+            raised.append(Raised("silent", item.organisation))
+        if item.uncollected and item.paused_at is None:
+            raised.append(Raised("uncollected", item.organisation))
         if item.unread:
             raised.append(Raised("unread", item.organisation, item.unread))
         if item.oldest is not None and item.paused_at is None and not item.comes_for_it:

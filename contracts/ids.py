@@ -1,4 +1,4 @@
-"""Ids of what the store keeps."""
+"""Ids of what is kept and sent."""
 
 import secrets
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 def new_id(now: datetime) -> UUID:
     """Return a UUIDv7 (RFC 9562, section 5.7) whose time is cut to the second (section 6.1 allows it).
 
-    Its order helps the store; anything finer than a second would help two recipients to join their records.
+    Its order helps the store: an index by ids in no order changes another page for each. Anything finer than a second would help two recipients to join their records.
     """
     milliseconds = int(now.timestamp()) * 1000
     value = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
