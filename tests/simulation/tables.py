@@ -523,7 +523,6 @@ class Tables:
                 digest=row.owed.digest,
                 sealed=row.owed.sealed,
                 event=row.type,
-                sequence=row.sequence,
                 taken_back=row.owed.organisation in back,
                 replaced=row.owed.organisation in replaced,
             )
