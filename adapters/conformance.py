@@ -6,6 +6,7 @@ the example. It needs no pytest itself.
 """
 
 import asyncio
+import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -203,6 +204,29 @@ def sample_delivery(*, delivery_id: UUID | None = None, attempt: int = 1, data: 
     )
 
 
+TAKEN_BACK: Final = UUID("0f5bb1f2-62d0-4d5c-9a3c-4a2f3c9d7e10")
+"""The id of the delivery that `sample_withdrawal` takes back."""
+
+
+def sample_withdrawal(told: bytes = WELSH, *, numbered: int = 2, **withdraws: object) -> Delivery:
+    """Return a delivery by which one that told this, numbered 1, is taken back, as the exchange makes it.
+
+    `numbered` is its own sequence; `withdraws` are other members of what is said of that one, None leaves one out.
+    """
+    was = json.loads(told)
+    said = {"id": str(TAKEN_BACK), "type": "wales.unwaith.address-changed.v1", "change": was.get("change")}
+    said |= {"sequence": "000000000001"} | withdraws
+    data = {name: was[name] for name in ("person", "roles") if name in was}
+    data["withdraws"] = {name: value for name, value in said.items() if value is not None}
+    delivery_id = UUID("b1c7e5d4-0a3e-4f6b-8d2c-91f0a7c3e522")
+    return replace(
+        sample_delivery(delivery_id=delivery_id, data=canonical(data)),
+        sequence=numbered,
+        type="wales.unwaith.change-withdrawn.v1",
+        dataschema="urn:wales:unwaith:schema:change-withdrawn.v1",
+    )
+
+
 async def attempt(adapter: Adapter, delivery: Delivery) -> Receipt | Failure:
     """Deliver once; return the receipt or the failure."""
     try:
@@ -297,6 +321,22 @@ class AdapterConformance:
             receipts = await asyncio.gather(*map(adapter.deliver, deliveries))
             assert [receipt.delivery_id for receipt in receipts] == [delivery.id for delivery in deliveries]
             assert {arrival.key for arrival in peer.arrivals} == {self.key(delivery) for delivery in deliveries}
+
+    async def test_one_after_the_other_they_arrive_in_their_order(self) -> None:
+        async with self.system() as (adapter, peer):
+            peer.does(Says(self.well))
+            deliveries = [sample_delivery() for _ in range(5)]
+            for delivery in deliveries:
+                await adapter.deliver(delivery)
+            assert [arrival.key for arrival in peer.arrivals] == [self.key(delivery) for delivery in deliveries]
+
+    async def test_a_change_taken_back_is_carried_or_rejected_aloud(self) -> None:
+        async with self.system() as (adapter, peer):
+            peer.does(Says(self.well))
+            told = await attempt(adapter, sample_withdrawal())
+            assert isinstance(told, Receipt | Rejected), f"one person's change of mind: {told!r}"
+            assert isinstance(told, Receipt) or not peer.arrivals, "rejected, but sent"
+            await self._delivers(adapter, peer)
 
     async def test_cancelling_leaves_nothing_behind(self) -> None:
         async with self.system() as (adapter, peer):

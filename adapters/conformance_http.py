@@ -42,6 +42,7 @@ class HttpPeer(ScriptedPeer):
 
     `say` puts an outcome into the protocol spoken on top of HTTP; `key` is the header of the idempotency key.
     `aside` answers requests that are not deliveries (a search, a token): no act is done for them, and none is counted.
+    Nor for `OPTIONS`: whoever asks is answered with `agrees`, which is agreement (`adapters.activation`).
     """
 
     def __init__(
@@ -57,6 +58,9 @@ class HttpPeer(ScriptedPeer):
         self._key = key
         self._aside = aside
         self.requests: list[HttpRequest] = []
+        self.agrees = response(200, b"", ("WebHook-Allowed-Origin", "*"))
+        self.asked: list[HttpRequest] = []
+        """Every `OPTIONS`, oldest first."""
 
     @property
     def url(self) -> str:
@@ -72,6 +76,11 @@ class HttpPeer(ScriptedPeer):
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = await _read_request(reader)
+        if request.method == "OPTIONS":
+            self.asked.append(request)
+            writer.write(self.agrees)
+            await writer.drain()
+            return True
         if (beside := self._aside(request)) is not None:
             writer.write(beside)
             await writer.drain()

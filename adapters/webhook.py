@@ -31,6 +31,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
+from adapters.activation import Activation
 from adapters.jwe import CONTENT_TYPE as ENCRYPTED
 from adapters.jwe import encrypted, encryption_key
 from adapters.retry_after import retry_after
@@ -86,6 +87,9 @@ class WebhookSettings(Strict):
     """By the secret `signing`; or by our own key, in `x-jws-signature` (RFC 7515, appendix F; RFC 7797)."""
     encrypt_to: dict[str, Any] | None = None
     """The organisation's public key, as JWK or JWK Set (RFC 7517): then the body is a JWE, and what is signed."""
+    activation: Literal["handshake", "agreed"] = "handshake"
+    """Nothing is sent before the endpoint agrees to it by `OPTIONS` (`adapters.activation`); or its operators have agreed
+    to it in writing, and it is not asked."""
     mode: Literal["structured", "binary"] = "structured"
     """How one event is sent (CloudEvents HTTP binding, section 3); a batch has a mode of its own."""
 
@@ -137,6 +141,21 @@ class Webhook:
         self._context = context
         self._http = context.http if settings.authorization is None else context.authorized(settings.authorization)
         self._clock = context.clock
+        self._activation = None
+        if settings.activation == "handshake":
+            self._activation = Activation(
+                self._http,
+                self._endpoint,
+                origin=context.origin,
+                rate=context.rate,
+                deadline=context.deadline,
+                clock=context.clock,
+            )
+
+    @property
+    def rate(self) -> float | None:
+        """Requests a second the endpoint has agreed to (`contracts.adapters.Paced`)."""
+        return None if self._activation is None else self._activation.rate
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         if self._binary:
@@ -151,7 +170,9 @@ class Webhook:
         return understood_each(deliveries, answer, self._clock())
 
     async def _post(self, message_id: str, body: bytes, headers: dict[str, str]) -> HttpAnswer:
-        """Encrypt where that is agreed, sign what is sent, and send it."""
+        """Send nothing to who has not agreed; encrypt where that is wished, sign what is sent, and send it."""
+        if self._activation is not None:
+            await self._activation.agreed()
         if self._encrypt_to is not None:
             body = encrypted(body, headers["content-type"], self._encrypt_to)
             headers = headers | {"content-type": ENCRYPTED}

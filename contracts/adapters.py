@@ -179,6 +179,10 @@ class AdapterContext:
     """Total time of one attempt. A request by `http` ends within it; so must all else an adapter does for one."""
     clock: Callable[[], datetime]
     """Aware, UTC."""
+    origin: str = "localhost"
+    """Our name in the DNS: who an organisation is asked to agree to be sent to by."""
+    rate: float | None = None
+    """What the organisation's policy lets us send at most, in deliveries a second; None for no limit."""
     authorized: Callable[[ClientCredentials], HttpClient] = _no_authorization
     """Return `http` with an access token of ours on every request: had, kept, renewed, and had anew after a 401.
 
@@ -193,6 +197,16 @@ class AdapterContext:
         """Close the way out, which is this adapter's own. For the adapter's `close`."""
         await self.http.close()
         await self.connections.close()
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """An adapter whose organisation has said how fast it may be sent to, besides what its policy says."""
+
+    @property
+    def rate(self) -> float | None:
+        """Requests a second; None where it has not said."""
+        ...
 
 
 class AdapterFactory(Protocol):

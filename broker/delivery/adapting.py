@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from contracts.adapters import Adapter, BatchAdapter
+from contracts.adapters import Adapter, BatchAdapter, Paced
 from contracts.organisation import Organisation
 
 AdapterSource = Callable[[Organisation], Awaitable[Adapter]]
@@ -38,6 +38,10 @@ class HeldAdapter:
                     self._former.append(self._adapter)  # attempts under way still use it
                 self._adapter, self._version = made, version
             return self._adapter
+
+    def rate(self) -> float | None:
+        """Return how many requests a second the organisation has told its adapter it takes, None where it has not."""
+        return self._adapter.rate if isinstance(self._adapter, Paced) else None
 
     def spare(self) -> None:
         """Close, beside what goes on, the adapters of former settings: nobody uses them any more."""

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
+from contracts.organisation import DeliveryPolicy
+
 BURST_SECONDS: Final = 0.1
 """What a pace allows at once after a rest, in seconds' worth, and at least one."""
 SAVED_RETRIES: Final = 100.0
@@ -37,6 +39,17 @@ def places_of(most: int, owned: Collection[int], partitions: int, turn: int) -> 
     """
     around = max(partitions, *(number + 1 for number in owned), 1)
     return sum((most - 1 - (number - turn) % around) // around + 1 for number in owned)
+
+
+def slower_of(policy: DeliveryPolicy, agreed: float | None) -> float | None:
+    """Return how many deliveries a second may be sent, None for no limit.
+
+    As the policy has it, and as an endpoint has `agreed` to in requests a second, of which a batch is one.
+    """
+    if agreed is None:
+        return policy.rate
+    of_requests = agreed * (policy.batch.size if policy.batch else 1)
+    return of_requests if policy.rate is None else min(policy.rate, of_requests)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from broker.delivery.adapting import AdapterSource, HeldAdapter
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
 from broker.delivery.attempt import attempt, attempt_many, opened
 from broker.delivery.gathering import Gathering
-from broker.delivery.limits import Pace, RetryBudget
+from broker.delivery.limits import Pace, RetryBudget, slower_of
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
@@ -171,8 +171,9 @@ class Line:
             return 0, REST_SECONDS
         now = asyncio.get_running_loop().time()
         allowed = len(self._waiting)
-        if settings.policy.rate is not None:
-            rate = settings.policy.rate * len(self.owned) / max(len(self.owned), settings.partitions)
+        most_a_second = slower_of(settings.policy, self._held.rate())
+        if most_a_second is not None:
+            rate = most_a_second * len(self.owned) / max(len(self.owned), settings.partitions)
             self._pace = self._pace.later(now, rate)
             allowed = self._pace.ready()
             free = min(free, allowed)

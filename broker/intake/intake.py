@@ -234,6 +234,7 @@ class Intake:
         now = self._clock()
         change_id = new_id(now)
         kind = CHANGE_TYPES[request.type]
+        sealed = tuple([await self._owed(person, change_id, kind, request, item, now) for item in owed])
         return changes.Told(
             id=change_id,
             person_id=person.person_id,
@@ -244,7 +245,7 @@ class Intake:
             generation=person.generation,
             sealed=sealing.seal(sealing.record_key(person.key, change_id), content, _bound_to(change_id, kind.name)),
             accepted_at=now,
-            owed=tuple([await self._owed(person, change_id, kind, request, item, now) for item in owed]),
+            owed=sealed,
             leaf=audit.leaf(
                 "change.accepted",
                 now,
@@ -256,6 +257,10 @@ class Intake:
                         f"{item.recipient.organisation} {item.recipient.agreement}/{item.recipient.agreement_version}"
                         for item in owed
                     ],
+                    "fields": [
+                        f"{item.recipient.organisation} {' '.join(fields(item.recipient.data))}" for item in owed
+                    ],
+                    "digests": [f"{one.organisation} {one.id} {one.digest.hex()}" for one in sealed],
                     "left_out": list(request.leave_out),
                 },
             ),
@@ -286,6 +291,13 @@ class Intake:
             digest=digest,
             sealed=sealed,
         )
+
+
+def fields(data: Mapping[str, Any]) -> list[str]:
+    """Return the names of what an organisation is told, for the ledger: `change/newAddress`. Never a value."""
+    return sorted(
+        f"{part}/{name}" for part, members in data.items() if isinstance(members, Mapping) for name in members
+    )
 
 
 def opened(person: PersonKey, change_id: UUID, change_type: str, sealed: bytes) -> bytes:

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from adapters.registry import adapter_for, collector_for, collects, secrets_of
 from broker.api import create_app
@@ -206,6 +207,8 @@ def _contexts(rooms: Rooms, http_tls: ssl.SSLContext, tls: ssl.SSLContext) -> Co
             mailbox=StoreMailbox(rooms.database, organisation.id),
             deadline=deadline,
             clock=clock,
+            origin=urlsplit(rooms.settings.public_url).hostname or "localhost",
+            rate=organisation.policy.rate,
             authorized=authorizing(http, secrets.__getitem__, assertions, deadline, clock),
             signed=signing(organisation.id, signatures, clock),
         )

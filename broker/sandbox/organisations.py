@@ -28,7 +28,7 @@ from broker.sandbox.exchange_access import ExchangeAccess
 from broker.sandbox.inbox import Arrival, OtherData
 from broker.sandbox.later_answers import LaterAnswers
 from broker.sandbox.loopback import body_of
-from broker.sandbox.webhooks import NotAuthentic, verify
+from broker.sandbox.webhooks import NotAuthentic, agreement, verify
 from contracts.organisation import Organisation
 from contracts.statuses import Outcome
 
@@ -62,7 +62,7 @@ def organisation_app(
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    return desk_app(desk, [Route("/events", _Webhook(desk, secret).receive, methods=["POST"])], answering)
+    return desk_app(desk, [Route("/events", _Webhook(desk, secret).answer, methods=["OPTIONS", "POST"])], answering)
 
 
 class _Webhook:
@@ -72,6 +72,9 @@ class _Webhook:
         self._desk = desk
         self._inbox = desk.inbox
         self._secret = secret
+
+    async def answer(self, request: Request) -> Response:
+        return agreement(request) if request.method == "OPTIONS" else await self.receive(request)
 
     async def receive(self, request: Request) -> Response:
         """Take one delivery. The answer is given after its effect is durable, and is the same for every repeat."""

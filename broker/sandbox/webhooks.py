@@ -1,4 +1,4 @@
-"""The receiver's side of Standard Webhooks 1.0: our own check of the signature, as an organisation would write it."""
+"""The receiver's side of a webhook: our own check of the signature, and agreeing to be sent to, as an organisation would."""
 
 import base64
 import binascii
@@ -6,6 +6,9 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 TOLERANCE: Final = timedelta(minutes=5)
 LONGEST_HEADER: Final = 4096
@@ -52,3 +55,17 @@ def _given(signatures: str) -> list[bytes]:
             except (binascii.Error, ValueError):
                 continue
     return given
+
+
+def agreement(request: Request) -> Response:
+    """Agree to be sent to by who asks, as CloudEvents' Web Hooks for Event Delivery, section 4, has it.
+
+    A real organisation agrees to the exchange it knows, and to no other: here any on this machine.
+    """
+    origin = request.headers.get("webhook-request-origin")
+    if not origin:
+        return Response(status_code=400)
+    allowed = {"WebHook-Allowed-Origin": origin, "Allow": "OPTIONS, POST"}
+    if "webhook-request-rate" in request.headers:
+        allowed["WebHook-Allowed-Rate"] = "*"
+    return Response(status_code=200, headers=allowed)

@@ -162,9 +162,17 @@ WHERE d.id = ANY($1)
 
 
 async def clear(database: Database) -> None:
-    """Take away what has been acknowledged, or ended otherwise. Raises StoreUnavailable."""
+    """Take away what has been acknowledged, or ended otherwise. Any number may; none waits for another.
+
+    Raises StoreUnavailable.
+    """
     async with database.connection() as connection:
         await connection.execute(
-            "DELETE FROM mailbox m USING delivery d WHERE d.id = m.delivery_id"
-            " AND d.status NOT IN ('waiting', 'queued', 'published')"
+            """
+            WITH done AS MATERIALIZED (
+                SELECT m.delivery_id FROM mailbox m JOIN delivery d ON d.id = m.delivery_id
+                WHERE d.status NOT IN ('waiting', 'queued', 'published') FOR UPDATE OF m SKIP LOCKED
+            )
+            DELETE FROM mailbox USING done WHERE mailbox.delivery_id = done.delivery_id
+            """
         )

@@ -26,6 +26,7 @@ from adapters.conformance import (
     Standing,
     attempt,
     sample_delivery,
+    sample_withdrawal,
 )
 from adapters.conformance_http import HttpPeer, HttpRequest, response
 from adapters.conformance_oauth import AuthorizedConformance, TokenServer
@@ -41,7 +42,6 @@ from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.ways_out import context
 from tests.support.welsh import NHS, people
-from tests.support.withdrawn import taking_back
 
 GOLDEN = Path(__file__).parent / "golden"
 FHIR = ("Content-Type", "application/fhir+json; charset=utf-8")
@@ -282,15 +282,15 @@ def test_whatever_home_was_ended_is_the_home_again(period: dict[str, str]) -> No
 async def test_a_change_is_taken_back_under_the_version_that_was_read() -> None:
     left = after(RECORD, changes(RECORD, Told.model_validate_json(WELSH)))
     async with board(found=lambda _: bundle(left)) as (adapter, peer):
-        assert (await adapter.deliver(taking_back(WELSH, number=7))).outcome is Outcome.APPLIED
+        assert (await adapter.deliver(sample_withdrawal(WELSH, numbered=7))).outcome is Outcome.APPLIED
     assert peer.requests[0].headers["if-match"] == 'W/"3"'
     assert [one["op"] for one in json.loads(peer.requests[0].body)] == ["replace", "remove"]
     for record, what in ((RECORD, Outcome.ALREADY_CURRENT), (left | {"address": [1]}, Outcome.MUST_REVIEW)):
         async with board(found=lambda _, record=record: bundle(record)) as (adapter, peer):  # type: ignore[misc]  # bound at once
-            assert (await adapter.deliver(taking_back(WELSH))).outcome is what
+            assert (await adapter.deliver(sample_withdrawal(WELSH))).outcome is what
             assert not peer.requests
     async with board() as (adapter, peer):
-        ended = await attempt(adapter, taking_back(WELSH, change=None))
+        ended = await attempt(adapter, sample_withdrawal(WELSH, change=None))
         assert isinstance(ended, Rejected)
         assert peer.accepted == 0
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import pytest
 
-from adapters.conformance import WELSH, attempt, sample_delivery
+from adapters.conformance import WELSH, attempt, sample_delivery, sample_withdrawal
 from adapters.fhir import Fhir
 from adapters.told import ToldAddress, postal_lines
 from contracts.delivery import Misconfigured, Rejected, Unavailable
@@ -22,7 +22,6 @@ from deploy.kafka.jars import Jars
 from tests.support.java import java_server
 from tests.support.ways_out import context
 from tests.support.welsh import nhs_number, people
-from tests.support.withdrawn import taking_back
 
 HAPI = Path(__file__).parents[1] / "support" / "fhir"
 NHS = "https://fhir.nhs.uk/Id/nhs-number"
@@ -119,8 +118,8 @@ async def test_what_is_taken_back_leaves_a_valid_record_as_it_was(hapi: tuple[st
     adapter = Fhir(context({"base": base}, deadline=PATIENCE))
     for delivery, what in (
         (sample_delivery(data=move(number)), Outcome.APPLIED),
-        (taking_back(move(number)), Outcome.APPLIED),
-        (taking_back(move(number)), Outcome.ALREADY_CURRENT),
+        (sample_withdrawal(move(number)), Outcome.APPLIED),
+        (sample_withdrawal(move(number)), Outcome.ALREADY_CURRENT),
     ):
         ended = await attempt(adapter, delivery)
         assert isinstance(ended, Receipt), repr(ended)

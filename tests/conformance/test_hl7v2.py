@@ -24,6 +24,7 @@ from adapters.conformance import (
     Standing,
     attempt,
     sample_delivery,
+    sample_withdrawal,
 )
 from adapters.conformance_mllp import SAYS, MllpPeer, acknowledges
 from adapters.conformance_tls import server_tls, tls_of
@@ -38,7 +39,6 @@ from contracts.events import canonical
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.ways_out import context
-from tests.support.withdrawn import taking_back
 
 GOLDEN = Path(__file__).parent / "golden"
 PARTIES = {
@@ -153,7 +153,7 @@ TAKEN_BACK: dict[str, bytes] = {"change-withdrawn": WELSH}
 
 
 def undone(data: bytes) -> str:
-    delivery = taking_back(data)
+    delivery = sample_withdrawal(data)
     back = withdrawn(delivery)
     assert back is not None
     return undoing(delivery, back, Hl7v2Settings.model_validate(BOARD))
@@ -343,7 +343,7 @@ def test_wherever_it_was_told_what_takes_it_back_is_the_same() -> None:
 
 async def test_what_is_taken_back_is_the_address_that_held_before() -> None:
     async with board() as (adapter, peer):
-        delivery = taking_back(WELSH)
+        delivery = sample_withdrawal(WELSH)
         for attempts in (1, 2):
             assert (await adapter.deliver(replace(delivery, attempt=attempts))).outcome is Outcome.ACCEPTED
         first, again = (arrival.content.decode() for arrival in peer.arrivals)
@@ -356,12 +356,12 @@ async def test_what_is_taken_back_is_the_address_that_held_before() -> None:
 @pytest.mark.parametrize(
     ("delivery", "settings"),
     [
-        (taking_back(WELSH, number=3), {}),
-        (taking_back(WELSH, sequence=None), {}),
-        (taking_back(minimised(previousAddress=None)), {}),
-        (taking_back(WELSH), {"arriving_as": "A28"}),
-        (taking_back(WELSH, type="wales.unwaith.name-changed.v1"), {}),
-        (taking_back(WELSH, change=None), {}),
+        (sample_withdrawal(WELSH, numbered=3), {}),
+        (sample_withdrawal(WELSH, sequence=None), {}),
+        (sample_withdrawal(minimised(previousAddress=None)), {}),
+        (sample_withdrawal(WELSH), {"arriving_as": "A28"}),
+        (sample_withdrawal(WELSH, type="wales.unwaith.name-changed.v1"), {}),
+        (sample_withdrawal(WELSH, change=None), {}),
     ],
     ids=["something came between", "not said", "nothing to go back to", "was added", "another type", "no change"],
 )

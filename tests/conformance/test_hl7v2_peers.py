@@ -12,7 +12,7 @@ from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.mllp import AbstractErrorHandler, AbstractHandler, MLLPServer
 from hl7apy.parser import parse_message
 
-from adapters.conformance import WELSH, attempt, sample_delivery
+from adapters.conformance import WELSH, attempt, sample_delivery, sample_withdrawal
 from adapters.hl7v2 import control_id
 from adapters.registry import adapter_for
 from adapters.told import ToldAddress, postal_lines
@@ -25,7 +25,6 @@ from tests.conformance.test_hl7v2 import BOARD, GOLDENS, TAKEN_BACK, golden
 from tests.support.java import java_server
 from tests.support.ways_out import context
 from tests.support.welsh import people
-from tests.support.withdrawn import taking_back
 
 HAPI = Path(__file__).parents[1] / "support" / "hl7v2"
 
@@ -169,7 +168,7 @@ def test_golden_messages_are_valid_to_the_letter_of_the_standard(name: str) -> N
 async def test_hapi_takes_what_takes_a_change_back(hapi: tuple[int, IO[str]]) -> None:
     port, read = hapi
     adapter = adapter_for("hl7v2", context(at(port)))
-    ended = await attempt(adapter, taking_back(WELSH))
+    ended = await attempt(adapter, sample_withdrawal(WELSH))
     await adapter.close()
     assert isinstance(ended, Receipt), repr(ended)
     assert ended.outcome is Outcome.ACCEPTED

@@ -28,6 +28,7 @@ from adapters.conformance import (
     Standing,
     attempt,
     sample_delivery,
+    sample_withdrawal,
 )
 from adapters.conformance_sftp import FOLDER, SftpPeer
 from adapters.registry import adapter_for, collector_for
@@ -40,7 +41,6 @@ from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.answers import answers_file, sealed
 from tests.support.ways_out import context
-from tests.support.withdrawn import taking_back
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -142,7 +142,7 @@ WITH_WITHDRAWN = [
 
 
 async def test_golden_file_with_a_row_taken_back() -> None:
-    deliveries = [sample_delivery(delivery_id=FIRST), replace(taking_back(WELSH), subject="another")]
+    deliveries = [sample_delivery(delivery_id=FIRST), replace(sample_withdrawal(WELSH), subject="another")]
     async with council(columns=WITH_WITHDRAWN) as (adapter, peer):
         receipts = await adapter.deliver_many(deliveries)
         ((_, content),) = files_in(peer).items()
@@ -158,7 +158,7 @@ async def test_golden_file_with_a_row_taken_back() -> None:
 
 async def test_who_has_no_column_for_it_is_put_no_row_that_takes_another_back() -> None:
     async with council() as (adapter, peer):
-        kept, rejected = await adapter.deliver_many([sample_delivery(), taking_back(WELSH)])
+        kept, rejected = await adapter.deliver_many([sample_delivery(), sample_withdrawal(WELSH)])
         ((_, content),) = files_in(peer).items()
     assert isinstance(kept, Receipt)
     assert isinstance(rejected, Rejected)

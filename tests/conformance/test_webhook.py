@@ -15,7 +15,16 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
-from adapters.conformance import DEADLINE, WELSH, AdapterConformance, Standing, attempt, sample_delivery
+from adapters.conformance import (
+    DEADLINE,
+    TAKEN_BACK,
+    WELSH,
+    AdapterConformance,
+    Standing,
+    attempt,
+    sample_delivery,
+    sample_withdrawal,
+)
 from adapters.conformance_http import HttpPeer, response
 from adapters.conformance_tls import tls_of
 from adapters.registry import ADAPTERS, adapter_for
@@ -28,7 +37,6 @@ from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from tests.support.ways_out import context
 from tests.support.welsh import people
-from tests.support.withdrawn import FIRST, taking_back
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PREVIOUS = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -284,15 +292,15 @@ async def test_a_batch_refused_without_a_word_on_any_rejects_nobody_for_good(bod
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDENS = {
-    "address-arriving": sample_delivery(delivery_id=FIRST),
+    "address-arriving": sample_delivery(delivery_id=TAKEN_BACK),
     "address-leaving": sample_delivery(
-        delivery_id=FIRST,
+        delivery_id=TAKEN_BACK,
         data=canonical(
             json.loads(WELSH)
             | {"change": {"previousAddress": json.loads(WELSH)["change"]["previousAddress"]}, "roles": ["leaving"]}
         ),
     ),
-    "change-withdrawn": taking_back(WELSH),
+    "change-withdrawn": sample_withdrawal(WELSH),
 }
 
 

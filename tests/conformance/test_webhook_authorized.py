@@ -76,7 +76,7 @@ async def test_our_assertion_is_verified_by_our_published_keys_and_is_new_each_t
         assert assertion.claims["aud"] == server.url
         assert 0 < assertion.claims["exp"] - assertion.claims["iat"] <= 300
         seen.add(assertion.claims["jti"])
-    assert len(seen) == 3
+    assert len(seen) == len(server.forms) >= 3
 
 
 async def test_the_audience_is_what_is_agreed() -> None:

@@ -97,6 +97,9 @@ class Endpoint:
         try:
             while True:
                 arrival = await _read(reader)
+                if arrival is None:
+                    writer.write(written(200, b"", {"WebHook-Allowed-Origin": "*"}))
+                    continue
                 self.arrived.append(arrival)
                 await self.choose(arrival)(self, arrival, writer)
                 await writer.drain()
@@ -198,10 +201,12 @@ def written(status: int, body: bytes = b"", headers: dict[str, str] | None = Non
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
-async def _read(reader: asyncio.StreamReader) -> Arrival:
-    """Read one request. Raises EOFError where the connection ended."""
+async def _read(reader: asyncio.StreamReader) -> Arrival | None:
+    """Read one request; None for one that asks whether deliveries may be sent. Raises EOFError at the connection's end."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+    if head[0].startswith("OPTIONS "):
+        return None
     body = await reader.readexactly(int(headers["content-length"]))
     subject = ""
     with contextlib.suppress(orjson.JSONDecodeError):

@@ -29,6 +29,8 @@ from contracts.receipts import FailureKind, Receipt
 from contracts.statuses import Reason
 from tests.support.line import now
 
+SETTINGS = SimpleNamespace(public_url="https://unwaith.example")
+
 
 class Secrets:
     """A vault that holds these, by their whole names."""
@@ -57,7 +59,9 @@ async def made(
         }
     )
     kept = Organisation.model_validate_json(organisation.model_dump_json())  # as the register has it
-    rooms = cast("Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets))
+    rooms = cast(
+        "Rooms", SimpleNamespace(database=None, directory=SimpleNamespace(now=now), vault=secrets, settings=SETTINGS)
+    )
     return await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
 
 
@@ -140,7 +144,7 @@ async def test_each_organisation_is_shown_its_own_certificate_and_the_next_one_o
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError):
             while True:
-                await reader.readuntil(b"\r\n\r\n")
+                await reader.readuntil(b"\r\n\r\n")  # OPTIONS, which it refuses
                 shown.append(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
                 writer.write(b"HTTP/1.1 405 -\r\nContent-Length: 0\r\n\r\n")
         writer.close()

@@ -1,12 +1,15 @@
 """The API as its two kinds of caller use it: a citizen who tells and follows, an organisation that answers later."""
 
 import asyncio
+import hashlib
+import json
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from broker.intake.references import read_reference
+from contracts.events import canonical
 from tests.support.api import Api, a_move_on_the_wire
 from tests.support.line import ALL, now
 
@@ -37,6 +40,41 @@ async def test_a_preview_names_reason_law_agreement_and_the_very_data(api: Api) 
     assert set(cardiff["data"]["person"]) == {"name"}, "and nothing of the person its agreement does not name"
     assert set(cardiff["data"]["change"]) == {"previousAddress"}
     assert recipients[f"transport-for-wales-{api.line.prefix}"]["required"] is False
+
+
+async def test_the_ledger_has_what_is_sent_by_field_names_and_keyed_digest_and_no_value(api: Api) -> None:
+    caller = api.citizen(120)
+    preview = (await api.post("/v1/changes/preview", a_move_on_the_wire(), caller)).json()["recipients"]
+    reference = (await api.tell(headers=caller)).json()["reference"]
+    async with api.parts.database.connection() as connection:
+        change = await connection.fetchval("SELECT id FROM change WHERE reference = $1", read_reference(reference))
+        owed = await connection.fetch(
+            "SELECT d.id, d.organisation, c.digest FROM delivery d JOIN delivery_content c ON c.delivery_id = d.id WHERE d.change_id = $1",
+            change,
+        )
+        leaves = await connection.fetch(
+            "SELECT leaf FROM audit_leaf WHERE convert_from(leaf, 'UTF8')::jsonb @> $1",
+            json.dumps({"action": "change.accepted", "change": str(change)}),
+        )
+    [row] = leaves
+    leaf = json.loads(row["leaf"])
+    assert leaf["detail"]["fields"] == [
+        " ".join(
+            [
+                one["organisation"],
+                *sorted(f"{part}/{name}" for part in ("person", "change") for name in one["data"].get(part, {})),
+            ]
+        )
+        for one in preview
+    ]
+    assert sorted(leaf["detail"]["digests"]) == sorted(
+        f"{one['organisation']} {one['id']} {one['digest'].hex()}" for one in owed
+    )
+    for one in owed:
+        told = next(item["data"] for item in preview if item["organisation"] == one["organisation"])
+        assert one["digest"] != hashlib.sha256(canonical(told)).digest(), "keyed: nobody can try values out"
+    moved = a_move_on_the_wire()["change"]["newAddress"]
+    assert not [value for value in moved.values() if isinstance(value, str) and len(value) > 3 and value in str(leaf)]
 
 
 async def test_the_same_key_again_is_answered_alike(api: Api) -> None:

@@ -303,6 +303,22 @@ async def test_unread_for_too_long_is_an_alarm_and_read_it_is_none(api: Api) -> 
         assert await connection.fetchval("SELECT count(*) FROM mailbox WHERE organisation = $1", name) == 0
 
 
+async def test_several_take_out_what_is_done_and_none_waits_for_another(api: Api) -> None:
+    told = await tell(api, 34)
+    (event,) = await lying(api, 1)
+    await acknowledge(api, event["id"])
+    await until(api, told, 34, "received")
+    mine, there = UUID(event["id"]), "SELECT count(*) FROM mailbox WHERE delivery_id = $1"
+    async with api.line.database.transaction() as other:
+        await other.execute("SELECT FROM mailbox WHERE delivery_id = $1 FOR UPDATE", mine)
+        async with asyncio.timeout(30):
+            await mailbox.clear(api.line.database)
+        assert await other.fetchval(there, mine) == 1
+    await mailbox.clear(api.line.database)
+    async with api.line.database.connection() as connection:
+        assert await connection.fetchval(there, mine) == 0
+
+
 async def test_however_many_lay_things_down_at_once_a_reader_who_goes_on_misses_nothing(api: Api) -> None:
     told = [await tell(api, number) for number in range(60, 90)]
     await asyncio.gather(*(eventually_lies(api, one, number) for one, number in zip(told, range(60, 90), strict=True)))

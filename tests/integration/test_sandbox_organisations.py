@@ -646,3 +646,14 @@ async def test_everything_the_sandbox_serves(state: SandboxState) -> None:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE) as http:
                 assert (await http.get("/livez")).text == "ok\n"
                 assert (await http.get("/")).status_code == 200
+
+
+async def test_it_agrees_to_be_sent_to_by_who_asks_and_names_itself(system: System) -> None:
+    asked = {"webhook-request-origin": "unwaith.example", "webhook-request-rate": "60"}
+    agreed = await system.http.options("/events", headers=asked)
+    assert agreed.status_code == 200
+    assert agreed.headers["webhook-allowed-origin"] == "unwaith.example"
+    assert agreed.headers["webhook-allowed-rate"] == "*"
+    nameless = await system.http.options("/events")
+    assert nameless.status_code == 400
+    assert "webhook-allowed-origin" not in nameless.headers

@@ -105,8 +105,15 @@ class System:
         async def find(name: str) -> bytes | None:
             return held.get(name)
 
-        directory = SimpleNamespace(now=lambda: datetime.now(UTC))
-        rooms = cast("Rooms", SimpleNamespace(database=None, directory=directory, vault=SimpleNamespace(find=find)))
+        rooms = cast(
+            "Rooms",
+            SimpleNamespace(
+                database=None,
+                directory=SimpleNamespace(now=lambda: datetime.now(UTC)),
+                settings=SimpleNamespace(public_url="https://unwaith.example"),
+                vault=SimpleNamespace(find=find),
+            ),
+        )
         adapter = await _adapters(_contexts(rooms, tls_context(), tls_context(spoken=None)))(kept)
         try:
             return await attempt(adapter, delivery)

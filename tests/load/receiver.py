@@ -76,6 +76,9 @@ class Receiver(asyncio.Protocol):
         if method == "post" and path != "/behave":
             self._take(path.strip("/"), head, body)
             return
+        if method == "options":  # they agree to be sent to
+            self._transport.write(b"HTTP/1.1 200 OK\r\nwebhook-allowed-origin: *\r\ncontent-length: 0\r\n\r\n")
+            return
         if path == "/behave":
             self._all.behave(orjson.loads(body))
             said = b"{}"

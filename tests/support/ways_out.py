@@ -52,6 +52,7 @@ def context(
     *,
     deadline: timedelta = DEADLINE,
     tls: ssl.SSLContext | None = None,
+    rate: float | None = None,
 ) -> AdapterContext:
     """Return the context of an organisation; `tls` instead of the system's authorities. Make it inside a loop."""
     named = {name: value.encode() for name, value in (secrets or {}).items()}
@@ -67,6 +68,8 @@ def context(
         connections=GuardedConnections(tls=rules, deadline=deadline, allowed_hosts=HERE, certificate=certificate),
         deadline=deadline,
         clock=utc_now,
+        origin="unwaith.example",
+        rate=rate,
         authorized=authorizing(http, named.__getitem__, our_keys("client-assertions"), deadline, utc_now),
         signed=signing("swansea", our_keys("message-signatures"), utc_now),
     )
