@@ -82,7 +82,7 @@ class Activation:
                 if self._stands():
                     return
                 if self._asked != asked and self._refusal is not None:
-                    raise type(self._refusal)(self._refusal.reason)  # said while we waited
+                    raise _again(self._refusal)  # said while we waited
                 await self._ask()
         except TimeoutError:
             raise Unavailable(Reason.DEADLINE_PASSED) from None
@@ -105,6 +105,13 @@ class Activation:
             self._asked += 1
         if self._refusal is not None:
             raise self._refusal from None
+
+
+def _again(refusal: Failure) -> Failure:
+    """Return the same refusal, to be raised for another."""
+    if isinstance(refusal, Unavailable):
+        return Unavailable(refusal.reason, retry_after=refusal.retry_after)
+    return Misconfigured(refusal.reason)
 
 
 def understood(answer: HttpAnswer, origin: str, now: datetime) -> float | None:

@@ -34,6 +34,7 @@ from adapters.mllp import MllpConnections
 from adapters.settings import settings_from, settings_of
 from adapters.told import Told, ToldAddress, Withdrawn, postal_lines, told, withdrawn
 from contracts.adapters import AdapterContext
+from contracts.credentials import CLIENT_CERTIFICATE
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt, Reference
 from contracts.statuses import Outcome, Reason
@@ -104,7 +105,7 @@ class Hl7v2Settings(Strict):
 class Hl7v2:
     """Delivers to one receiver."""
 
-    secrets: ClassVar[Sequence[str]] = ()
+    secrets: ClassVar[Sequence[str]] = (CLIENT_CERTIFICATE,)
 
     @staticmethod
     def check_settings(settings: Mapping[str, Any]) -> None:

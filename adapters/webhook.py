@@ -15,9 +15,9 @@ What the organisation's answer means:
     the rest          not what was agreed              Misconfigured
 
 Where the organisation's policy has batches, several deliveries go in one POST (`application/cloudevents-batch+json`) and
-the body of a 200, 400, 409, 413 or 422 is a list of such answers, each with its `deliveryId`. One that is missing from a
-200 was taken, with `answer_unreadable`; from another, Unknown. A batch that is refused without a word on any is
-Misconfigured: one bad delivery must not have all others refused for good.
+the body of a 200, 400, 409, 413 or 422 is a list of such answers, each with its `deliveryId`. A delivery about which it
+says nothing, or nothing that is an answer, was taken if that is a 200, with `answer_unreadable`; else it is Unknown. A
+batch that is refused without a word on any is Misconfigured: one bad delivery must not have all others refused for good.
 
 An answer in the body is `{"outcome": ..., "reference": ...}`, an `Outcome` and a `Reference`, at most 4 KiB; where it
 has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and `failed` are raised: tried again.
@@ -29,7 +29,7 @@ from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, OnErrorOmit, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from adapters.activation import Activation
 from adapters.jwe import CONTENT_TYPE as ENCRYPTED
@@ -118,7 +118,8 @@ class WebhookAnswer(Strict):
     delivery_id: UUID | None = None
 
 
-WEBHOOK_ANSWERS: Final = TypeAdapter(list[WebhookAnswer])
+WEBHOOK_ANSWERS: Final = TypeAdapter(list[OnErrorOmit[WebhookAnswer]])
+"""One that is none is left out: the answers of the others count."""
 
 
 class Webhook:

@@ -18,7 +18,7 @@ class Adapter(Protocol):
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Hand over one delivery, at least once; `delivery.id` repeats on a retry.
 
-        Return what the organisation said, or raise
+        Return what the organisation said (or, where it comes for it, that it lies there: `Delivery.placed`), or raise
         Rejected       this delivery will never be taken
         Unavailable    not now; tried again no sooner than `retry_after`
         Unknown        may have arrived; tried again with the same key, under its own small limit

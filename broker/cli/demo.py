@@ -42,7 +42,7 @@ STEPS: Final[Mapping[Status, str]] = {
 _DONE: Final = frozenset({Status.APPLIED, Status.ALREADY_CURRENT})
 ENDS: Final[Mapping[str, frozenset[Status]]] = {
     "webhook": _DONE,
-    "sftp": frozenset({Status.RECEIVED}) | _DONE,  # the file is there; what became of it is for its answers to say
+    "sftp": _DONE,
     "hl7v2": frozenset({Status.RECEIVED}),  # AA: taken in; HL7 v2 has no word for applied
     "fhir": _DONE,
     "pull": _DONE,

@@ -16,6 +16,7 @@ class HeldAdapter:
     def __init__(self, adapters: AdapterSource) -> None:
         self._adapters = adapters
         self._adapter: Adapter | None = None
+        self._paced: Paced | None = None
         self._version = -1
         self._making = asyncio.Lock()
         self._former: list[Adapter] = []
@@ -37,11 +38,12 @@ class HeldAdapter:
                 if self._adapter is not None:
                     self._former.append(self._adapter)  # attempts under way still use it
                 self._adapter, self._version = made, version
+                self._paced = made if isinstance(made, Paced) else None
             return self._adapter
 
     def rate(self) -> float | None:
         """Return how many requests a second the organisation has told its adapter it takes, None where it has not."""
-        return self._adapter.rate if isinstance(self._adapter, Paced) else None
+        return self._paced.rate if self._paced is not None else None
 
     def spare(self) -> None:
         """Close, beside what goes on, the adapters of former settings: nobody uses them any more."""

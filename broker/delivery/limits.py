@@ -72,8 +72,8 @@ class Pace:
         return max(0, int(self.tokens + 1e-9))
 
     def wait(self, rate: float) -> float:
-        """Return in how many seconds there is leave for one."""
-        return max(0.0, (1.0 - self.tokens) / rate)
+        """Return in how many seconds there is leave for one; never, for whoever owns no partition any more."""
+        return max(0.0, (1.0 - self.tokens) / rate) if rate else math.inf
 
 
 @dataclass(frozen=True, slots=True)

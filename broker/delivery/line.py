@@ -338,9 +338,9 @@ class Line:
         By now the delivery may have been withdrawn, or be under way elsewhere, so it must not be sent; nor may our own
         word about an attempt count against somebody else's. What the organisation has answered always counts.
         """
-        for item in reversed(items):
+        for item in items:
             log.warning("grant.expired", organisation=self.organisation, delivery_id=str(item.sealed.id))
-            self._waiting.appendleft(item.received)
+        self._put_back([item.received for item in items])
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

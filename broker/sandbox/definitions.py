@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from contracts.agreement import Agreement, Share
-from contracts.organisation import DeliveryPolicy, Organisation, Sector
+from contracts.organisation import AnswersPolicy, DeliveryPolicy, Organisation, Sector
 from contracts.text import Bilingual
 
 LAWFUL_BASIS: Final = "UK GDPR Article 6(1)(e), public task"
@@ -136,7 +136,8 @@ def every_organisation(
                 "folder": DELIVERIES_FOLDER,
                 "answers": ANSWERS_FOLDER,
             },
-            policy=PATIENCE.model_copy(update={"concurrency": 3}),  # one file at a time over one connection
+            # one file at a time over one connection; real answers by file are looked for every few minutes
+            policy=PATIENCE.model_copy(update={"concurrency": 3, "answers": AnswersPolicy(every_seconds=2.0)}),
         ),
         _by_webhook(transport, addresses[transport[0]]),
         _reached(

@@ -20,7 +20,6 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from starlette.applications import Starlette
 
 from broker.sandbox.behaviours import EVERY_KIND, Behaviour
@@ -36,8 +35,6 @@ from contracts.statuses import Outcome
 
 if TYPE_CHECKING:
     import asyncssh
-
-log = structlog.get_logger()
 
 POLL_SECONDS: Final = 0.2
 ANSWERS_A_FILE: Final = 1000

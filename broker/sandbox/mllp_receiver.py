@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import structlog
 from starlette.applications import Starlette
 
 from broker.sandbox.behaviours import EVERY_KIND, Behaviour
@@ -29,8 +28,6 @@ from broker.sandbox.hl7 import END, KNOWN_ALREADY, LOCKED, NOT_KNOWN, VT, Messag
 from broker.sandbox.inbox import Arrival, InboxClosed, OtherData
 from contracts.events import canonical
 from contracts.organisation import Organisation
-
-log = structlog.get_logger()
 
 LARGEST_MESSAGE: Final = 64 * 1024
 PATIENCE_SECONDS: Final = 30.0

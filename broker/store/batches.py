@@ -80,13 +80,9 @@ async def claim(
 
     `upto` is the last cut-off: what was due then and is in no batch goes into the next, at most `size`. Nothing is closed
     before the store's own clock shows the cut-off. What is revoked is returned beside the batch, without a place in it.
-    One relay at a time closes for an organisation; to the others there is nothing to claim. Raises StoreUnavailable.
+    Of two relays that come at once, the second finds nothing of what the first has taken. Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
-        if not await connection.fetchval(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended('batch of ' || $1, 0))", organisation
-        ):
-            return []
         room = await connection.fetchval(_ROOM, organisation, credit)
         if room <= 0:
             return []

@@ -27,7 +27,7 @@ from adapters.conformance import (
     sample_withdrawal,
 )
 from adapters.conformance_mllp import SAYS, MllpPeer, acknowledges
-from adapters.conformance_tls import server_tls, tls_of
+from adapters.conformance_tls import CertificateConformance, server_tls, tls_of
 from adapters.hl7v2 import Hl7v2, Hl7v2Settings, control_id, message, undoing
 from adapters.mllp import END, VT
 from adapters.registry import adapter_for
@@ -291,6 +291,22 @@ async def test_a_receiver_that_closes_although_it_was_said_to_stay_open_loses_no
             ended = await attempt(adapter, sample_delivery())
             assert isinstance(ended, Receipt | Unknown)
         assert len(set(peer.messages)) == len(peer.messages)
+
+
+class TestCertified(CertificateConformance):
+    @asynccontextmanager
+    async def certified(
+        self, *, tls: ssl.SSLContext, trusts: trustme.CA, certificate: str | None
+    ) -> AsyncIterator[tuple[Adapter, MllpPeer]]:
+        rules = tls_context(spoken=None)
+        trusts.configure_trust(rules)
+        secrets = {"client-certificate": certificate} if certificate else {}
+        async with MllpPeer(tls=tls) as peer:
+            adapter = adapter_for("hl7v2", context(BOARD | {"port": peer.port}, secrets, tls=rules))
+            try:
+                yield adapter, peer
+            finally:
+                await adapter.close()
 
 
 async def test_tls_is_verified_for_the_host() -> None:

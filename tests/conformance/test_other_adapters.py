@@ -118,7 +118,7 @@ def test_what_is_no_adapter_is_said_and_nothing_else_breaks(
     with pytest.raises(ValueError, match="adapter odd: .* " + says_what) as raised:
         secrets_of("odd")
     assert "hunter2" not in str(raised.value)
-    assert secrets_of("hl7v2") == ()
+    assert secrets_of("pull") == ()
 
 
 def test_ours_are_not_replaced_and_two_of_a_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

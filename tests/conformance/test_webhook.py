@@ -280,6 +280,23 @@ async def test_each_of_a_batch_has_its_own_answer(
     assert [one.outcome if isinstance(one, Receipt) else type(one) for one in ended] == list(expected)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"reference": "Siân, SA1 0ZZ"}, {"outcome": "iawn"}, {"reference": 7}, {"reference": "x" * 65}],
+)
+async def test_an_answer_of_a_batch_that_is_none_leaves_the_others_theirs(wrong: dict[str, Any]) -> None:
+    deliveries = [sample_delivery() for _ in range(3)]
+    said: list[Any] = [{"deliveryId": str(one.id), "outcome": "applied", "reference": "CT-1"} for one in deliveries]
+    said[1] |= wrong
+    for status, second in ((200, "accepted"), (422, Unknown)):
+        async with webhook_and_peer() as (adapter, peer):
+            peer.does(response(status, json.dumps([*said, None, "?"]).encode()))
+            ended = await adapter.deliver_many(deliveries)
+        found = [one.outcome.value if isinstance(one, Receipt) and one.outcome else type(one) for one in ended]
+        assert found == ["applied", second, "applied"]
+        assert [one.reference for one in ended[::2] if isinstance(one, Receipt)] == ["CT-1"] * 2
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"outcome":"rejected_invalid"}', b"no"])
 async def test_a_batch_refused_without_a_word_on_any_rejects_nobody_for_good(body: bytes) -> None:
     async with webhook_and_peer() as (adapter, peer):

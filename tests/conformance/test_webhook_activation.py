@@ -9,10 +9,12 @@ from adapters.activation import ASKED_AGAIN, Activation, understood
 from adapters.conformance import attempt, sample_delivery
 from adapters.conformance_http import HttpPeer, response
 from adapters.registry import adapter_for
+from broker.delivery.adapting import HeldAdapter
 from broker.delivery.limits import slower_of
-from contracts.adapters import HttpAnswer, Paced
+from contracts.adapters import Adapter, HttpAnswer
 from contracts.delivery import Failure, Misconfigured, Unavailable
-from contracts.organisation import BatchPolicy, DeliveryPolicy
+from contracts.examples import ORGANISATION
+from contracts.organisation import BatchPolicy, DeliveryPolicy, Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import Reason
 from tests.conformance.test_webhook import SECRET, webhook_and_peer
@@ -28,17 +30,23 @@ def agreeing(*headers: tuple[str, str], status: int = 200) -> bytes:
 async def test_an_endpoint_is_asked_once_before_the_first_of_many_and_told_who_asks() -> None:
     async with HttpPeer() as peer:
         peer.agrees = agreeing(("WebHook-Allowed-Origin", "Unwaith.Example"), ("WebHook-Allowed-Rate", "120"))
-        adapter = adapter_for("webhook", context({"endpoint": peer.url}, {"signing": SECRET}, rate=10.0))
+
+        async def make(_: Organisation) -> Adapter:
+            return adapter_for("webhook", context({"endpoint": peer.url}, {"signing": SECRET}, rate=10.0))
+
+        held = HeldAdapter(make)
+        assert held.rate() is None
+        adapter = await held.of(ORGANISATION, 1)
+        assert held.rate() is None, "it has not said yet"
         ended = await asyncio.gather(*(attempt(adapter, sample_delivery()) for _ in range(20)))
-        await adapter.close()
+        assert held.rate() == 2.0
+        await held.close()
     assert all(isinstance(one, Receipt) for one in ended)
     assert len(peer.asked) == 1
     asked = peer.asked[0]
     assert asked.path == peer.requests[0].path
     assert asked.headers["webhook-request-origin"] == "unwaith.example"
     assert asked.headers["webhook-request-rate"] == "600"
-    assert isinstance(adapter, Paced)
-    assert adapter.rate == 2.0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from adapters.conformance import sample_delivery
 from broker.api.fetching import cursor_at
-from broker.store import mailbox, operations, register
+from broker.store import changes, mailbox, operations, register
 from broker.store.mailbox import StoreMailbox
 from broker.telemetry.metrics import new_metrics
 from broker.tracking import watching, withdrawing
@@ -296,6 +296,8 @@ async def test_unread_for_too_long_is_an_alarm_and_read_it_is_none(api: Api) -> 
     async with api.line.database.connection() as connection:
         await connection.execute("UPDATE mailbox SET alarm_at = now()")
     assert await seen() == (1, 1.0)
+    wrong = "1 deliveries that their organisation has not come for in too long"
+    assert wrong in (await changes.books(api.line.database)).faults(), "which is what the doctor says"
     await empty(api)
     await until(api, told, 33, "received")
     await mailbox.clear(api.line.database)

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from typer.testing import CliRunner
 
+from adapters.conformance_tls import certificate_of
 from broker.cli.commands import app
 from broker.cli.registering import read_registration
 from broker.store import Database, operations, register
@@ -179,6 +182,22 @@ def test_a_secret_goes_in_by_standard_input_and_only_the_vault_has_it(settings: 
     opened, wrapped = asyncio.run(held())
     assert opened == SECRET.encode()
     assert SECRET.encode() not in wrapped
+
+
+def test_a_certificate_is_looked_at_before_it_is_kept(settings: Path) -> None:
+    unwaith("register", str(EXAMPLE))
+    authority = trustme.CA()
+    now = datetime.now(UTC)
+    for pem, says_what in (
+        ("hunter2", "must be PEM"),
+        (certificate_of(authority, not_after=now - timedelta(days=1)), "has expired"),
+    ):
+        refused = unwaith("secret", "cardiff", "client-certificate", told=pem)
+        assert refused.exit_code == 1
+        assert says_what in " ".join(refused.stderr.split())
+        assert "hunter2" not in refused.output
+    kept = unwaith("secret", "cardiff", "client-certificate", told=certificate_of(authority))
+    assert kept.exit_code == 0, kept.output
 
 
 def test_pause_and_resume_say_whether_anything_changed(settings: Path) -> None:

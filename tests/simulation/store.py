@@ -247,11 +247,9 @@ async def claim_batch(
 
     async def taking() -> tuple[Transaction, list[Claimed], Write] | None:
         transaction = store.begin(process)
-        closing = f"batch of {organisation}"
-        if closing in store.locked() or (room := tables.room(transaction.now, organisation, credit)) <= 0:
+        if (room := tables.room(transaction.now, organisation, credit)) <= 0:
             store.rolled_back(transaction)
             return None
-        await store.lock(transaction, [closing])
         again = tables.again(transaction.now, organisation)
         keys = again or tables.fresh(transaction.now, organisation, upto, min(size, room))
         await store.lock(transaction, keys)

@@ -1,5 +1,6 @@
 """Shares, pace, retries and windows, in a time of their own."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -80,6 +81,7 @@ def test_a_slow_pace_by_example() -> None:
     assert (pace.ready(), pace.wait(2.0)) == (0, 0.5)
     assert pace.later(3600.0, 2.0).ready() == 1, "an hour of rest is no leave for a storm"
     assert pace.later(-3600.0, 2.0).ready() == 0, "a clock that goes back gives nothing"
+    assert pace.wait(0.0) == math.inf, "its partitions are somebody else's, and its share of the pace is none"
 
 
 @given(st.lists(st.booleans(), max_size=400), st.floats(0.05, 0.5))
