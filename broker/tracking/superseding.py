@@ -27,7 +27,8 @@ async def bring_back(transaction: Folding, ended: Sequence[Settled]) -> None:
     What could no longer be sent in its order, because something later of its lane may have been sent meanwhile, becomes
     undelivered, aloud. Raises StoreUnavailable.
     """
-    unsent = [one.id for one in ended if one.status in UNSENT and one.unknowns == 0]
+    # One that may have arrived is looked at too: cancelled it stands for the older ones, superseded it may be the last.
+    unsent = [one.id for one in ended if one.status in UNSENT]
     if not unsent:
         return
     left = await transaction.left_superseded(unsent)

@@ -654,6 +654,23 @@ async def test_who_wants_only_the_newest_has_the_older_one_when_the_newer_is_tak
     assert leaves == 1
 
 
+async def test_an_older_one_that_may_have_arrived_comes_back_too(line: Line) -> None:
+    """One try of it ended in silence; the newer one was taken back before the worker's word that it superseded."""
+    swansea = await wanting_the_newest(line)
+    older = await line.tell(somebody(), a_move(1))
+    await line.relay().step()
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE delivery SET unknowns = 1 WHERE id = $1", (await ids_of(line, older))[swansea])
+    newer = await line.tell(somebody(), a_move(2))
+    word = await superseded(line, older, swansea)
+    await cancel(line, newer)
+    await folded(line, word)
+    assert (await line.statuses(older))[swansea] == "queued"
+    line.start()
+    await line.until(older, applied(line))
+    assert await balanced(line)
+
+
 async def test_the_last_of_several_superseded_comes_back_and_no_other(attended: Line) -> None:
     line = attended
     swansea = await wanting_the_newest(line)
