@@ -49,7 +49,7 @@ NUMBER: Final = """
         WHERE d.person_id = due.person_id AND d.organisation = due.organisation AND d.sequence IS NULL
           AND d.status IN ('waiting', 'queued') AND d.due <= now()
         ORDER BY d.ordinal LIMIT 1
-    ) next ON due.occupant IS NULL
+    ) next ON due.occupant IS NULL AND due.as_seen
 ), numbered AS (         -- unless, between the look and the lock, it was ended or sent by another
     UPDATE delivery d
     SET sequence = coalesce(d.sequence, chosen.last_sequence + 1),
@@ -80,11 +80,15 @@ FROM chosen LEFT JOIN (
 ) ON n.id = chosen.delivery_id
 """
 """The rest of a statement that begins with `WITH due AS MATERIALIZED (`, lanes that are locked: number what each gives up,
-lease them for `$4`, and return it; nothing for a lane that was looked at too early."""
+lease them for `$4`, and return it; nothing for a lane that was looked at too early.
+
+`as_seen` says that nobody moved a lane between the look at what is owed and its lock: something earlier may be owed then.
+"""
 
 _CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
-    SELECT lane.* FROM unnest($1::text[]) AS o(id)
+    SELECT lane.*, (SELECT true FROM lane seen WHERE seen.ctid = lane.version) AS as_seen   -- EXISTS might hash the table
+    FROM unnest($1::text[]) AS o(id)
     LEFT JOIN breaker ON breaker.organisation = o.id AND breaker.phase IN ('open', 'probing')
     CROSS JOIN LATERAL (
         SELECT CASE WHEN breaker.until IS NULL THEN least($2, $3 - count(*))
@@ -92,7 +96,7 @@ WITH due AS MATERIALIZED (
         FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
     ) credit
     CROSS JOIN LATERAL (
-        SELECT person_id, organisation, occupant, last_sequence FROM lane
+        SELECT person_id, organisation, occupant, last_sequence, ctid AS version FROM lane
         WHERE organisation = o.id AND due <= now() AND credit.room > 0
         ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
     ) lane
@@ -104,7 +108,9 @@ an answer, has run out uses no credit: it is to be claimed again. Where the brea
 probe is due and the log holds nothing to make it with.
 
 A lane is read as it stands under its lock, its deliveries as they stood when the statement began, and the one that is
-numbered is looked at once more. So nothing is said here of lanes without one: what was owed meanwhile is not seen.
+numbered is looked at once more. A lane of which the version that is locked was not there then has moved meanwhile, and is
+left for the next look: an earlier delivery may be owed again. So nothing is said here of lanes without one, either: what
+was owed meanwhile is not seen.
 """
 
 _EARLY: Final = """

@@ -23,6 +23,9 @@ from broker.sealing import CannotOpen
 from broker.store import Database, StoreUnavailable, changes, lanes, operations, register
 from broker.store.embedded import EmbeddedPostgres
 from broker.store.migrate import migrate
+from broker.store.replays import Asked
+from broker.tracking import replay
+from broker.tracking.giving_up import GivenUp, give_up
 from broker.vault import RootKeyFile, StoreGate, Vault
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.grants import Grant, Withheld
@@ -487,6 +490,45 @@ async def test_what_ends_between_a_claims_look_and_its_lock_is_left_alone(plain_
     async with line.database.connection() as connection:
         left = "SELECT occupant, last_sequence, due FROM lane WHERE organisation = $1"
         assert tuple(await connection.fetchrow(left, ended.organisation)) == (None, 0, None)
+
+
+async def test_what_is_owed_again_between_a_claims_look_and_its_lock_keeps_its_order(
+    plain_line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier one is replayed when the claim has looked at what is owed and not yet locked the lane."""
+    line = plain_line
+    council = f"cardiff-council-{line.prefix}"
+    told = [await line.tell(somebody(), a_move(house)) for house in (1, 2)]
+    rows = await changes.deliveries_of(line.database, [one.change_id for one in told])
+    [earlier] = [row.id for row in rows if (row.change_id, row.organisation) == (told[0].change_id, council)]
+    given_up = await give_up(line.database, earlier, reason="asked", note="INC-1", actor="staff:test", now=now())
+    assert given_up is GivenUp.DONE
+    looks = "FROM unnest($1::text[]) AS o(id)"
+    waits = "FROM (SELECT id FROM pg_advisory_xact_lock(7) CROSS JOIN unnest($1::text[]) AS o(id)) AS o"
+    assert looks in lanes._CLAIM
+    monkeypatch.setattr(lanes, "_CLAIM", lanes._CLAIM.replace(looks, waits, 1))
+    async with line.database.transaction() as holding:
+        await holding.execute("SELECT pg_advisory_xact_lock(7)")
+        claiming = asyncio.create_task(_claim(line, 9))
+        async with asyncio.timeout(30):
+            while not await holding.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                await asyncio.sleep(0.01)
+        await replay.ask(
+            line.database,
+            Asked(organisation=council, delivery_ids=(earlier,)),
+            reason="asked",
+            note="INC-1",
+            actor="staff:test",
+            expected=1,
+            now=now(),
+        )
+        while await replay.carry_on(line.database, now()):
+            pass
+    await claiming
+    await _claim(line, 9)
+    async with line.database.connection() as connection:
+        first = "SELECT id FROM delivery WHERE organisation = $1 AND sequence = 1"
+        assert await connection.fetchval(first, council) == earlier
 
 
 async def test_a_fold_that_waited_for_its_lane_reads_what_stands_then(plain_line: Line) -> None:
