@@ -277,7 +277,7 @@ class Line:
         if began - asked > START_SECONDS:
             self._ask_again([item for item, _ in granted])
             return
-        granted, deliveries = self._opened(granted)
+        granted, deliveries = self._opened(granted, most=None if isinstance(adapter, BatchAdapter) else 1)
         if not deliveries:
             return
         try:
@@ -303,11 +303,12 @@ class Line:
                 self._finish(item.received, receipt.model_copy(update=told))
         await self._watch.observe(settings.policy, receipts, probe)
 
-    def _opened(self, granted: Sequence[_Granted]) -> tuple[list[_Granted], list[Delivery]]:
+    def _opened(self, granted: Sequence[_Granted], *, most: int | None) -> tuple[list[_Granted], list[Delivery]]:
         """Return what could be opened, and that in clear; what could not is set aside.
 
         Of a closed batch that is not whole any more nothing is returned, and nothing was tried: the store says what is
-        sent in its place.
+        sent in its place. Nor of more than are handed over at once since the settings changed: one after the other they
+        would outlast their grants.
         """
         kept: list[_Granted] = []
         deliveries: list[Delivery] = []
@@ -319,8 +320,10 @@ class Line:
             else:
                 kept.append((item, grant))
         place = granted[0][0].sealed.place
-        if place is not None and len(kept) < place.rows:
-            log.warning("batch.broken", organisation=self.organisation, wanted=place.rows, count=len(kept))
+        if (place is not None and len(kept) < place.rows) or (most is not None and len(kept) > most):
+            log.warning(
+                "batch.broken", organisation=self.organisation, wanted=place.rows if place else most, count=len(kept)
+            )
             self._none_tried(kept, FailureKind.STOPPED, Reason.BATCH_BROKEN)
             return [], []
         return kept, deliveries
@@ -330,7 +333,7 @@ class Line:
     ) -> Sequence[Receipt]:
         if (policy.batch or len(deliveries) > 1) and isinstance(adapter, BatchAdapter):
             return await attempt_many(adapter, deliveries, policy.deadline_seconds, self._clock)
-        return [await attempt(adapter, one, policy.deadline_seconds, self._clock) for one in deliveries]
+        return [await attempt(adapter, deliveries[0], policy.deadline_seconds, self._clock)]
 
     def _ask_again(self, items: Sequence[_Taken]) -> None:
         """Let the gate decide anew: this process was held up until its grant ran out.
