@@ -109,9 +109,8 @@ class Line:
                 self._batches.put(received, place, now)
 
     def wake(self) -> None:
-        """Settings may have changed: whoever has something waiting looks again. Others need not, and there are many."""
-        if self._waiting:
-            self._woken.set()
+        """Settings may have changed."""
+        self._woken.set()
 
     def lost(self, partition: Partition) -> None:
         """The partition is somebody else's: what has not been started is theirs too."""
@@ -137,8 +136,7 @@ class Line:
         settings = self._config.organisations().get(self.organisation)
         if settings is None or settings.paused or not self._config.fresh():
             return None
-        windows = settings.policy.windows
-        return settings if not windows or is_open(windows, self._now()) else None
+        return settings if is_open(settings.policy.windows, self._now()) else None
 
     async def run(self) -> None:
         """Work until cancelled; then attempts under way are left to `drain`."""

@@ -84,7 +84,7 @@ class _Agency:
                 try:
                     await self._come()
                 except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, InboxClosed) as fault:
-                    log.info("sandbox.not_fetched", organisation=self._desk.organisation.id, fault=type(fault).__name__)
+                    log.info("sandbox.not_fetched", organisation=self._desk.organisation.id, error=type(fault).__name__)
                 await asyncio.sleep(COMES_EVERY_SECONDS)
 
     async def _come(self) -> None:

@@ -15,10 +15,6 @@ EVERY_SECONDS: Final = 10.0
 ALARM_AGAIN_SECONDS: Final = 300.0
 """What is wrong is said when it begins, and again so often while it lasts."""
 
-BOOKS: Final = ("books.unbalanced", "books.balanced")
-MAILBOXES: Final = ("mailbox.unread", "mailbox.read")
-SILENCE: Final = ("answers.missing", "answers.came")
-
 log = structlog.get_logger()
 
 
@@ -41,23 +37,41 @@ def note(metrics: Metrics, seen: Overview) -> list[str]:
 class _Alarm:
     """Something that can be wrong with an organisation's deliveries: told when it begins, now and then, when it ends."""
 
-    def __init__(self, begun: str, over: str) -> None:
-        """`begun` and `over` are the events that are logged."""
-        self._begun, self._over = begun, over
+    def __init__(self) -> None:
         self._told: dict[str, float] = {}
 
-    def tell(self, wrong: Mapping[str, int]) -> None:
-        """Tell of whom it is to be told now, with how many deliveries, and for whom it is over."""
+    def news(self, wrong: Mapping[str, int]) -> tuple[dict[str, int], set[str]]:
+        """Return of whom it is to be told now, with how many deliveries, and for whom it is over."""
         now = asyncio.get_running_loop().time()
         over = self._told.keys() - wrong.keys()
         for organisation in over:
             del self._told[organisation]
-        for organisation, count in wrong.items():
-            if now - self._told.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS:
-                self._told[organisation] = now
-                log.error(self._begun, organisation=organisation, count=count)
-        for organisation in over:
-            log.warning(self._over, organisation=organisation)
+        told = {
+            organisation: count
+            for organisation, count in wrong.items()
+            if now - self._told.get(organisation, float("-inf")) >= ALARM_AGAIN_SECONDS
+        }
+        self._told.update(dict.fromkeys(told, now))
+        return told, over
+
+
+def _tell(seen: Overview, books: _Alarm, mailboxes: _Alarm, silence: _Alarm) -> None:
+    """Log what is wrong with whom, and what is so no more."""
+    wrong, right = books.news({one.organisation: one.missing for one in seen.organisations if not one.balanced})
+    for organisation, count in wrong.items():
+        log.error("books.unbalanced", organisation=organisation, count=count)
+    for organisation in right:
+        log.warning("books.balanced", organisation=organisation)
+    wrong, right = mailboxes.news({one.organisation: one.unread for one in seen.organisations if one.unread})
+    for organisation, count in wrong.items():
+        log.error("mailbox.unread", organisation=organisation, count=count)
+    for organisation in right:
+        log.warning("mailbox.read", organisation=organisation)
+    wrong, right = silence.news({one.organisation: 1 for one in seen.organisations if one.silent})
+    for organisation in wrong:
+        log.error("answers.missing", organisation=organisation)
+    for organisation in right:
+        log.warning("answers.came", organisation=organisation)
 
 
 async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every: float = EVERY_SECONDS) -> None:
@@ -66,7 +80,7 @@ async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every
     Alarm, too, where nobody has come for what lies in a mailbox, and where no answers came by the time agreed; what has
     been fetched and acknowledged is taken out.
     """
-    books, mailboxes, silence = (_Alarm(*events) for events in (BOOKS, MAILBOXES, SILENCE))
+    books, mailboxes, silence = _Alarm(), _Alarm(), _Alarm()
     while not stop.is_set():
         try:
             await mailbox.clear(database)
@@ -75,9 +89,7 @@ async def watch(database: Database, metrics: Metrics, stop: asyncio.Event, every
             pass  # whoever works on the store says so; the gauges keep what was last true
         else:
             note(metrics, seen)
-            books.tell({one.organisation: one.missing for one in seen.organisations if not one.balanced})
-            mailboxes.tell({one.organisation: one.unread for one in seen.organisations if one.unread})
-            silence.tell({one.organisation: 1 for one in seen.organisations if one.silent})
+            _tell(seen, books, mailboxes, silence)
         try:
             async with asyncio.timeout(every):
                 await stop.wait()

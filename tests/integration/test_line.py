@@ -472,6 +472,23 @@ async def _claim(line: Line, credit: int) -> int:
     return len(claimed)
 
 
+async def test_what_ends_between_a_claims_look_and_its_lock_is_left_alone(plain_line: Line) -> None:
+    """The claim saw it owed; by the time it has its row, that was cancelled."""
+    line = plain_line
+    accepted = await line.tell(somebody(), a_move())
+    ended, *others = await changes.deliveries_of(line.database, [accepted.change_id])
+    async with line.database.transaction() as ending:
+        await ending.execute("UPDATE delivery SET status = 'cancelled' WHERE id = $1", ended.id)
+        claiming = asyncio.create_task(_claim(line, 9))
+        async with asyncio.timeout(30):
+            while not await ending.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                await asyncio.sleep(0.01)
+    assert await claiming == len(others)
+    async with line.database.connection() as connection:
+        left = "SELECT occupant, last_sequence, due FROM lane WHERE organisation = $1"
+        assert tuple(await connection.fetchrow(left, ended.organisation)) == (None, 0, None)
+
+
 async def test_a_fold_that_waited_for_its_lane_reads_what_stands_then(plain_line: Line) -> None:
     """Two trackers in a hand-over: the later one must see what the earlier decided, or a status would fall."""
     line = plain_line
