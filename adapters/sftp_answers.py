@@ -124,9 +124,13 @@ class SftpAnswers:
                 return None
 
     def _receipt(self, name: str, answer: FileAnswer) -> Receipt:
-        """Return the receipt of a row. Its id is made of the file's name and the row: read twice, it is the same."""
+        """Return the receipt of a row. Its id is made of where it stands and what it says: read twice, it is the same.
+
+        An organisation may use a file's name again: another answer in the same place is another receipt.
+        """
+        said = f"{answer.outcome}/{answer.reference or ''}"
         given = Answer(
-            id=uuid5(answer.delivery_id, f"{name}#{answer.row}"),
+            id=uuid5(answer.delivery_id, f"{name}#{answer.row}/{said}"),
             delivery_id=answer.delivery_id,
             outcome=answer.outcome,
             reference=answer.reference,

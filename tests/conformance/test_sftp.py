@@ -397,6 +397,23 @@ async def test_answers_are_collected_until_they_are_durable() -> None:
             await answers.close()
 
 
+async def test_a_name_that_is_used_again_says_something_new_and_a_second_reading_does_not() -> None:
+    with TemporaryDirectory() as root:
+        async with SftpPeer(Path(root)) as peer:
+            folder = Path(root, "outgoing")
+            folder.mkdir()
+            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
+            delivery, read = uuid4(), []
+            for outcome in (Outcome.MUST_REVIEW, Outcome.APPLIED, Outcome.APPLIED):
+                (folder / "daily.csv").write_bytes(answers_file([(delivery, outcome, "CT/1")]))
+                (file,) = [found async for found in answers.collect()]
+                read += [receipt.id for receipt in file.receipts]
+                await file.done()
+            assert read[0] != read[1], "what was only to be looked at is applied now"
+            assert read[1] == read[2], "read twice"
+            await answers.close()
+
+
 async def test_a_file_that_is_no_answer_is_left_while_it_may_be_written_and_then_set_aside() -> None:
     with TemporaryDirectory() as root:
         async with SftpPeer(Path(root)) as peer:
