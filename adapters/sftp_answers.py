@@ -6,6 +6,7 @@ or of another form may still be being written, and is left; if it is the same te
 unreadable, and renamed to end in `.unreadable`.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -93,7 +94,7 @@ class SftpAnswers:
             if read is None:
                 continue
             try:
-                receipts = [self._receipt(name, answer) for answer in read_answers(read.content)]
+                receipts = await asyncio.to_thread(self._receipts, name, read.content)  # a large file takes seconds
             except Unreadable:
                 if self._settled(name, read.content):
                     yield CollectedFile((), path, read, self._session, unreadable=True)
@@ -122,6 +123,10 @@ class SftpAnswers:
                     return _Read(cast(bytes, await file.read(FILE_CAP + 1, 0)), found.size, found.mtime)
             except asyncssh.SFTPNoSuchFile:
                 return None
+
+    def _receipts(self, name: str, content: bytes) -> Sequence[Receipt]:
+        """Return the receipts of a whole file. Raises Unreadable."""
+        return [self._receipt(name, answer) for answer in read_answers(content)]
 
     def _receipt(self, name: str, answer: FileAnswer) -> Receipt:
         """Return the receipt of a row. Its id is made of where it stands and what it says: read twice, it is the same.

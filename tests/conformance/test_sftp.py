@@ -5,7 +5,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from uuid import UUID, uuid4
 import asyncssh
 import pytest
 
-from adapters.batch_file import COLUMNS, Unreadable, read_answers, safe
+from adapters.batch_file import COLUMNS, FileAnswer, Unreadable, read_answers, safe
 from adapters.conformance import (
     DEADLINE,
     FAILS_AS,
@@ -394,6 +395,32 @@ async def test_answers_are_collected_until_they_are_durable() -> None:
                 await found.done()  # a second time, as when the first one's answer was lost
             assert [found async for found in answers.collect()] == []
             assert sorted(path.name for path in folder.glob("*.done")) == ["a.done", "b.done", "old.done"]
+            await answers.close()
+
+
+async def test_a_large_file_is_read_beside_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def takes_long(content: bytes) -> Iterator[FileAnswer]:
+        begun.set()
+        assert goes_on.wait(10), "nothing else went on"
+        return read_answers(content)
+
+    async def something_else() -> None:
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        goes_on.set()
+
+    monkeypatch.setattr("adapters.sftp_answers.read_answers", takes_long)
+    with TemporaryDirectory() as root:
+        async with SftpPeer(Path(root)) as peer:
+            folder = Path(root, "outgoing")
+            folder.mkdir()
+            (folder / "a.csv").write_bytes(answers_file([(uuid4(), Outcome.APPLIED, "")]))
+            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
+            beside = asyncio.create_task(something_else())
+            assert [len(file.receipts) async for file in answers.collect()] == [1]
+            await beside
             await answers.close()
 
 
