@@ -424,6 +424,23 @@ async def test_a_large_file_is_read_beside_what_goes_on(monkeypatch: pytest.Monk
             await answers.close()
 
 
+async def test_a_file_that_cannot_be_opened_is_said_and_holds_up_no_other() -> None:
+    with TemporaryDirectory() as root:
+        async with SftpPeer(Path(root)) as peer:
+            folder = Path(root, "outgoing")
+            (folder / "a.csv").mkdir(parents=True)
+            (folder / "b.csv").write_bytes(answers_file([(uuid4(), Outcome.APPLIED, "")]))
+            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
+            collecting = answers.collect()
+            file = await anext(collecting)
+            assert len(file.receipts) == 1
+            await file.done()
+            with pytest.raises(Failure):
+                await anext(collecting)
+            assert (folder / "b.done").exists()
+            await answers.close()
+
+
 async def test_a_name_that_is_used_again_says_something_new_and_a_second_reading_does_not() -> None:
     with TemporaryDirectory() as root:
         async with SftpPeer(Path(root)) as peer:
