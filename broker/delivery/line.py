@@ -190,10 +190,10 @@ class Line:
         rate, agreed = settings.policy.rate, self._held.rate()
         self._pace = self._pace.later(now, None if rate is None else rate * share)
         self._requests = self._requests.later(now, None if agreed is None else agreed * share)
-        requests = self._requests.ready()
-        if settings.policy.batch and requests:
-            requests = settings.policy.batch.size
-        return min(self._pace.ready(), requests), max(self._pace.wait(), self._requests.wait())
+        allowed = min(self._pace.ready(), self._requests.ready())
+        if settings.policy.batch and allowed:
+            allowed = settings.policy.batch.size  # a whole one: the next waits so much longer
+        return allowed, max(self._pace.wait(), self._requests.wait())
 
     def _first(self, count: int) -> list[Received]:
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
