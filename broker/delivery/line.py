@@ -181,7 +181,7 @@ class Line:
             self._free_since = now
         idle = now - self._free_since
         if settings.policy.batch and self._watch.probe is None:
-            return batch_of(len(self._waiting), settings.policy.batch, allowed, idle)
+            return batch_of(len(self._waiting), settings.policy.batch, idle)
         return worth_asking(len(self._waiting), free, slots, idle), ASK_SECONDS
 
     def _leave_now(self, settings: Organisation, now: float) -> tuple[int, float]:
