@@ -6,6 +6,7 @@ or of another form may still be being written, and is left; if it is the same te
 unreadable, and renamed to end in `.unreadable`.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -20,9 +21,10 @@ from asyncssh import SFTPClient
 
 from adapters.batch_file import FileAnswer, Unreadable, read_answers
 from adapters.settings import settings_of
-from adapters.sftp_session import SECRETS, SftpSession
+from adapters.sftp_session import SECRETS, SftpSession, understood
 from adapters.sftp_settings import SftpSettings
 from contracts.adapters import AdapterContext, Answers
+from contracts.delivery import Failure
 from contracts.receipts import Answer, Receipt
 
 FILE_CAP: Final = 16 * 1024 * 1024
@@ -82,23 +84,32 @@ class SftpAnswers:
         """Files that could not be read, by name: the SHA-256 of their bytes, and since when they are so."""
 
     async def collect(self) -> AsyncIterator[Answers]:
-        """Give the files that are there now, by name, each once. Raises Failure."""
+        """Give the files that are there now, by name, each once. Raises Failure.
+
+        One that the server does not let us read is passed over, and raised for at the end.
+        """
         async with self._session.files() as files:
             entries = await files.listdir(self._folder)
         names = sorted(name for name in entries if isinstance(name, str) and _NAME.fullmatch(name))
         self._doubtful = {name: doubt for name, doubt in self._doubtful.items() if name in names}
+        refused: Failure | None = None
         for name in names[:FILES_AT_ONCE]:
             path = f"{self._folder}/{name}"
             read = await self._read(path)
+            if isinstance(read, Failure):
+                refused = read
+                continue
             if read is None:
                 continue
             try:
-                receipts = [self._receipt(name, answer) for answer in read_answers(read.content)]
+                receipts = await asyncio.to_thread(self._receipts, name, read.content)  # a large file takes seconds
             except Unreadable:
                 if self._settled(name, read.content):
                     yield CollectedFile((), path, read, self._session, unreadable=True)
             else:
                 yield CollectedFile(receipts, path, read, self._session)
+        if refused is not None:
+            raise refused
 
     async def close(self) -> None:
         await self._session.close()
@@ -113,8 +124,11 @@ class SftpAnswers:
             return False
         return now - since >= SETTLED
 
-    async def _read(self, path: str) -> _Read | None:
-        """Return the file, cut one byte beyond the cap, where its trailer fits no more; None if it is gone."""
+    async def _read(self, path: str) -> _Read | Failure | None:
+        """Return the file, cut one byte beyond the cap, where its trailer fits no more; None if it is gone.
+
+        Or why this one is not to be read, such as a folder that is named like a file. Raises Failure for all else.
+        """
         async with self._session.files() as files:
             try:
                 async with files.open(path, "rb") as file:
@@ -122,11 +136,21 @@ class SftpAnswers:
                     return _Read(cast(bytes, await file.read(FILE_CAP + 1, 0)), found.size, found.mtime)
             except asyncssh.SFTPNoSuchFile:
                 return None
+            except (asyncssh.SFTPPermissionDenied, asyncssh.SFTPFailure, asyncssh.SFTPFileIsADirectory) as fault:
+                return understood(fault)
+
+    def _receipts(self, name: str, content: bytes) -> Sequence[Receipt]:
+        """Return the receipts of a whole file. Raises Unreadable."""
+        return [self._receipt(name, answer) for answer in read_answers(content)]
 
     def _receipt(self, name: str, answer: FileAnswer) -> Receipt:
-        """Return the receipt of a row. Its id is made of the file's name and the row: read twice, it is the same."""
+        """Return the receipt of a row. Its id is made of where it stands and what it says: read twice, it is the same.
+
+        An organisation may use a file's name again: another answer in the same place is another receipt.
+        """
+        said = f"{answer.outcome}/{answer.reference or ''}"
         given = Answer(
-            id=uuid5(answer.delivery_id, f"{name}#{answer.row}"),
+            id=uuid5(answer.delivery_id, f"{name}#{answer.row}/{said}"),
             delivery_id=answer.delivery_id,
             outcome=answer.outcome,
             reference=answer.reference,

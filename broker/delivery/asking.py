@@ -23,12 +23,12 @@ def worth_asking(waiting: int, free: int, slots: int, idle_seconds: float) -> in
     return count if count == waiting or 4 * count >= slots or idle_seconds >= ASK_SECONDS else 0
 
 
-def batch_of(waiting: int, policy: BatchPolicy, allowed: int, idle_seconds: float) -> tuple[int, float]:
+def batch_of(waiting: int, policy: BatchPolicy, idle_seconds: float) -> tuple[int, float]:
     """Return how many make a batch now, or 0 and in how many seconds to look again.
 
-    Full, or as many as the pace allows, or what there is when the first has waited long enough.
+    A full one, or what there is when the first has waited long enough. The pace says when, not how many.
     """
     left = policy.linger_seconds - idle_seconds
     if waiting >= policy.size or left < MOMENT_SECONDS:
-        return min(waiting, policy.size, allowed), 0.0
+        return min(waiting, policy.size), 0.0
     return 0, min(REST_SECONDS, left)

@@ -4,11 +4,10 @@ Only decisions, in whatever time they are given.
 """
 
 import math
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
-
-from contracts.organisation import DeliveryPolicy
 
 BURST_SECONDS: Final = 0.1
 """What a pace allows at once after a rest, in seconds' worth, and at least one."""
@@ -41,39 +40,36 @@ def places_of(most: int, owned: Collection[int], partitions: int, turn: int) -> 
     return sum((most - 1 - (number - turn) % around) // around + 1 for number in owned)
 
 
-def slower_of(policy: DeliveryPolicy, agreed: float | None) -> float | None:
-    """Return how many deliveries a second may be sent, None for no limit.
-
-    As the policy has it, and as an endpoint has `agreed` to in requests a second, of which a batch is one.
-    """
-    if agreed is None:
-        return policy.rate
-    of_requests = agreed * (policy.batch.size if policy.batch else 1)
-    return of_requests if policy.rate is None else min(policy.rate, of_requests)
-
-
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A bucket of leave to send, as of a moment. Starts with one."""
+    """A bucket of leave to send, as of a moment, filled at `rate` a second; None for no limit. Starts with one."""
 
     tokens: float = 1.0
     at: float = 0.0
+    rate: float | None = None
 
-    def later(self, now: float, rate: float) -> "Pace":
-        """Return the bucket as it is `now`, filled at `rate` a second."""
+    def later(self, now: float, rate: float | None) -> "Pace":
+        """Return the bucket as it is `now`, filled at `rate` a second.
+
+        What went while there was no limit is not held against what comes once there is one.
+        """
+        if rate is None or self.rate is None:
+            return Pace(1.0, now, rate)
         gone = max(0.0, now - self.at)
-        return Pace(min(self.tokens + gone * rate, max(1.0, rate * BURST_SECONDS)), now)
+        return Pace(min(self.tokens + gone * rate, max(1.0, rate * BURST_SECONDS)), now, rate)
 
     def less(self, count: int) -> "Pace":
-        return Pace(self.tokens - count, self.at)
+        return replace(self, tokens=self.tokens - count)
 
     def ready(self) -> int:
         """Return for how many there is leave now."""
-        return max(0, int(self.tokens + 1e-9))
+        return sys.maxsize if self.rate is None else max(0, int(self.tokens + 1e-9))
 
-    def wait(self, rate: float) -> float:
+    def wait(self) -> float:
         """Return in how many seconds there is leave for one; never, for whoever owns no partition any more."""
-        return max(0.0, (1.0 - self.tokens) / rate) if rate else math.inf
+        if self.rate is None:
+            return 0.0
+        return max(0.0, (1.0 - self.tokens) / self.rate) if self.rate else math.inf
 
 
 @dataclass(frozen=True, slots=True)

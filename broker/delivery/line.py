@@ -18,7 +18,7 @@ from broker.delivery.adapting import AdapterSource, HeldAdapter
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
 from broker.delivery.attempt import attempt, attempt_many, opened
 from broker.delivery.gathering import Gathering
-from broker.delivery.limits import Pace, RetryBudget, slower_of
+from broker.delivery.limits import Pace, RetryBudget
 from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
@@ -86,6 +86,9 @@ class Line:
         self._running: set[asyncio.Task[None]] = set()
         self._free_since: float | None = None
         self._pace = Pace()
+        """Of deliveries, by the policy's rate."""
+        self._requests = Pace()
+        """Of requests, of which a batch is one, by what the endpoint has agreed to."""
         self._retries = RetryBudget()
         self._woken = asyncio.Event()
         self._held = HeldAdapter(adapters)
@@ -109,9 +112,8 @@ class Line:
                 self._batches.put(received, place, now)
 
     def wake(self) -> None:
-        """Settings may have changed: whoever has something waiting looks again. Others need not, and there are many."""
-        if self._waiting:
-            self._woken.set()
+        """Settings may have changed."""
+        self._woken.set()
 
     def lost(self, partition: Partition) -> None:
         """The partition is somebody else's: what has not been started is theirs too."""
@@ -137,8 +139,7 @@ class Line:
         settings = self._config.organisations().get(self.organisation)
         if settings is None or settings.paused or not self._config.fresh():
             return None
-        windows = settings.policy.windows
-        return settings if not windows or is_open(windows, self._now()) else None
+        return settings if is_open(settings.policy.windows, self._now()) else None
 
     async def run(self) -> None:
         """Work until cancelled; then attempts under way are left to `drain`."""
@@ -170,23 +171,29 @@ class Line:
             self._free_since = None
             return 0, REST_SECONDS
         now = asyncio.get_running_loop().time()
-        allowed = len(self._waiting)
-        most_a_second = slower_of(settings.policy, self._held.rate())
-        if most_a_second is not None:
-            rate = most_a_second * len(self.owned) / max(len(self.owned), settings.partitions)
-            self._pace = self._pace.later(now, rate)
-            allowed = self._pace.ready()
-            free = min(free, allowed)
-            if free == 0:
-                return 0, min(REST_SECONDS, self._pace.wait(rate))
+        allowed, wait = self._leave_now(settings, now)
+        free = min(free, allowed)
+        if free == 0:
+            return 0, min(REST_SECONDS, wait)
         if self._batches.ready(now):
             return 1, 0.0
         if self._free_since is None:
             self._free_since = now
         idle = now - self._free_since
         if settings.policy.batch and self._watch.probe is None:
-            return batch_of(len(self._waiting), settings.policy.batch, allowed, idle)
+            return batch_of(len(self._waiting), settings.policy.batch, idle)
         return worth_asking(len(self._waiting), free, slots, idle), ASK_SECONDS
+
+    def _leave_now(self, settings: Organisation, now: float) -> tuple[int, float]:
+        """Return for how many records there is leave now, and in how many seconds there is for one."""
+        share = len(self.owned) / max(len(self.owned), settings.partitions)
+        rate, agreed = settings.policy.rate, self._held.rate()
+        self._pace = self._pace.later(now, None if rate is None else rate * share)
+        self._requests = self._requests.later(now, None if agreed is None else agreed * share)
+        allowed = min(self._pace.ready(), self._requests.ready())
+        if settings.policy.batch and allowed:
+            allowed = settings.policy.batch.size  # a whole one: the next waits so much longer
+        return allowed, max(self._pace.wait(), self._requests.wait())
 
     def _first(self, count: int) -> list[Received]:
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
@@ -231,6 +238,7 @@ class Line:
                     self._quarantine(item.received, Reason.UNKNOWN_DELIVERY, item.sealed.id)
         self._pace = self._pace.less(len(granted))
         together = [granted] if granted and (closed or settings.policy.batch) else [[one] for one in granted]
+        self._requests = self._requests.less(len(together))
         for several in together:
             task = asyncio.create_task(self._attempt(settings, several, asked, self._watch.probe))
             self._running.add(task)

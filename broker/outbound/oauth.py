@@ -160,10 +160,10 @@ def _token(said: Mapping[str, object], asked: datetime) -> AccessToken:
         and kind.lower() == "bearer"
         and isinstance(seconds, int | float)
         and not isinstance(seconds, bool)
-        and not math.isnan(seconds)
+        and not (isinstance(seconds, float) and math.isnan(seconds))
     ):
         raise Misconfigured(Reason.ANSWER_UNREADABLE)
-    life = min(max(float(seconds), 0.0), LONGEST_SECONDS)
+    life = float(min(max(seconds, 0), LONGEST_SECONDS))
     return AccessToken(text, asked + timedelta(seconds=life * RENEWED_AT), asked + timedelta(seconds=life * ENDS_AT))
 
 

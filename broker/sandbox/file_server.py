@@ -148,7 +148,7 @@ class _Council:
         now = self._desk.clock()
         wait = timedelta(seconds=behaviour.seconds) if behaviour.behaviour == "later" else timedelta()
         outcome = Outcome.REJECTED_POLICY if behaviour.behaviour == "refusing" else behaviour.outcome
-        arrivals = [Arrival(_event(row, name), row.delivery_id, outcome, now, answer_due=now + wait) for row in rows]
+        arrivals = [Arrival(_event(row), row.delivery_id, outcome, now, answer_due=now + wait) for row in rows]
         try:
             await asyncio.gather(*map(self._desk.inbox.take, arrivals))
         except InboxClosed:
@@ -191,7 +191,8 @@ def _put_away(path: Path, folder: Path) -> None:
         path.replace(folder / path.name)
 
 
-def _event(row: Row, file: str) -> Event:
+def _event(row: Row) -> Event:
+    """Return what a row says; not in which file, for it may come again in another."""
     return Event(
         id=row.delivery_id,
         type=row.type,
@@ -199,5 +200,5 @@ def _event(row: Row, file: str) -> Event:
         sequence=row.sequence,
         time="",
         origin="",
-        data=canonical({"file": file, "columns": row.told}),
+        data=canonical({"columns": row.told}),
     )

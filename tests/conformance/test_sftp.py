@@ -5,7 +5,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from uuid import UUID, uuid4
 import asyncssh
 import pytest
 
-from adapters.batch_file import COLUMNS, Unreadable, read_answers, safe
+from adapters.batch_file import COLUMNS, FileAnswer, Unreadable, read_answers, safe
 from adapters.conformance import (
     DEADLINE,
     FAILS_AS,
@@ -394,6 +395,66 @@ async def test_answers_are_collected_until_they_are_durable() -> None:
                 await found.done()  # a second time, as when the first one's answer was lost
             assert [found async for found in answers.collect()] == []
             assert sorted(path.name for path in folder.glob("*.done")) == ["a.done", "b.done", "old.done"]
+            await answers.close()
+
+
+async def test_a_large_file_is_read_beside_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def takes_long(content: bytes) -> Iterator[FileAnswer]:
+        begun.set()
+        assert goes_on.wait(10), "nothing else went on"
+        return read_answers(content)
+
+    async def something_else() -> None:
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        goes_on.set()
+
+    monkeypatch.setattr("adapters.sftp_answers.read_answers", takes_long)
+    with TemporaryDirectory() as root:
+        async with SftpPeer(Path(root)) as peer:
+            folder = Path(root, "outgoing")
+            folder.mkdir()
+            (folder / "a.csv").write_bytes(answers_file([(uuid4(), Outcome.APPLIED, "")]))
+            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
+            beside = asyncio.create_task(something_else())
+            assert [len(file.receipts) async for file in answers.collect()] == [1]
+            await beside
+            await answers.close()
+
+
+async def test_a_file_that_cannot_be_opened_is_said_and_holds_up_no_other() -> None:
+    with TemporaryDirectory() as root:
+        async with SftpPeer(Path(root)) as peer:
+            folder = Path(root, "outgoing")
+            (folder / "a.csv").mkdir(parents=True)
+            (folder / "b.csv").write_bytes(answers_file([(uuid4(), Outcome.APPLIED, "")]))
+            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
+            collecting = answers.collect()
+            file = await anext(collecting)
+            assert len(file.receipts) == 1
+            await file.done()
+            with pytest.raises(Failure):
+                await anext(collecting)
+            assert (folder / "b.done").exists()
+            await answers.close()
+
+
+async def test_a_name_that_is_used_again_says_something_new_and_a_second_reading_does_not() -> None:
+    with TemporaryDirectory() as root:
+        async with SftpPeer(Path(root)) as peer:
+            folder = Path(root, "outgoing")
+            folder.mkdir()
+            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
+            delivery, read = uuid4(), []
+            for outcome in (Outcome.MUST_REVIEW, Outcome.APPLIED, Outcome.APPLIED):
+                (folder / "daily.csv").write_bytes(answers_file([(delivery, outcome, "CT/1")]))
+                (file,) = [found async for found in answers.collect()]
+                read += [receipt.id for receipt in file.receipts]
+                await file.done()
+            assert read[0] != read[1], "what was only to be looked at is applied now"
+            assert read[1] == read[2], "read twice"
             await answers.close()
 
 

@@ -10,11 +10,10 @@ from adapters.conformance import attempt, sample_delivery
 from adapters.conformance_http import HttpPeer, response
 from adapters.registry import adapter_for
 from broker.delivery.adapting import HeldAdapter
-from broker.delivery.limits import slower_of
 from contracts.adapters import Adapter, HttpAnswer
 from contracts.delivery import Failure, Misconfigured, Unavailable
 from contracts.examples import ORGANISATION
-from contracts.organisation import BatchPolicy, DeliveryPolicy, Organisation
+from contracts.organisation import Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import Reason
 from tests.conformance.test_webhook import SECRET, webhook_and_peer
@@ -139,10 +138,3 @@ def test_a_rate_that_is_none_is_no_agreement(said: str) -> None:
     failure = told(200, **{"webhook-allowed-origin": "*", "webhook-allowed-rate": said})
     assert isinstance(failure, Misconfigured)
     assert failure.reason is Reason.NOT_ACTIVATED
-
-
-def test_the_slower_of_policy_and_agreement_counts_and_a_batch_is_one_request() -> None:
-    free, slow = DeliveryPolicy(), DeliveryPolicy(rate=1.0)
-    assert [slower_of(free, None), slower_of(slow, None)] == [None, 1.0]
-    assert [slower_of(free, 2.0), slower_of(slow, 2.0), slower_of(slow, 0.5)] == [2.0, 1.0, 0.5]
-    assert slower_of(DeliveryPolicy(batch=BatchPolicy(size=100)), 2.0) == 200.0

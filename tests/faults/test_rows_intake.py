@@ -71,7 +71,7 @@ async def test_01_the_store_dies_at_an_fsync(api: Exchange, desk: Desk) -> None:
         assert pid is not None
         async with tracing(pid, api.folder / "strace.out", "fdatasync:signal=KILL:when=1") as traced:
             status, _ = await desk.ask(told.person, "/v1/changes", told.body, told.key)
-            assert traced.happened("killed by SIGKILL")
+            await traced.until("killed by SIGKILL")
         assert status == 503
         await desk.accepted(told)
         assert await api.value(STORED) == before + 1
@@ -123,7 +123,7 @@ async def test_04_the_disk_is_full(api: Exchange, desk: Desk) -> None:
     full = [f"{call}:error=ENOSPC" for call in ("pwrite64", "pwritev", "fallocate")]
     async with tracing(pid, api.folder / "strace.out", *full) as traced:
         status, _ = await desk.ask(told.person, "/v1/changes", told.body, told.key)
-        assert traced.happened("ENOSPC")
+        await traced.until("ENOSPC")
     assert status == 503
     await _running_again(api)
     assert await api.value(STORED) == before

@@ -231,6 +231,9 @@ async def test_20_receipts_are_repeated_reordered_forged_and_of_another(scene: S
         refused = [await another.answer(forged, "rejected_policy"), await another.answer(uuid4(), "rejected_policy")]
         assert [status for status, _ in refused] == [404, 404]
         assert refused[0][1] == refused[1][1], "another's delivery looks like none"
+        leaves = await scene.fetch("SELECT convert_from(leaf, 'UTF8')::jsonb AS leaf FROM audit_leaf")
+        kept = [row["leaf"] for row in leaves if '"answers.refused"' in row["leaf"]]
+        assert len(kept) == 2, "both are in the ledger"
         for token in (None, "nonsense", theirs.forged()):
             assert (await theirs.answer(forged, "rejected_policy", token=token))[0] == 401
         await scene.until(before + 8, "SELECT 1 FROM receipt")

@@ -355,6 +355,22 @@ COLUMNS = ("C", "row", "delivery_id", "sequence", "subject", "type", "roles", "f
 ROW = ("D", "1", str(uuid4()), "000000000001", "who", "type", "arriving", "Pen-y-dŵr")
 
 
+async def test_a_row_that_comes_again_in_another_file_is_the_same_one(state: SandboxState) -> None:
+    incoming = state.files_path(SWANSEA) / "incoming"
+    incoming.mkdir(parents=True)
+    for name in ("x.csv", "y.csv"):  # as when a batch was broken, and what was left of it closed anew
+        (incoming / name).write_bytes(a_file(name, (*HEAD[:-1], name), COLUMNS, ROW))
+    async with running(state, SWANSEA) as system:
+
+        async def both_loaded() -> bool:
+            return not list(incoming.iterdir())
+
+        await until(both_loaded)
+        listed = (await system.http.get("/inbox.json")).json()
+        assert [event["receipts"] for event in listed["events"]] == [2]
+        assert listed["totals"]["dataViolations"] == 0
+
+
 async def test_files_that_are_not_whole_are_put_aside_and_nothing_of_them_is_loaded(state: SandboxState) -> None:
     whole = a_file("x.csv", HEAD, COLUMNS, ROW)
     bad = (

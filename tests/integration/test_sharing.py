@@ -182,6 +182,61 @@ async def test_batches_are_full_or_have_waited_and_never_hold_two_of_one_person(
     assert any(len(sequences) > 2 for sequences in order.values()), "one of each batch was tried again, alone"
 
 
+class Agreeing(Gathered):
+    """One whose organisation takes so many requests a second, and no more."""
+
+    rate: float | None = 10.0
+
+    def __init__(self, line: Line, name: str) -> None:
+        super().__init__(line, name)
+        self.at: list[float] = []
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> Sequence[Receipt | Failure]:
+        self.at.append(asyncio.get_running_loop().time())
+        self.batches.append(list(deliveries))
+        return [await self.deliver(delivery) for delivery in deliveries]
+
+
+async def test_a_batch_is_one_request_of_those_an_endpoint_has_agreed_to(line: Line) -> None:
+    await agree(line, partitions=1, batch=BatchPolicy(size=8, linger_seconds=0.01))
+    agreeing = Agreeing(line, swansea(line))
+    scripted = line.adapter
+
+    async def adapter(settings: Organisation) -> Adapter:
+        return agreeing if settings.id == swansea(line) else await scripted(settings)
+
+    line.adapter = adapter  # type: ignore[method-assign]  # one organisation is reached in another way
+    line.start()
+    first = await line.tell(somebody(0), a_move())
+    await line.until(first, applied(line))  # from now on it is known what was agreed
+    told = await asyncio.gather(*(line.tell(somebody(number), a_move()) for number in range(1, 41)))
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    assert sum(map(len, agreeing.batches)) == 41
+    assert agreeing.rate is not None
+    for place, one in enumerate(agreeing.at):
+        within = [other for other in agreeing.at[place:] if other - one <= 1.0]
+        assert len(within) <= agreeing.rate + 3, "a second's worth, what was saved up, and both ends of it"
+
+
+async def test_a_pace_of_deliveries_makes_batches_rarer_and_not_smaller(line: Line) -> None:
+    rate, size = 20.0, 8
+    await agree(line, partitions=1, rate=rate, batch=BatchPolicy(size=size, linger_seconds=30.0))
+    paced = Agreeing(line, swansea(line))
+    paced.rate = None
+    scripted = line.adapter
+
+    async def adapter(settings: Organisation) -> Adapter:
+        return paced if settings.id == swansea(line) else await scripted(settings)
+
+    line.adapter = adapter  # type: ignore[method-assign]  # one organisation is reached in another way
+    told = await asyncio.gather(*(line.tell(somebody(number), a_move()) for number in range(3 * size)))
+    line.start()
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    assert [len(batch) for batch in paced.batches] == [size] * 3
+
+
 async def test_batches_for_an_adapter_that_takes_none_are_somebodys_mistake(line: Line) -> None:
     await agree(line, batch=BatchPolicy(size=8))
     line.start()

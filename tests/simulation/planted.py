@@ -16,9 +16,11 @@ from broker.relay import relay
 from broker.tracking import fold, tracker, withdrawing
 from broker.vault import gate
 from contracts.delivery import Delivery
+from contracts.organisation import BatchPolicy, Organisation
 from contracts.receipts import FailureKind, Quarantined, Receipt
 from contracts.statuses import Reason, Status
 from tests.simulation.organisations import Mood
+from tests.simulation.world import Setting
 
 
 @contextmanager
@@ -146,6 +148,27 @@ class Planted:
     fault: Callable[[], AbstractContextManager[None]]
     favouring: str = ""
     mood: Mood | None = None
+    bent: Callable[[Setting], Setting] = lambda setting: setting
+    """What a run begins with, for a fault that few beginnings show."""
+
+
+def all_shut(setting: Setting) -> Setting:
+    """Have nobody's hours come."""
+    return replace(setting, organisations=[_with(one, windows=("00:00-00:01",)) for one in setting.organisations])
+
+
+def all_in_batches(setting: Setting) -> Setting:
+    """Have everybody take batches."""
+    return replace(setting, organisations=[_with(one, batch=BatchPolicy(size=5)) for one in setting.organisations])
+
+
+def all_want_the_newest(setting: Setting) -> Setting:
+    """Have everybody want only the newest, and few people tell much."""
+    return replace(setting, latest_only=frozenset(one.id for one in setting.organisations), people=3)
+
+
+def _with(settings: Organisation, **policy: object) -> Organisation:
+    return settings.model_copy(update={"policy": settings.policy.model_copy(update=policy)})
 
 
 FAULTS: Final = (
@@ -155,9 +178,9 @@ FAULTS: Final = (
     Planted(counts_cancelled_as_failed, "end", {"hangs": 1, "dawdles": 1}),
     Planted(lowers_a_status, "", {"takes_in": 1, "answers_twice": 1}),
     Planted(grants_twice),
-    Planted(sends_at_any_hour),
-    Planted(puts_two_of_a_lane_into_a_batch),
-    Planted(loses_what_was_superseded, "cancel", {"is_away": 3, "applies": 1}),
+    Planted(sends_at_any_hour, bent=all_shut),
+    Planted(puts_two_of_a_lane_into_a_batch, bent=all_in_batches),
+    Planted(loses_what_was_superseded, "cancel", {"is_away": 3, "applies": 1}, all_want_the_newest),
     Planted(takes_nothing_back, "cancel", {"applies": 1}),
     Planted(takes_back_from_everybody, "cancel", {"is_away": 1}),
 )

@@ -78,14 +78,22 @@ class Run:
         )
 
 
-def simulate(seed: int, steps: int, *, favouring: str = "", mood: Mood | None = None) -> Run:
+def simulate(
+    seed: int,
+    steps: int,
+    *,
+    favouring: str = "",
+    mood: Mood | None = None,
+    bent: Callable[[Setting], Setting] = lambda setting: setting,
+) -> Run:
     """Run one seed for `steps` steps of disturbance, and then until it has healed.
 
-    One kind of act can be favoured, and organisations be kept in one mood, to look for one kind of fault.
+    One kind of act can be favoured, organisations be kept in one mood, and what stands in the beginning be bent, to look
+    for one kind of fault.
     """
     dice = random.Random(f"schedule {seed}")
     patient = dice.random() < 0.25
-    with a_world(seed, a_setting(dice, patient=patient)) as world:
+    with a_world(seed, bent(a_setting(dice, patient=patient))) as world:
         schedule = Schedule(world, dice, patient=patient, favouring=favouring, moods=(mood,) if mood else MOODS)
         try:
             schedule.disturb(steps)

@@ -13,7 +13,7 @@ from tests.simulation.schedule import STEPS_A_SEED, simulate
 
 STEPS = 25_000
 """Of each part; there are four, so that they can run side by side."""
-SEEDS_FOR_A_FAULT = 80
+SEEDS_FOR_A_FAULT = 400
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -50,7 +50,7 @@ def test_seeds_replay_in_another_process() -> None:
 def test_a_planted_fault_is_found(planted: Planted) -> None:
     with planted.fault():
         runs = (
-            simulate(seed, 1_500, favouring=planted.favouring, mood=planted.mood)
+            simulate(seed, 1_500, favouring=planted.favouring, mood=planted.mood, bent=planted.bent)
             for seed in range(1, SEEDS_FOR_A_FAULT + 1)
         )
         found = next((run for run in runs if run.violation), None)

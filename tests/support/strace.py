@@ -18,6 +18,7 @@ import pytest
 
 PACKAGE: Final = "strace"
 ATTACH_SECONDS: Final = 10.0
+SAID_SECONDS: Final = 20.0
 
 
 @functools.cache
@@ -57,6 +58,12 @@ class Tracing:
     def happened(self, words: str) -> bool:
         """Return whether strace has reported `words`, such as "killed by SIGKILL" or "INJECTED"."""
         return words in self._said.read_text(errors="replace")
+
+    async def until(self, words: str) -> None:
+        """Wait for such a report: strace may write it after whoever it happened to has been missed. Raises TimeoutError."""
+        async with asyncio.timeout(SAID_SECONDS):
+            while not self.happened(words):
+                await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

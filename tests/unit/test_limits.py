@@ -70,7 +70,7 @@ def test_a_pace_is_kept_over_any_stretch_of_time(rate: float, waits: list[float]
         sent += pace.ready()
         pace = pace.less(pace.ready())
         assert sent <= 1 + now * rate + max(1.0, rate * BURST_SECONDS) + 1e-6
-        later = pace.later(now + pace.wait(rate) + 1e-6, rate)
+        later = pace.later(now + pace.wait() + 1e-6, rate)
         assert later.ready() >= 1, "and never stands still"
 
 
@@ -78,10 +78,20 @@ def test_a_slow_pace_by_example() -> None:
     pace = Pace(at=0.0).later(0.0, 2.0)
     assert pace.ready() == 1
     pace = pace.less(1)
-    assert (pace.ready(), pace.wait(2.0)) == (0, 0.5)
+    assert (pace.ready(), pace.wait()) == (0, 0.5)
     assert pace.later(3600.0, 2.0).ready() == 1, "an hour of rest is no leave for a storm"
     assert pace.later(-3600.0, 2.0).ready() == 0, "a clock that goes back gives nothing"
-    assert pace.wait(0.0) == math.inf, "its partitions are somebody else's, and its share of the pace is none"
+    assert pace.later(0.0, 0.0).wait() == math.inf, (
+        "its partitions are somebody else's, and its share of the pace is none"
+    )
+
+
+def test_what_went_while_there_was_no_limit_is_not_held_against_what_comes() -> None:
+    pace = Pace().later(1000.0, None)
+    assert (pace.ready() > 1_000_000, pace.wait()) == (True, 0.0)
+    limited = pace.less(1_000_000).later(1000.0, 2.0)
+    assert limited.ready() == 1
+    assert limited.less(1).later(1000.0, None).ready() > 1_000_000
 
 
 @given(st.lists(st.booleans(), max_size=400), st.floats(0.05, 0.5))

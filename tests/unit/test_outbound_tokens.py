@@ -154,7 +154,9 @@ def test_the_table_of_answers(status: int, body: bytes, kind: type[Failure], rea
     assert failure.reason is reason
 
 
-@pytest.mark.parametrize("seconds", ["3600", '"3600"', "1e9", "-5", "0.5", "NaN"])
+@pytest.mark.parametrize(
+    "seconds", ["3600", '"3600"', "1e9", pytest.param("1" * 400, id="endless"), "-5", "0.5", "NaN"]
+)
 def test_how_long_it_is_good_is_bounded(seconds: str) -> None:
     body = b'{"access_token":"t","token_type":"Bearer","expires_in":%s}' % seconds.encode()
     if seconds == "NaN":
