@@ -22,7 +22,8 @@ MEMORY_GOAL, READY_GOAL = 160.0, 3.0
 MILLISECONDS = 1000.0
 
 _ANSWERED = """
-SELECT c.reference, d.id::text, extract(epoch FROM pg_xact_commit_timestamp(r.xmin))::float8
+SELECT c.reference, d.id::text, extract(epoch FROM pg_xact_commit_timestamp(c.xmin))::float8,
+       extract(epoch FROM pg_xact_commit_timestamp(r.xmin))::float8
 FROM change c JOIN delivery d ON d.change_id = c.id JOIN receipt r ON r.delivery_id = d.id
 WHERE c.reference = ANY($1) AND d.status = 'applied'
 """
@@ -106,10 +107,12 @@ def _rate(arrived: Iterable[tuple[str, str, float]]) -> float:
 
 
 async def following(bench: Bench, seconds: float) -> list[Figure]:
-    """Measure the way of one change at 100 changes a second, from the request's first byte sent.
+    """Measure the way of one change at 100 changes a second.
 
-    To the 202 at the client; to each delivery's arrival at its organisation; and to the moment the transaction that
-    raises its status to `applied` begins to commit (PostgreSQL's own commit timestamp, before its flush).
+    From the request's first byte sent to the 202 at the client; from acceptance to each delivery's arrival at its
+    organisation; from the first byte to that arrival; and to the moment the transaction that raises its status to
+    `applied` begins to commit. Acceptance is when the change's own transaction begins to commit: PostgreSQL's commit
+    timestamps, before their flush.
     """
     await bench.receiver.taken()
     told = (
@@ -122,11 +125,12 @@ async def following(bench: Bench, seconds: float) -> list[Figure]:
     figures = _way(bench.figure("way.answer"), [answered - began for began, answered in told.values()])
     figures += _way(
         bench.figure("way.arrival"),
-        [arrived[key] - sent[reference] for reference, key, _ in rows],
+        [arrived[key] - accepted for _, key, accepted, _ in rows],
         goals=(ARRIVAL_P50_GOAL, ARRIVAL_P99_GOAL),
         floor="floor.convey.arrival",
     )
-    return figures + _way(bench.figure("way.applied"), [at - sent[reference] for reference, _, at in rows])
+    figures += _way(bench.figure("way.whole"), [arrived[key] - sent[reference] for reference, key, _, _ in rows])
+    return figures + _way(bench.figure("way.applied"), [at - sent[reference] for reference, _, _, at in rows])
 
 
 def _way(
