@@ -242,6 +242,7 @@ async def measure(run: Run, kind: str, name: str) -> None:
         run.add([measures.share(bench.figure("accept"), run.figures)])
         await opened.stop("api")
         await opened.start_several(measures.SEVERAL)
+        await previews(run, opened)
         run.add([Figure(bench.figure("accept.several.processes"), measures.SEVERAL, "processes", "higher")])
         run.add(await measures.accepting(bench, run.lengths.accept, "accept.several"))
         await opened.stop("api")
