@@ -102,7 +102,9 @@ class SftpAnswers:
             if read is None:
                 continue
             try:
-                receipts = await asyncio.to_thread(self._receipts, name, read.content)  # a large file takes seconds
+                receipts = await asyncio.to_thread(  # a large file takes seconds
+                    _receipts, name, read.content, self._context.clock()
+                )
             except Unreadable:
                 if self._settled(name, read.content):
                     yield CollectedFile((), path, read, self._session, unreadable=True)
@@ -139,23 +141,25 @@ class SftpAnswers:
             except (asyncssh.SFTPPermissionDenied, asyncssh.SFTPFailure, asyncssh.SFTPFileIsADirectory) as fault:
                 return understood(fault)
 
-    def _receipts(self, name: str, content: bytes) -> Sequence[Receipt]:
-        """Return the receipts of a whole file. Raises Unreadable."""
-        return [self._receipt(name, answer) for answer in read_answers(content)]
 
-    def _receipt(self, name: str, answer: FileAnswer) -> Receipt:
-        """Return the receipt of a row. Its id is made of where it stands and what it says: read twice, it is the same.
+def _receipts(name: str, content: bytes, now: datetime) -> Sequence[Receipt]:
+    """Return the receipts of a whole file. Raises Unreadable."""
+    return [_receipt(name, answer, now) for answer in read_answers(content)]
 
-        An organisation may use a file's name again: another answer in the same place is another receipt.
-        """
-        said = f"{answer.outcome}/{answer.reference or ''}"
-        given = Answer(
-            id=uuid5(answer.delivery_id, f"{name}#{answer.row}/{said}"),
-            delivery_id=answer.delivery_id,
-            outcome=answer.outcome,
-            reference=answer.reference,
-        )
-        return given.receipt(epoch=0, attempt=0, now=self._context.clock())
+
+def _receipt(name: str, answer: FileAnswer, now: datetime) -> Receipt:
+    """Return the receipt of a row. Its id is made of where it stands and what it says: read twice, it is the same.
+
+    An organisation may use a file's name again: another answer in the same place is another receipt.
+    """
+    said = f"{answer.outcome}/{answer.reference or ''}"
+    given = Answer(
+        id=uuid5(answer.delivery_id, f"{name}#{answer.row}/{said}"),
+        delivery_id=answer.delivery_id,
+        outcome=answer.outcome,
+        reference=answer.reference,
+    )
+    return given.receipt(epoch=0, attempt=0, now=now)
 
 
 async def _rename_over(files: SFTPClient, old: str, new: str) -> None:

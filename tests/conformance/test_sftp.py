@@ -406,6 +406,10 @@ async def test_a_large_file_is_read_beside_what_goes_on(monkeypatch: pytest.Monk
         assert goes_on.wait(10), "nothing else went on"
         return read_answers(content)
 
+    def on_the_loop() -> datetime:
+        asyncio.get_running_loop()  # the exchange's clock can be asked nowhere else
+        return datetime.now(UTC)
+
     async def something_else() -> None:
         while not begun.is_set():
             await asyncio.sleep(0.01)
@@ -417,7 +421,8 @@ async def test_a_large_file_is_read_beside_what_goes_on(monkeypatch: pytest.Monk
             folder = Path(root, "outgoing")
             folder.mkdir()
             (folder / "a.csv").write_bytes(answers_file([(uuid4(), Outcome.APPLIED, "")]))
-            answers = SftpAnswers(context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key}))
+            given = context(peer.settings | {"answers": "outgoing"}, {"ssh-key": peer.key})
+            answers = SftpAnswers(replace(given, clock=on_the_loop))
             beside = asyncio.create_task(something_else())
             assert [len(file.receipts) async for file in answers.collect()] == [1]
             await beside
