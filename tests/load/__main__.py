@@ -25,11 +25,12 @@ from deploy.kafka.jars import PartMissing
 from deploy.kafka.kafka import Broker
 from tests.load import floors, history, machine, measures, pages, plans, report
 from tests.load.batches import batches
-from tests.load.exchange import AUDIENCE, ROLES, Exchange, Orderly, Receiver, Role, an_exchange, free_port, places
+from tests.load.exchange import AUDIENCE, ROLES, Exchange, Orderly, Receiver, Role, an_exchange, places
 from tests.load.figures import Figure, percentile, steady_rate
 from tests.load.neighbours import neighbours
 from tests.load.organisations import Ground
 from tests.load.pools import pools
+from tests.support.ports import free_port
 
 HISTORY_CHANGES = 1_000_000
 PEOPLE_BESIDE = 300

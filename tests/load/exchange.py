@@ -1,11 +1,9 @@
 """The exchange under load: PostgreSQL with its full durability, Kafka if wanted, and every role as its own process."""
 
 import asyncio
-import contextlib
 import math
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -28,6 +26,7 @@ from broker.store.migrate import migrate
 from broker.vault import RootKeyFile, Vault
 from contracts.agreement import Agreement
 from contracts.organisation import Organisation
+from tests.support.ports import free_row
 
 LogKind = Literal["postgres", "kafka"]
 Role = Literal["api", "relay", "deliver", "track"]
@@ -145,7 +144,7 @@ class Exchange:
 
     async def start_several(self, count: int) -> None:
         """Start the API as `count` processes on its port, and wait until each of them is ready."""
-        row = _free_row(count)
+        row = free_row(count)
         await self._start("api", row, row[0], "--processes", str(count))
 
     async def _start(
@@ -272,7 +271,7 @@ async def an_exchange(
     await migrate(dsn)
     await _register(dsn, folder, receiver.url, organisations)
     issuer = f"{receiver.url}/"
-    ports = dict(zip(("http", *ROLES), _free_ports(1 + len(ROLES)), strict=True))
+    ports = dict(zip(("http", *ROLES), free_row(1 + len(ROLES)), strict=True))
     environment = {
         "UNWAITH_ENVIRONMENT": "sandbox",
         "UNWAITH_DATABASE_DSN": dsn,
@@ -345,26 +344,3 @@ def places() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         ]
         for first, town, area in ((900_100_000_000, "Caerdydd", "CF"), (900_200_000_000, "Abertawe", "SA"))
     )
-
-
-def free_port() -> int:
-    return _free_ports(1)[0]
-
-
-def _free_row(count: int) -> range:
-    """Return free ports that follow one another."""
-    while True:
-        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
-            first = taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for port in range(first + 1, first + count):
-                taken.enter_context(socket.create_server(("127.0.0.1", port)))
-            return range(first, first + count)
-
-
-def _free_ports(count: int) -> Sequence[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in taken]
-    finally:
-        for one in taken:
-            one.close()
