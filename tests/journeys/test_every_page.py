@@ -129,6 +129,13 @@ async def test_what_staff_need_for_each_page_is_exactly_this() -> None:
             "GET /replays/{replay}",
             "GET /replays/{replay}/live",
         },
+        May.DECIDE: {
+            "GET /holds",
+            "GET /holds/{hold}",
+            "POST /holds/{hold}/reveal",
+            "POST /holds/{hold}/release",
+            "POST /holds/{hold}/refuse",
+        },
         May.READ_ACTS: {"GET /acts"},
     }
 

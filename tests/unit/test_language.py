@@ -19,7 +19,7 @@ from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
 from contracts.changes import EVENTS
-from contracts.holds import HoldReason
+from contracts.holds import DECIDED_BY, DecidedBy, HoldReason
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
 
@@ -40,7 +40,17 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "breaker": [phase.value for phase in Phase if phase is not Phase.CLOSED],
     "status": Status,
     "outcome": Outcome,
-    "reason": {*Reason, *reasons.PAUSE, *reasons.RESUME, *reasons.REPLAY, *reasons.TRACE, "operator"},
+    "reason": {
+        *Reason,
+        *reasons.PAUSE,
+        *reasons.RESUME,
+        *reasons.REPLAY,
+        *reasons.TRACE,
+        *reasons.REVEAL,
+        *reasons.RELEASE,
+        *reasons.REFUSE,
+        "operator",
+    },
     "refusal": Refusal,
     "receipt": ReceiptKind,
     "change": EVENTS,
@@ -50,7 +60,9 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "did": (
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
         *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
+        *("change-disclosed", "hold-released", "hold-refused"),
     ),
+    "hold": [reason for reason, by in DECIDED_BY.items() if by is DecidedBy.STAFF],
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }
@@ -58,6 +70,7 @@ COMPOSED = (
     {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
     | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
+    | {f"looked-{reason.replace('_', '-')}" for reason in reasons.REVEAL}
 )
 """Messages named after a code: whoever adds a code finds out here that it has no words yet."""
 
