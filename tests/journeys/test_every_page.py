@@ -407,8 +407,11 @@ def asked_pages(kind: type) -> list[str]:
 
 
 def one_thing(paths: list[str]) -> bool:
-    """Return whether these may share a title: places whose time is over, whatever they were, or one page twice."""
-    return all("/x" in path for path in paths) or len({path.removesuffix("/following") for path in paths}) == 1
+    """Return whether these may share a title: places whose time is over, whatever they were, or one page twice or of both domains."""
+    return (
+        all("/x" in path for path in paths)
+        or len({path.removeprefix(STAFF).removesuffix("/following") for path in paths}) == 1
+    )
 
 
 async def looked_at(guest: Guest, language: Language, path: str, titles: dict[str, str]) -> set[str]:
