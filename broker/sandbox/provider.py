@@ -296,7 +296,7 @@ class _Provider:
                 for client in self._clients.values()
             )
         )
-        return PlainTextResponse(f"{sum(told)} clients were told.\n")
+        return PlainTextResponse(f"Clients told: {sum(told)}\n")
 
     async def _tell(self, client: Client, subject: str, sid: str | None) -> bool:
         """Tell a client that somebody signed out here; return whether it heard. One that does not answer is left."""

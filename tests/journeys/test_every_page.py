@@ -286,6 +286,36 @@ async def test_a_provider_that_is_away_keeps_nobody_from_signing_out(
         assert (await guest.get("/changes")).location.startswith("/sign-in")
 
 
+async def test_signing_out_on_every_device_leaves_nobody_in_anywhere(site: Sandbox) -> None:
+    url = site.addresses.public_url
+    async with a_guest(url) as here, a_guest(url) as there, a_guest(url) as another:
+        await here.sign_in("brychan")
+        await there.sign_in("brychan")
+        await another.sign_in("dafydd")
+        form = (await here.get("/sign-out/everywhere")).page.forms[-1]
+        assert (await there.get("/changes")).status == 200, "looking does nothing"
+        answer = await here.ask("POST", form.action, form.fields)
+        assert answer.location.startswith(f"{site.addresses.issuer}logout?id_token_hint="), "and at the provider"
+        assert (await here.go(answer.location)).status == 200
+        for guest in (here, there):
+            assert "next=%2Fchanges" in (await guest.get("/changes")).location
+        assert (await another.get("/changes")).status == 200
+
+
+async def test_who_signs_out_at_the_provider_is_signed_out_here(site: Sandbox) -> None:
+    url, issuer = site.addresses.public_url, site.addresses.issuer
+    async with a_guest(url) as here, a_guest(url) as there, a_guest(url) as another:
+        await here.sign_in("brychan", prove=True)
+        await there.sign_in("brychan")
+        await another.sign_in("dafydd")
+        told = await another.ask("POST", f"{issuer}sign-out-everywhere", {"person": "brychan"})
+        assert (told.status, told.html) == (200, "Clients told: 1\n")
+        for guest in (here, there):
+            assert (await guest.get("/changes")).location.startswith("/session-ended")
+        assert (await another.get("/changes")).status == 200
+        assert (await another.ask("POST", f"{issuer}sign-out-everywhere", {"person": "nobody"})).status == 400
+
+
 async def test_changes_beyond_a_page_can_be_reached(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "SHOWN", 1)
     async with a_guest(site.addresses.public_url) as guest:
