@@ -140,7 +140,7 @@ async def sign_out_everywhere(visit: Visit) -> Response:
     """End every session of the account here, this one among them, then this one at the provider."""
     who = visit.signed_in.who
     ended = await visit.door.sessions.end_all(who["issuer"], who["subject"])
-    log.info("sessions.ended_everywhere", sessions=ended)
+    log.info("sessions.ended_everywhere", count=ended)
     return await _gone(visit)
 
 
@@ -155,7 +155,7 @@ async def signed_out_there(visit: Visit) -> Response:
     if ended is None:
         log.warning("logout_token.refused", reason="repeated")
         return _refused("the token was used before")
-    log.info("logout_token.accepted", sessions=ended)
+    log.info("logout_token.accepted", count=ended)
     return Response(status_code=200)
 
 
