@@ -1,7 +1,8 @@
 """The councils and health boards of Wales: their names, codes and areas.
 
 Source: ONS Geography Portal and Lookups (names and GSS codes of unitary authorities and local health boards), GeoPlace
-(local custodian codes), NHS Organisation Data Service (ODS codes); Open Government Licence v3.0.
+(local custodian codes), NHS Organisation Data Service (ODS codes); Open Government Licence v3.0. What councils call
+themselves, in both languages: Democracy Wales (democracywales.co.uk), the commission's list of the 22.
 """
 
 import csv
@@ -22,6 +23,9 @@ class Council:
     custodian_code: int
     """GeoPlace local custodian code, by which the gazetteer says whose an address is."""
     name: Bilingual
+    """Of its area, `Cardiff`."""
+    council: Bilingual
+    """Its own, `Cardiff Council`."""
     board: str
     """GSS code of the health board it lies in."""
 
@@ -47,6 +51,7 @@ def councils() -> Mapping[int, Council]:
             row["gss_code"],
             int(row["local_custodian_code"]),
             Bilingual(en=row["name_en"], cy=row["name_cy"]),
+            Bilingual(en=row["council_en"], cy=row["council_cy"]),
             row["health_board_gss"],
         )
         for row in _rows("welsh-councils.csv")
