@@ -52,7 +52,5 @@ def _bodies(code: int, organisations: Mapping[str, Organisation], agreed: Collec
 def _there(code: int) -> tuple[tuple[Body, Literal["council", "health-board"]], ...]:
     """Return the council and the health board of an area."""
     return tuple(
-        (body, body.sector)
-        for body in answering_for(packaged(), [code])
-        if body.sector in ("council", "health-board")
+        (body, body.sector) for body in answering_for(packaged(), [code]) if body.sector in ("council", "health-board")
     )
