@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from contracts.address import Address, PostalCode
 from contracts.changes.address import AddressChange
 from contracts.changes.kind import Place
+from contracts.holds import HoldView
 from contracts.person import Identifier
 from contracts.statuses import Status
 from contracts.text import Bilingual, Code, Line, Strict
@@ -79,7 +80,7 @@ NotToldReason = Literal[
     "only-yourself",
 ]
 """Why somebody is not told: they take no part in the exchange; they do, without an agreement for this type of change;
-with one that does not cover this change; left out by the person, or taking part only since; in no area of Wales; in an
+with one that does not cover this change; left out by the person, told the same before, or taking part only since; in no area of Wales; in an
 area that is not known; of a person without a fixed address; they take such a change from the person alone."""
 
 
@@ -128,6 +129,8 @@ class DeliveryView(Strict):
     status: Status
     not_before: AwareDatetime | None = None
     """Set while it waits for its day."""
+    held: bool | None = None
+    """True while something holds the change, and this is not on its way."""
     stopping: bool | None = None
     """True while it is to be stopped and may be on its way all the same; what the organisation answers counts."""
     reference: str | None = None
@@ -163,6 +166,8 @@ class ChangeView(Strict):
     accepted_at: AwareDatetime
     change: dict[str, Any]
     deliveries: tuple[DeliveryView, ...]
+    holds: tuple[HoldView, ...] | None = None
+    """What keeps it, or kept it, from being sent; absent where nothing ever did."""
     corrects: str | None = None
     """The reference of the change that this one replaces."""
     withdrawn: Withdrawn | None = None
