@@ -22,7 +22,7 @@ from broker.store import Database, changes
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
-from broker.verification import Gazetteer, check_address_change
+from broker.verification import Gazetteer, check_change
 from contracts.agreement import Agreement
 from contracts.changes import CHANGE_TYPES, ChangeKind
 from contracts.changes.kind import Place
@@ -32,6 +32,10 @@ from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
+
+_NOT_CONFIRMED: Final = FieldProblem(
+    pointer="/type", code="confirmation_needed", detail="needs a confirmation that cannot be had here"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
+    kind: ChangeKind
     frozen: list[previews.Frozen]
     agreements: Sequence[Agreement]
     """Those it was decided on."""
@@ -162,13 +167,15 @@ class Intake:
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
         today = self._clock().astimezone(WALES).date()
-        doubts = check_address_change(request.change, today)
+        doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
+        if kind.confirmation is not None:
+            raise NotAcceptable([_NOT_CONFIRMED])
         areas = await self._areas(kind, request)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
-        found = recipients(told, who.level, areas, self._standing(agreements, kind.name, today))
+        found = recipients(told, who.level, areas, self._standing(agreements, kind.name, today), kind.special)
         if not found:
             raise NobodyToTell
         corrected = None
@@ -176,7 +183,7 @@ class Intake:
             corrected = await withdrawing.correctable(self._database, person, request.corrects, kind.name)
             found = withdrawing.naming(found, corrected)
         frozen = previews.freeze(await self._vault.digester("previews"), person.person_id, found)
-        return _Decided(frozen, agreements, [place for place, code in areas.items() if code is None], corrected)
+        return _Decided(kind, frozen, agreements, [place for place, code in areas.items() if code is None], corrected)
 
     def _shown(self, decided: _Decided) -> Preview:
         return previews.preview_of(
@@ -184,6 +191,7 @@ class Intake:
             self._directory.organisations(),
             {(item.id, item.version): item for item in decided.agreements},
             decided.unknown_areas,
+            decided.kind.sensitivity,
         )
 
     def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Standing:

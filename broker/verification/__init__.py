@@ -3,7 +3,7 @@
 Nobody is told anything from here; what cannot be verified says so and fails closed.
 """
 
-from broker.verification.checks import Doubt, check_address_change
+from broker.verification.checks import Doubt, check_change
 from broker.verification.gazetteer import Gazetteer, StoredGazetteer
 
-__all__ = ["Doubt", "Gazetteer", "StoredGazetteer", "check_address_change"]
+__all__ = ["Doubt", "Gazetteer", "StoredGazetteer", "check_change"]
