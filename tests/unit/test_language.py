@@ -19,6 +19,7 @@ from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
 from contracts.changes import CHANGE_TYPES, EVENTS
+from contracts.holds import HoldReason
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
 
@@ -58,6 +59,7 @@ COMPOSED = (
     _OF_KINDS
     | {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
+    | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
 )
 """Messages named after a code: whoever adds a code finds out here that it has no words yet."""
 
