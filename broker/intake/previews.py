@@ -12,7 +12,7 @@ from broker.routing import Recipient
 from contracts.agreement import Agreement
 from contracts.changes import Sensitivity
 from contracts.organisation import Organisation
-from contracts.requests import Preview, PreviewedRecipient
+from contracts.requests import NotTold, Preview, PreviewedRecipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ def preview_of(
     organisations: Mapping[str, Organisation],
     agreements: Mapping[tuple[str, int], Agreement],
     unknown_areas: Sequence[str],
+    not_told: tuple[NotTold, ...],
     sensitivity: Mapping[str, Sensitivity],
 ) -> Preview:
     """Return what the person is shown; `sensitivity` are the change type's parts that need care."""
@@ -90,7 +91,12 @@ def preview_of(
             )
         )
     return Preview.model_validate(
-        {"digest": digest_of(frozen), "recipients": tuple(recipients), "unknown_areas": tuple(unknown_areas)}
+        {
+            "digest": digest_of(frozen),
+            "recipients": tuple(recipients),
+            "not_told": not_told,
+            "unknown_areas": tuple(unknown_areas),
+        }
     )
 
 

@@ -9,7 +9,15 @@ import pytest
 from starlette.requests import Request
 
 from broker.identity.discovery import Discovery, Endpoints
-from broker.identity.page_policy import PAGES, STAFF, ForAnybody, ForPeople, ForStaff, check_pages_declared
+from broker.identity.page_policy import (
+    PAGES,
+    STAFF,
+    ForAnybody,
+    ForPeople,
+    ForProvider,
+    ForStaff,
+    check_pages_declared,
+)
 from broker.identity.policy import RouteNotDeclared
 from broker.identity.refusals import KeysUnavailable
 from broker.identity.staff import May, may
@@ -61,6 +69,13 @@ async def move(guest: Guest, person: str = "sian") -> None:
     await guest.fill("/move/tell", tell="transport-for-wales")
 
 
+async def move_to_england(guest: Guest, person: str) -> None:
+    await move(guest, person)
+    typed = {"building": "7", "street": "College Green", "town": "Bristol", "postcode": "BS1 5TR"}
+    await guest.fill("/move/new/type", flat="", locality="", **typed)
+    await guest.fill("/move/tell")
+
+
 async def first_uprn(guest: Guest, path: str) -> str:
     found = re.findall(r'name="uprn"[^>]*value="(\d+)"', (await guest.get(path)).html)
     return str(found[1])
@@ -100,13 +115,26 @@ async def test_only_these_pages_are_for_anybody() -> None:
     assert {method for (method, _), rule in PAGES.items() if isinstance(rule, ForAnybody)} == {"GET"}
 
 
+async def test_only_these_are_for_providers() -> None:
+    assert {path for path, rule in PAGES.items() if isinstance(rule, ForProvider)} == {
+        ("POST", "/signed-out-there"),
+        ("POST", f"{STAFF}/signed-out-there"),
+    }
+
+
 async def test_what_staff_need_for_each_page_is_exactly_this() -> None:
     needs: dict[May | None, set[str]] = {}
     for (method, path), rule in PAGES.items():
         if isinstance(rule, ForStaff):
             needs.setdefault(rule.needs, set()).add(f"{method} {path.removeprefix(STAFF)}")
     assert needs == {
-        None: {"POST /sign-out", "GET /session/left", "POST /session/stay"},
+        None: {
+            "POST /sign-out",
+            "GET /sign-out/everywhere",
+            "POST /sign-out/everywhere",
+            "GET /session/left",
+            "POST /session/stay",
+        },
         May.LOOK: {"GET ", "GET /live", "GET /organisations/{organisation}/deliveries/{status}"},
         May.TRACE: {
             "POST /organisations/{organisation}/deliveries/{status}",
@@ -153,7 +181,8 @@ async def walked(guest: Guest, kind: str | None, allowed: frozenset[May]) -> Non
     """Ask for every page, and compare who was let in with what the policy says."""
     csrf = await token(guest, STAFF if kind == "staff" else "/changes") if kind else "x"
     for (method, path), rule in PAGES.items():
-        if path in CANNOT_BE_ASKED or path.endswith(("/sign-out", "/session/stay")):
+        ends = path.endswith(("/sign-out", "/session/stay")) or (method, path[-11:]) == ("POST", "/everywhere")
+        if path in CANNOT_BE_ASKED or ends:
             continue
         form = {"csrf": csrf} if method == "POST" else None
         answer = await guest.ask(method, address_of(path), form)
@@ -161,6 +190,8 @@ async def walked(guest: Guest, kind: str | None, allowed: frozenset[May]) -> Non
             case ForAnybody():
                 here = kind == ("staff" if path.startswith(STAFF) else "citizen")
                 assert answer.status == 200 or (here and answer.status == 303), (kind, path)
+            case ForProvider():
+                assert answer.status == 400, (kind, path)
             case ForStaff(needs) if kind == "staff":
                 assert (answer.status == 403) == (needs is not None and needs not in allowed), (allowed, method, path)
             case ForPeople() if kind == "citizen":
@@ -215,6 +246,38 @@ async def test_the_nhs_number_is_shown_to_go_to_health_boards_and_to_nobody_else
         assert len(told) == 2
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_who_is_not_told_of_a_move_to_england_is_said_before_and_after(site: Sandbox, language: Language) -> None:
+    """The council over there, and everybody who takes it from the person alone; those who are told are not among them."""
+    england = {"en": "The council of your new address, in England", "cy": "Cyngor eich cyfeiriad newydd, yn Lloegr"}
+    words = words_in(language)
+    async with a_guest(site.addresses.public_url, language) as guest:
+        await move_to_england(guest, "caitlin")
+        places = ["/move/tell", "/move/check"]
+        for path in places:
+            answer = await guest.get(path)
+            judged(answer, language, path)
+            assert england[language] in answer.html, path
+            assert words("untold-before-title") in answer.html
+            assert words("untold-left-out") not in answer.html
+        sent = (await guest.fill("/move/declaration")).location
+        for path in (sent, sent.removesuffix("/sent")):
+            answer = await guest.get(path)
+            judged(answer, language, path)
+            assert england[language] in answer.html, path
+            assert words("untold-after-title") in answer.html
+            links = {link for link in answer.page.links if link.startswith("https://")}
+            assert {"https://www.gov.uk/find-local-council", "https://www.gov.uk/tell-hmrc-change-of-details"} <= links
+            untold = answer.html.partition(words("untold-after-title"))[2].partition("</ul>")[0]
+            required = site.rooms.directory.organisations()["swansea-council"]
+            assert words.of(required.name) not in untold, "nobody who is told"
+            assert words("untold-left-out") in untold, "the health board, which the person left out"
+        form = (await guest.get(f"{sent.removesuffix('/sent')}/cancel")).page.forms[-1]
+        await guest.ask("POST", form.action, dict(form.fields))
+        answer = await guest.get(sent.removesuffix("/sent"))
+        assert words("untold-after-title") not in answer.html, "of a change that was taken back nobody need be told"
+
+
 async def test_what_is_asked_of_a_person_names_its_purpose(site: Sandbox) -> None:
     """WCAG 2.2, 1.3.5: a browser can fill in the new address. The previous one it would fill in wrongly."""
     async with a_guest(site.addresses.public_url) as guest:
@@ -260,6 +323,36 @@ async def test_a_provider_that_is_away_keeps_nobody_from_signing_out(
         assert answer.location == f"{site.addresses.public_url}/signed-out"
         assert "storage" in answer.headers["clear-site-data"]
         assert (await guest.get("/changes")).location.startswith("/sign-in")
+
+
+async def test_signing_out_on_every_device_leaves_nobody_in_anywhere(site: Sandbox) -> None:
+    url = site.addresses.public_url
+    async with a_guest(url) as here, a_guest(url) as there, a_guest(url) as another:
+        await here.sign_in("brychan")
+        await there.sign_in("brychan")
+        await another.sign_in("dafydd")
+        form = (await here.get("/sign-out/everywhere")).page.forms[-1]
+        assert (await there.get("/changes")).status == 200, "looking does nothing"
+        answer = await here.ask("POST", form.action, form.fields)
+        assert answer.location.startswith(f"{site.addresses.issuer}logout?id_token_hint="), "and at the provider"
+        assert (await here.go(answer.location)).status == 200
+        for guest in (here, there):
+            assert "next=%2Fchanges" in (await guest.get("/changes")).location
+        assert (await another.get("/changes")).status == 200
+
+
+async def test_who_signs_out_at_the_provider_is_signed_out_here(site: Sandbox) -> None:
+    url, issuer = site.addresses.public_url, site.addresses.issuer
+    async with a_guest(url) as here, a_guest(url) as there, a_guest(url) as another:
+        await here.sign_in("brychan", prove=True)
+        await there.sign_in("brychan")
+        await another.sign_in("dafydd")
+        told = await another.ask("POST", f"{issuer}sign-out-everywhere", {"person": "brychan"})
+        assert (told.status, told.html) == (200, "Clients told: 1\n")
+        for guest in (here, there):
+            assert (await guest.get("/changes")).location.startswith("/session-ended")
+        assert (await another.get("/changes")).status == 200
+        assert (await another.ask("POST", f"{issuer}sign-out-everywhere", {"person": "nobody"})).status == 400
 
 
 async def test_changes_beyond_a_page_can_be_reached(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,12 +471,16 @@ async def test_a_page_that_is_none_says_so_and_leads_to_none_of_a_strangers(site
 def asked_pages(kind: type) -> list[str]:
     """Return the questions of one kind of person: pages whose form is sent to themselves."""
     return [path for (method, path), rule in PAGES.items() if isinstance(rule, kind) and method == "POST"
-            and ("GET", path) in PAGES and "{" not in path and path not in {"/move/tell", "/move/declaration"}]  # fmt: skip
+            and ("GET", path) in PAGES and "{" not in path and path not in {"/move/tell", "/move/declaration"}
+            and not path.endswith("/sign-out/everywhere")]  # fmt: skip
 
 
 def one_thing(paths: list[str]) -> bool:
-    """Return whether these may share a title: places whose time is over, whatever they were, or one page twice."""
-    return all("/x" in path for path in paths) or len({path.removesuffix("/following") for path in paths}) == 1
+    """Return whether these may share a title: places whose time is over, whatever they were, or one page twice or of both domains."""
+    return (
+        all("/x" in path for path in paths)
+        or len({path.removeprefix(STAFF).removesuffix("/following") for path in paths}) == 1
+    )
 
 
 async def looked_at(guest: Guest, language: Language, path: str, titles: dict[str, str]) -> set[str]:
