@@ -60,6 +60,24 @@ class Tuning(BaseModel):
     """How long attempts under way may take to end when a worker is asked to stop. Less than its supervisor's patience."""
 
 
+class Holding(BaseModel):
+    """What is waited for before a change is sent. Nought asks for nothing; see docs/holds.md.
+
+    What is unset is as `broker.verification.HoldPolicy` has it in production, and nought elsewhere.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    new_account_hours: Annotated[float, Field(ge=0, le=720)] | None = None
+    """A change of address waits until we have known whoever tells it for so long."""
+    new_contact_hours: Annotated[float, Field(ge=0, le=720)] | None = None
+    """And so long after a change of where we write to them."""
+    most_a_day: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Changes taken in from one person in 24 hours."""
+    repeats: bool | None = None
+    """The same change told again is not taken in again. False takes it in: for tests that tell one change a thousand times."""
+
+
 class CitizenServer(BaseModel):
     """The authorization server whose RFC 9068 access tokens citizens may bring to `/v1`."""
 
@@ -161,6 +179,7 @@ class Settings(BaseSettings):
     """The sealed file that wraps every key. Absent outside production: one is made beside the embedded data."""
 
     tuning: Tuning = Tuning()
+    holding: Holding = Holding()
 
     failpoints: str = ""
     """Places where this process dies, for tests; see `broker.failpoints`. Never in production."""

@@ -49,6 +49,8 @@ PROBLEMS: dict[str, HTTPStatus] = {
     "idempotency-key-missing": HTTPStatus.BAD_REQUEST,
     "idempotency-key-reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "nobody-to-tell": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "already-told": HTTPStatus.CONFLICT,
+    "too-many-changes": HTTPStatus.TOO_MANY_REQUESTS,
     "head-too-large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "too-busy": HTTPStatus.TOO_MANY_REQUESTS,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -20,7 +20,7 @@ from broker.intake import Fresh
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
-from broker.tracking.timeline import followed, withdrawn_too
+from broker.tracking.timeline import HELD, followed, held_too, withdrawn_too
 from broker.vault import PersonKey
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
@@ -123,7 +123,7 @@ async def whole(parts: ApiParts, person: PersonKey, found: changes.ToldBefore) -
         change=orjson.loads(opened(person, found.id, found.type, found.sealed)),
         deliveries=await followed(parts.database, found.id, organisations),
     )
-    return await withdrawn_too(parts.database, found.id, seen, organisations)
+    return await withdrawn_too(parts.database, found.id, await held_too(parts.database, found.id, seen), organisations)
 
 
 def just_told(parts: ApiParts, fresh: Fresh) -> bytes:
@@ -137,15 +137,24 @@ def just_told(parts: ApiParts, fresh: Fresh) -> bytes:
     for owed in sorted(told.owed, key=attrgetter("organisation")):
         organisation = organisations.get(owed.organisation)
         name = organisation.name if organisation else Bilingual(cy=owed.organisation, en=owed.organisation)
-        waits = owed.not_before > told.accepted_at
-        status = Status.WAITING if waits else Status.QUEUED
+        held = bool(told.holds)
+        waits = owed.not_before > told.accepted_at and not held
+        status = Status.WAITING if waits or held else Status.QUEUED
         deliveries.append(
             {
                 "organisation": owed.organisation,
                 "name": {"cy": name.cy, "en": name.en},
                 "status": status,
                 **({"notBefore": owed.not_before} if waits else {}),
-                "timeline": [{"at": told.accepted_at, "what": "accepted", "status": status}],
+                **({"held": True} if held else {}),
+                "timeline": [
+                    {
+                        "at": told.accepted_at,
+                        "what": "accepted",
+                        "status": status,
+                        **({"reason": HELD} if held else {}),
+                    }
+                ],
             }
         )
     return orjson.dumps(
@@ -155,9 +164,21 @@ def just_told(parts: ApiParts, fresh: Fresh) -> bytes:
             "acceptedAt": told.accepted_at,
             "change": orjson.Fragment(fresh.content),
             "deliveries": deliveries,
+            **({"holds": _held(told)} if told.holds else {}),
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+def _held(told: changes.Told) -> list[dict[str, object]]:
+    return [
+        {
+            "reason": hold.reason,
+            "since": told.accepted_at,
+            **({"until": hold.until} if hold.until is not None else {}),
+        }
+        for hold in sorted(told.holds, key=attrgetter("reason"))
+    ]
 
 
 def _cursor(ordinal: int) -> str:

@@ -39,6 +39,8 @@ TITLES: Final[Mapping[str, str]] = {
     "idempotency-key-missing": "An Idempotency-Key header is needed",
     "idempotency-key-reused": "This Idempotency-Key belongs to another change",
     "nobody-to-tell": "Nobody would be told of this change",
+    "already-told": "Everybody was told this already, or is about to be",
+    "too-many-changes": "No more changes are taken in today",
     "head-too-large": "The head of the request is too large",
     "too-busy": "Too much is waiting just now",
     "unavailable": "This cannot be done just now",
@@ -77,6 +79,7 @@ DETAILS: Final[Mapping[str, str]] = {
 """Our own words for pydantic's codes: its messages may repeat what was sent."""
 
 RETRY_SECONDS: Final = "1"
+LATER_SECONDS: Final = "3600"
 
 log = structlog.get_logger()
 
@@ -157,6 +160,8 @@ def install(app: FastAPI) -> None:
     on(intake.NotAcceptable, lambda r: problem("invalid", errors=r.errors))
     on(intake.LevelTooLow, lambda r: problem("identity-level", detail=f"level {r.needed.value} is needed"))
     on(intake.NobodyToTell, lambda _: problem("nobody-to-tell"))
+    on(intake.AlreadyTold, lambda r: problem("already-told", headers={"Location": f"/v1/changes/{r.reference}"}))
+    on(intake.TooMany, lambda _: problem("too-many-changes", headers={"Retry-After": LATER_SECONDS}))
     on(intake.PreviewChanged, lambda r: problem("preview-changed", preview=r.preview))
     on(intake.KeyReused, lambda _: problem("idempotency-key-reused"))
     on(intake.TooBusy, lambda _: problem("too-busy", headers=again))

@@ -5,6 +5,7 @@ It never calls an organisation and never waits for the log.
 
 from broker.intake.intake import Accepted, Fresh, Intake, Told
 from broker.intake.refusals import (
+    AlreadyTold,
     KeyReused,
     LevelTooLow,
     NobodyToTell,
@@ -12,12 +13,14 @@ from broker.intake.refusals import (
     PreviewChanged,
     Refusal,
     TooBusy,
+    TooMany,
 )
 from broker.intake.withdrawing import cancel
 from broker.intake.writer import Writer
 
 __all__ = [
     "Accepted",
+    "AlreadyTold",
     "Fresh",
     "Intake",
     "KeyReused",
@@ -28,6 +31,7 @@ __all__ = [
     "Refusal",
     "Told",
     "TooBusy",
+    "TooMany",
     "Writer",
     "cancel",
 ]

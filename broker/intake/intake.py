@@ -13,16 +13,25 @@ from zoneinfo import ZoneInfo
 from broker import audit, failpoints, sealing
 from broker.intake import previews, withdrawing
 from broker.intake.references import new_reference
-from broker.intake.refusals import KeyReused, LevelTooLow, NobodyToTell, NotAcceptable, PreviewChanged, Refusal
+from broker.intake.refusals import (
+    AlreadyTold,
+    KeyReused,
+    LevelTooLow,
+    NobodyToTell,
+    NotAcceptable,
+    PreviewChanged,
+    Refusal,
+    TooMany,
+)
 from broker.intake.writer import Writer
 from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Standing, recipients, standing
-from broker.store import Database, changes
+from broker.store import Database, changes, holds
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
-from broker.verification import Gazetteer, check_address_change
+from broker.verification import Facts, Gazetteer, HoldPolicy, check_address_change, holds_on, too_many
 from contracts.agreement import Agreement
 from contracts.changes import CHANGE_TYPES, ChangeKind
 from contracts.changes.kind import Place
@@ -89,9 +98,11 @@ class Intake:
         writer: Writer,
         metrics: Metrics,
         clock: Callable[[], datetime],
+        holding: HoldPolicy,
     ) -> None:
         self._database = database
         self._vault = vault
+        self._holding = holding
         self._directory = directory
         self._gazetteer = gazetteer
         self._writer = writer
@@ -115,17 +126,18 @@ class Intake:
         whole = request.model_dump(mode="json", exclude_none=True)
         fingerprint = (await self._vault.digester("fingerprints"))(sealing.canonical(whole))
         change = _without_empty(whole["change"])
+        content = sealing.canonical(change)
         try:
             decided = await self._decide(who, person, request, change)
             owed = await self._agreed(request, decided)
+            owed, held = await self._verified(person, request, content, owed)
         except Refusal:
             # What was accepted stays accepted, whatever would be decided today.
             known = await self._known(person, key_digest, fingerprint)
             if known is None:
                 raise
             return known
-        content = sealing.canonical(change)
-        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, contact)
+        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, held, contact)
         failpoints.reach("intake.decided")
         started = time.perf_counter()
         if decided.corrected is None:
@@ -221,6 +233,33 @@ class Intake:
             raise PreviewChanged(self._shown(decided))
         return owed
 
+    async def _verified(
+        self, person: PersonKey, request: ChangeRequest, content: bytes, owed: list[previews.Frozen]
+    ) -> tuple[list[previews.Frozen], tuple[holds.Placed, ...]]:
+        """Return whom it is news to, and what it waits for. Raises AlreadyTold and TooMany.
+
+        Two requests at one moment may both be let in where the day's last, or the same change, is one: nothing is locked.
+        """
+        kind, policy = CHANGE_TYPES[request.type], self._holding
+        known = await holds.known(self._database, person.person_id, kind.name, policy.most_a_day)
+        if policy.repeats and known.last is not None and request.corrects is None:
+            before = opened(person, known.last.id, known.last.type, known.last.sealed)
+            if before == content:
+                owed = [item for item in owed if item.recipient.organisation not in known.last.told]
+                if not owed:
+                    raise AlreadyTold(person.person_id, known.last.reference)
+        facts = Facts(
+            now=known.now,
+            known_since=known.known_since,
+            contact_since=None,
+            told=known.told,
+            objected=known.objected,
+        )
+        if too_many(facts, policy):
+            raise TooMany
+        found = holds_on(kind.name, None, facts, policy)
+        return owed, tuple(holds.Placed(id=new_id(known.now), reason=one.reason, until=one.until) for one in found)
+
     async def _sealed(
         self,
         person: PersonKey,
@@ -229,6 +268,7 @@ class Intake:
         request: ChangeRequest,
         content: bytes,
         owed: list[previews.Frozen],
+        held: tuple[holds.Placed, ...],
         contact: Contact | None,
     ) -> changes.Told:
         now = self._clock()
@@ -262,8 +302,10 @@ class Intake:
                     ],
                     "digests": [f"{one.organisation} {one.id} {one.digest.hex()}" for one in sealed],
                     "left_out": list(request.leave_out),
+                    **({"held": [hold.reason.value for hold in held]} if held else {}),
                 },
             ),
+            holds=held,
             notice=None if contact is None else _notice(person, contact, now),
         )
 

@@ -5,6 +5,8 @@ Refusal
 ├── LevelTooLow      the person is not known well enough for this type
 ├── NobodyToTell     no agreement covers it, or all were left out
 ├── PreviewChanged   more would be told than the person was shown
+├── AlreadyTold      everybody it is for was told just this before
+├── TooMany          so many changes in a day are not taken in from one person
 ├── KeyReused        the same Idempotency-Key came with another body
 └── TooBusy          more is waiting than can be written soon
 """
@@ -46,6 +48,20 @@ class PreviewChanged(Refusal):
     def __init__(self, preview: Preview) -> None:
         super().__init__(f"{len(preview.recipients)} recipients")
         self.preview = preview
+
+
+class AlreadyTold(Refusal):
+    """Everybody it is for was told just this before, or is still to be: there is nothing new."""
+
+    def __init__(self, person_id: int, reference: str) -> None:
+        super().__init__("known")
+        self.person_id = person_id
+        self.reference = reference
+        """Of the change that told it; the person's own."""
+
+
+class TooMany(Refusal):
+    """One person told too many changes in a day; the next is taken in when a day has passed since the first of them."""
 
 
 class KeyReused(Refusal):

@@ -13,6 +13,7 @@ from broker.store import Database, changes, withdrawals
 from broker.store.withdrawals import Correctable, TakingBack
 from broker.vault import PersonKey
 from contracts.events import canonical
+from contracts.holds import HoldReason
 from contracts.ids import new_id
 from contracts.problems import FieldProblem
 
@@ -61,8 +62,16 @@ async def replace_by(
     Raises NotAcceptable where somebody was faster, PersonErased and StoreUnavailable.
     """
     back = _taking_back(person, "change.corrected", corrected.change_id, now, by=str(told.id))
+
+    def held(reasons: Sequence[HoldReason]) -> bytes:
+        detail: dict[str, str | int | Sequence[str]] = {
+            "reasons": [reason.value for reason in reasons],
+            "as": str(corrected.change_id),
+        }
+        return audit.leaf("change.held", now, f"citizen:{person.person_id}", change_id=told.id, detail=detail)
+
     try:
-        return await withdrawals.correct(database, told, corrected.change_id, back)
+        return await withdrawals.correct(database, told, corrected.change_id, back, held)
     except withdrawals.WithdrawnAlready:
         raise _wrong("withdrawn", "was cancelled or replaced already") from None
 

@@ -17,10 +17,10 @@ from broker.intake import Intake, Writer
 from broker.main.rooms import Rooms, utc_now, when_there
 from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.fetch import get_json
-from broker.settings import Settings
+from broker.settings import Holding, Settings
 from broker.store import register
 from broker.vault import Vault
-from broker.verification import StoredGazetteer
+from broker.verification import NO_HOLDS, HoldPolicy, StoredGazetteer
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -65,7 +65,16 @@ async def api_parts(rooms: Rooms, writer: Writer, fetching: GuardedClient) -> Ap
         vault=rooms.vault,
         directory=rooms.directory,
         gazetteer=gazetteer,
-        intake=Intake(rooms.database, rooms.vault, rooms.directory, gazetteer, writer, rooms.metrics, utc_now),
+        intake=Intake(
+            rooms.database,
+            rooms.vault,
+            rooms.directory,
+            gazetteer,
+            writer,
+            rooms.metrics,
+            utc_now,
+            hold_policy(settings.holding, production=settings.production),
+        ),
         citizens=citizens,
         organisations=organisations,
         token_endpoint=TokenEndpoint(
@@ -79,6 +88,21 @@ async def api_parts(rooms: Rooms, writer: Writer, fetching: GuardedClient) -> Ap
         metrics=rooms.metrics,
         clock=utc_now,
     )
+
+
+def hold_policy(holding: Holding, *, production: bool) -> HoldPolicy:
+    """Return what is waited for before a change is sent: what is set, else as the environment has it."""
+    usual = HoldPolicy() if production else NO_HOLDS
+    return HoldPolicy(
+        new_account=_hours(holding.new_account_hours, usual.new_account),
+        new_contact=_hours(holding.new_contact_hours, usual.new_contact),
+        most_a_day=usual.most_a_day if holding.most_a_day is None else holding.most_a_day,
+        repeats=usual.repeats if holding.repeats is None else holding.repeats,
+    )
+
+
+def _hours(hours: float | None, usual: timedelta) -> timedelta:
+    return usual if hours is None else timedelta(hours=hours)
 
 
 async def _token_key(vault: Vault) -> ECKey:

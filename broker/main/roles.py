@@ -24,7 +24,7 @@ from broker.relay import Relay, RelaySettings
 from broker.store import StoreUnavailable
 from broker.store.mailbox import StoreMailbox
 from broker.telemetry.health import health_app
-from broker.tracking import horizon, withdrawing
+from broker.tracking import holding, horizon, withdrawing
 from broker.tracking.collecting import Collecting
 from broker.tracking.replay import attend
 from broker.tracking.tracker import Tracker, TrackerSettings
@@ -105,6 +105,7 @@ async def _role(rooms: Rooms, role: Role, stop: asyncio.Event, door: Listener) -
                 tracking.create_task(tracker.run(stop))
                 tracking.create_task(attend(rooms.database, utc_now, stop))
                 tracking.create_task(horizon.attend(rooms.database, organisations, stop))
+                tracking.create_task(holding.attend(rooms.database, utc_now, stop))
                 tracking.create_task(withdrawing.attend(rooms.database, rooms.vault, utc_now, stop))
                 tracking.create_task(watch(rooms.database, rooms.metrics, stop))
         case "notify":

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from broker import failpoints
 from broker.store.database import Connection, Database
+from broker.store.holds import Placed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class Told:
     owed: tuple[Owed, ...]
     leaf: bytes
     notice: OwedNotice | None = None
+    holds: tuple[Placed, ...] = ()
+    """What it waits for before any of it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,8 @@ class PersonErased(Exception):  # noqa: N818  says what holds
 _ACCEPT: Final = """
 WITH told AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::int[],
-                         $8::bytea[], $9::bytea[])
-        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, n)
+                         $8::bytea[], $9::bytea[], $23::boolean[])
+        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, held, n)
 ), fresh AS (           -- keys first: a repeat waits here for its twin and then stores nothing
     INSERT INTO change_key (person_id, key, change_id, fingerprint)
     SELECT person_id, key, id, fingerprint FROM told ORDER BY person_id, key
@@ -93,7 +96,8 @@ WITH told AS (
     INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at)
     SELECT id, person_id, ordinal, reference, type, generation, sealed, now() FROM placed
 ), owed AS (
-    SELECT o.*, greatest(o.not_before, now()) AS due, p.person_id, p.ordinal, p.generation
+    SELECT o.*, CASE WHEN p.held THEN 'infinity' ELSE greatest(o.not_before, now()) END AS due,
+           CASE WHEN p.held THEN greatest(o.not_before, now()) END AS held_due, p.person_id, p.ordinal, p.generation
     FROM unnest($10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::int[], $16::timestamptz[],
                 $17::text[], $18::bytea[], $19::bytea[])
         AS o(id, change_id, organisation, subject, agreement, agreement_version, not_before, origin, digest, sealed)
@@ -105,9 +109,9 @@ WITH told AS (
     DO UPDATE SET due = least(lane.due, excluded.due) WHERE lane.occupant IS NULL
 ), deliveries AS (
     INSERT INTO delivery (id, change_id, person_id, organisation, ordinal, agreement, agreement_version, status, due,
-                          accepted_at)
+                          held_due, accepted_at)
     SELECT id, change_id, person_id, organisation, ordinal, agreement, agreement_version,
-           CASE WHEN due > now() THEN 'waiting' ELSE 'queued' END, due, now()
+           CASE WHEN due > now() THEN 'waiting' ELSE 'queued' END, due, held_due, now()
     FROM owed
 ), contents AS (
     INSERT INTO delivery_content (delivery_id, generation, origin, digest, sealed)
@@ -116,6 +120,11 @@ WITH told AS (
     INSERT INTO notice (id, change_id, person_id, kind, generation, sealed, due, since)
     SELECT n.id, n.change_id, p.person_id, 'confirmation', p.generation, n.sealed, now(), now()
     FROM unnest($20::uuid[], $21::uuid[], $22::bytea[]) AS n(id, change_id, sealed) JOIN placed p ON p.id = n.change_id
+), holds AS (
+    INSERT INTO hold (id, change_id, person_id, reason, placed_at, until)
+    SELECT h.id, h.change_id, p.person_id, h.reason, now(), h.until
+    FROM unnest($24::uuid[], $25::uuid[], $26::text[], $27::timestamptz[]) AS h(id, change_id, reason, until)
+    JOIN placed p ON p.id = h.change_id
 ), leaves AS (
     INSERT INTO audit_leaf (leaf) SELECT leaf FROM placed
 )
@@ -134,6 +143,7 @@ async def accept(
     """
     owed = [(told.id, item) for told in batch for item in told.owed]
     notices = [(told.id, told.notice) for told in batch if told.notice is not None]
+    holds = [(told.id, hold) for told in batch for hold in told.holds]
     async with database.transaction() as connection:
         rows = await connection.fetch(
             _ACCEPT,
@@ -159,6 +169,11 @@ async def accept(
             [notice.id for _, notice in notices],
             [change_id for change_id, _ in notices],
             [notice.sealed for _, notice in notices],
+            [bool(t.holds) for t in batch],
+            [hold.id for _, hold in holds],
+            [change_id for change_id, _ in holds],
+            [hold.reason for _, hold in holds],
+            [hold.until for _, hold in holds],
         )
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:
@@ -211,6 +226,8 @@ class DeliveryRow:
     sequence: int | None
     attempts: int
     due: datetime
+    """Of one that is held: when it was to be sent but for that."""
+    held: bool
     accepted_at: datetime
     published_at: datetime | None
     answered_at: datetime | None
@@ -269,8 +286,10 @@ async def deliveries_of(database: Database, change_ids: Sequence[UUID]) -> list[
     async with database.connection() as connection:
         rows = await connection.fetch(
             """
-            SELECT id, change_id, organisation, agreement, agreement_version, status, sequence, attempts, due,
-                   accepted_at, published_at, answered_at, reason, reference
+            SELECT id, change_id, organisation, agreement, agreement_version, status, sequence, attempts,
+                   coalesce(held_due, due) AS due,
+                   held_due IS NOT NULL AND status IN ('waiting', 'queued') AS held, accepted_at, published_at, answered_at,
+                   reason, reference
             FROM delivery WHERE change_id = ANY($1) ORDER BY change_id, organisation
             """,
             list(change_ids),

@@ -237,7 +237,9 @@ async def trace(database: Database, change_id: UUID) -> Traced | None:
         deliveries = await connection.fetch(
             """
             SELECT d.id, d.change_id, d.organisation, d.agreement, d.agreement_version, d.status, d.sequence, d.attempts,
-                   d.due, d.accepted_at, d.published_at, d.answered_at, d.reason, d.reference, d.epoch, d.replayed_at,
+                   coalesce(d.held_due, d.due) AS due,
+                   d.held_due IS NOT NULL AND d.status IN ('waiting', 'queued') AS held,
+                   d.accepted_at, d.published_at, d.answered_at, d.reason, d.reference, d.epoch, d.replayed_at,
                    CASE WHEN l.occupant = d.id AND NOT l.in_flight THEN l.due END AS next_try,
                    l.occupant IS NOT DISTINCT FROM d.id AND l.in_flight AS in_flight
             FROM delivery d JOIN lane l USING (person_id, organisation) WHERE d.change_id = $1 ORDER BY d.organisation

@@ -3,7 +3,7 @@
 Locks are taken in one order: the person, then lanes in theirs, then the withdrawal (`0007_withdrawals.sql`).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,8 +14,10 @@ import asyncpg
 
 from broker.store.changes import Told, accept
 from broker.store.database import Connection, Database
+from broker.store.holds import carry_over
 from broker.store.lanes import LOCK_LANES
 from broker.store.receipts import Folding, unfolded
+from contracts.holds import HoldReason
 
 
 class WithdrawnAlready(Exception):  # noqa: N818  says what holds
@@ -66,6 +68,8 @@ WITH counted AS (
 ), made AS (
     INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at, corrects)
     SELECT $2, $1, last_ordinal, $3, 'withdrawal', $4, $5, now(), $6 FROM counted
+), holds AS (
+    UPDATE hold SET ended_at = now(), outcome = 'withdrawn', decided_by = 'citizen:' || $1 WHERE change_id = $6 AND ended_at IS NULL
 ), leaves AS (
     INSERT INTO audit_leaf (leaf) VALUES ($8)
 )
@@ -95,14 +99,23 @@ async def cancel(database: Database, person_id: int, change_id: UUID, back: Taki
     return True
 
 
-async def correct(database: Database, told: Told, change_id: UUID, back: TakingBack) -> datetime | None:
+async def correct(
+    database: Database,
+    told: Told,
+    change_id: UUID,
+    back: TakingBack,
+    held: Callable[[Sequence[HoldReason]], bytes],
+) -> datetime | None:
     """Accept a change and withdraw the one it replaces, in one transaction; return when, None if its key is known.
+
+    What holds the one holds the other too; `held` makes the leaf of that.
 
     Raises WithdrawnAlready, PersonErased (nothing stored) and StoreUnavailable (unknown: ask the key).
     """
 
     async def replace(connection: Connection) -> None:
         await connection.execute("UPDATE change SET corrects = $2 WHERE id = $1", told.id, change_id)
+        await carry_over(connection, told.id, change_id, held)
         await _ask(connection, told.person_id, change_id, back, told.id)
 
     try:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 from uuid import UUID
 
-from broker.store import Database, changes, withdrawals
+from broker.store import Database, changes, holds, withdrawals
 from broker.store.changes import DeliveryRow, ReceiptRow
+from contracts.holds import HoldView
 from contracts.organisation import Organisation
 from contracts.receipts import ReceiptKind
 from contracts.requests import ChangeView, DeliveryView, TimelineEntry, Withdrawn
@@ -22,6 +23,8 @@ _WHAT: dict[str, Literal["answered", "deferred", "withheld", "undelivered"]] = {
 }
 PLACED: Final = "placed"
 """The reason of a `published` entry: it is not sent, but lies where the organisation comes for it."""
+HELD: Final = "held"
+"""The reason of an `accepted` entry: something held it from the beginning."""
 
 
 async def followed(
@@ -32,20 +35,28 @@ async def followed(
     receipts: dict[UUID, list[ReceiptRow]] = defaultdict(list)
     for receipt in await changes.receipts_of(database, [row.id for row in deliveries]):
         receipts[receipt.delivery_id].append(receipt)
-    seen = tuple(view(row, receipts[row.id], organisations) for row in deliveries)
+    placed = {hold.placed_at for hold in await holds.of_change(database, change_id)}
+    seen = tuple(view(row, receipts[row.id], organisations, held=row.accepted_at in placed) for row in deliveries)
     withdrawn, _ = await withdrawals.of_change(database, change_id)
     return seen if withdrawn is None else stopping(seen)
 
 
 def view(
-    delivery: DeliveryRow, receipts: Sequence[ReceiptRow], organisations: Mapping[str, Organisation]
+    delivery: DeliveryRow,
+    receipts: Sequence[ReceiptRow],
+    organisations: Mapping[str, Organisation],
+    *,
+    held: bool = False,
 ) -> DeliveryView:
-    """Return one delivery as its person sees it. Receipts that changed nothing are left out; conflicts are shown."""
+    """Return one delivery as its person sees it. Receipts that changed nothing are left out; conflicts are shown.
+
+    `held` says that its change was held when it was accepted.
+    """
     organisation = organisations.get(delivery.organisation)
     name = organisation.name if organisation else Bilingual(cy=delivery.organisation, en=delivery.organisation)
     status = Status(delivery.status)
-    begins = Status.WAITING if delivery.due > delivery.accepted_at else Status.QUEUED
-    entries = [TimelineEntry(at=delivery.accepted_at, what="accepted", status=begins)]
+    begins = Status.WAITING if held or delivery.due > delivery.accepted_at else Status.QUEUED
+    entries = [TimelineEntry(at=delivery.accepted_at, what="accepted", status=begins, reason=HELD if held else None)]
     if delivery.published_at is not None:
         entries.append(TimelineEntry(at=delivery.published_at, what="published", status=Status.PUBLISHED))
     for receipt in receipts:
@@ -55,9 +66,23 @@ def view(
         organisation=delivery.organisation,
         name=name,
         status=status,
-        not_before=delivery.due if status is Status.WAITING else None,
+        not_before=delivery.due if status is Status.WAITING and not delivery.held else None,
+        held=delivery.held or None,
         reference=delivery.reference,
         timeline=tuple(entries),
+    )
+
+
+async def held_too(database: Database, change_id: UUID, seen: ChangeView) -> ChangeView:
+    """Return a change's view with everything that holds or held it. Raises StoreUnavailable."""
+    found = await holds.of_change(database, change_id)
+    return seen.model_copy(update={"holds": tuple(map(held_view, found))}) if found else seen
+
+
+def held_view(hold: holds.HoldRow) -> HoldView:
+    """Return a hold as the person whose change it is sees it."""
+    return HoldView(
+        reason=hold.reason, since=hold.placed_at, until=hold.until, ended_at=hold.ended_at, outcome=hold.outcome
     )
 
 

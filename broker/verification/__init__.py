@@ -5,5 +5,17 @@ Nobody is told anything from here; what cannot be verified says so and fails clo
 
 from broker.verification.checks import Doubt, check_address_change
 from broker.verification.gazetteer import Gazetteer, StoredGazetteer
+from broker.verification.holds import NO_HOLDS, Facts, Hold, HoldPolicy, holds_on, too_many
 
-__all__ = ["Doubt", "Gazetteer", "StoredGazetteer", "check_address_change"]
+__all__ = [
+    "NO_HOLDS",
+    "Doubt",
+    "Facts",
+    "Gazetteer",
+    "Hold",
+    "HoldPolicy",
+    "StoredGazetteer",
+    "check_address_change",
+    "holds_on",
+    "too_many",
+]

@@ -13,16 +13,17 @@ from starlette.responses import Response
 
 from broker import sealing
 from broker.intake.intake import opened
-from broker.language import long_date, moment_in_words
-from broker.store import changes, withdrawals
+from broker.language import Words, long_date, moment_in_words
+from broker.store import changes, holds, withdrawals
 from broker.store.withdrawals import Withdrawn
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
 from broker.web.move.wording import address_line, told_fields
 from broker.web.rendering import environment
 from broker.web.streaming import Part, Watchers, follow
-from broker.web.timeline_words import advice_of, entry_words, status_words, tag_colour
+from broker.web.timeline_words import advice_of, entry_words, hold_words, status_words, tag_colour
 from broker.web.visit import Page, Visit
+from contracts.holds import HoldOutcome
 from contracts.requests import DeliveryView
 from contracts.statuses import ENDED
 
@@ -106,6 +107,7 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         timeline=timeline(visit, deliveries),
         over=_over(deliveries),
         every=every,
+        held=[hold_words(hold, visit.words) for hold in await _holds(visit, change)],
         withdrawn=None if withdrawn is None else _withdrawn(visit, withdrawn),
         taken_back=[
             (visit.words.of(one.name), status_words(one.status, visit.words), tag_colour(one.status))
@@ -113,6 +115,12 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         ],
         details=await _details(visit, person, change),
     )
+
+
+async def _holds(visit: Visit, change: changes.ToldBefore) -> list[holds.HoldRow]:
+    """Return what its person must know of: what holds the change, what did, and that it was refused."""
+    found = await holds.of_change(visit.parts.database, change.id)
+    return [hold for hold in found if hold.outcome is not HoldOutcome.WITHDRAWN]
 
 
 def _withdrawn(visit: Visit, withdrawn: Withdrawn) -> str:
@@ -160,7 +168,14 @@ async def show_sent(visit: Visit) -> Response:
     _, change = found
     owed = await changes.deliveries_of(visit.parts.database, [change.id])
     written = await changes.is_noticed(visit.parts.database, change.id)
-    return visit.page("sent.html", reference=change.reference, number=change.ordinal, count=len(owed), written=written)
+    return visit.page(
+        "sent.html",
+        reference=change.reference,
+        number=change.ordinal,
+        count=len(owed),
+        written=written,
+        held=[hold_words(hold, visit.words) for hold in await _holds(visit, change) if hold.ended_at is None],
+    )
 
 
 async def watch(visit: Visit, watchers: Watchers) -> Response:
@@ -183,7 +198,7 @@ def timeline(visit: Visit, deliveries: tuple[DeliveryView, ...]) -> str:
     shown: list[dict[str, Any]] = [
         {
             "name": words.of(delivery.name),
-            "status": words("status-stopping") if delivery.stopping else status_words(delivery.status, words),
+            "status": _standing(delivery, words),
             "colour": tag_colour(delivery.status),
             "entries": [entry_words(entry, words) for entry in delivery.timeline],
             "advice": advice_of(delivery, words),
@@ -192,6 +207,12 @@ def timeline(visit: Visit, deliveries: tuple[DeliveryView, ...]) -> str:
         for delivery in deliveries
     ]
     return environment().get_template("timeline.html").render(t=words, language=words.language, deliveries=shown)
+
+
+def _standing(delivery: DeliveryView, words: Words) -> str:
+    if delivery.stopping:
+        return words("status-stopping")
+    return words("status-held") if delivery.held else status_words(delivery.status, words)
 
 
 def _over(deliveries: tuple[DeliveryView, ...]) -> bool:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from broker.language import Words, moment_in_words
-from broker.tracking.timeline import PLACED
+from broker.store.holds import HoldRow
+from broker.tracking.timeline import HELD, PLACED
+from contracts.holds import HoldOutcome
 from contracts.requests import DeliveryView, TimelineEntry
 from contracts.statuses import Reason, Status
 
@@ -58,6 +60,8 @@ def entry_words(entry: TimelineEntry, words: Words) -> tuple[str, str]:
     """Return when something happened and what."""
     at = moment_in_words(entry.at, words.language)
     match entry.what:
+        case "accepted" if entry.reason == HELD:
+            said = words("happened-held")
         case "published" if entry.reason == PLACED:
             said = words("happened-placed")
         case "deferred" if entry.next_try is not None:
@@ -81,3 +85,14 @@ def advice_of(delivery: DeliveryView, words: Words) -> str | None:
         return words("advice-waiting", at=moment_in_words(delivery.not_before, words.language))
     advice = _ADVICE.get(delivery.status)
     return None if advice is None else words(advice)
+
+
+def hold_words(hold: HoldRow, words: Words) -> str:
+    """Return why a change is or was held, in its person's words."""
+    if hold.outcome is HoldOutcome.REFUSED and hold.ended_at is not None:
+        return words("held-refused", at=moment_in_words(hold.ended_at, words.language))
+    if hold.ended_at is not None:
+        since, ended = (moment_in_words(at, words.language) for at in (hold.placed_at, hold.ended_at))
+        return words("held-over", since=since, ended=ended)
+    until = {} if hold.until is None else {"until": moment_in_words(hold.until, words.language)}
+    return words(f"held-{hold.reason.value.replace('_', '-')}", **until)

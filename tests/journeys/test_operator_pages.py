@@ -19,7 +19,7 @@ from broker.main.embedded import Sandbox
 from broker.sandbox.people import SAMPLE_STAFF
 from broker.store import changes, operations, register
 from broker.telemetry.metrics import new_metrics
-from broker.verification import StoredGazetteer
+from broker.verification import NO_HOLDS, StoredGazetteer
 from contracts.person import IdentityLevel, NamePart, PersonName
 from contracts.requests import ChangeRequest, PreviewRequest
 from tests.support.browser import Visitor, visiting
@@ -45,9 +45,8 @@ async def told(site: Sandbox, person: str) -> Accepted:
     rooms = site.rooms
     writer, stop = Writer(rooms.database), asyncio.Event()
     writing = asyncio.create_task(writer.run(stop))
-    intake = Intake(
-        rooms.database, rooms.vault, rooms.directory, StoredGazetteer(rooms.database), writer, new_metrics(), now
-    )
+    gazetteer = StoredGazetteer(rooms.database)
+    intake = Intake(rooms.database, rooms.vault, rooms.directory, gazetteer, writer, new_metrics(), now, NO_HOLDS)
     who = Told(
         issuer="https://provider.example/",
         subject=f"urn:person:{person}",

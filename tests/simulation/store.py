@@ -38,6 +38,7 @@ from broker.store.register import Configuration
 from broker.store.replays import Candidate, Replay
 from broker.store.withdrawals import OwedBack, Sent, TakingBack, WithdrawnAlready
 from contracts.breaker import Breaker
+from contracts.holds import HoldReason
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.tables import LaneKey, Tables, Write
 
@@ -554,8 +555,15 @@ async def cancel(database: Database, person_id: int, change_id: UUID, back: Taki
     return await store.carry(cancelling)
 
 
-async def correct(database: Database, told: Told, change_id: UUID, back: TakingBack) -> datetime | None:
-    """See withdrawals.correct."""
+async def correct(
+    database: Database,
+    told: Told,
+    change_id: UUID,
+    back: TakingBack,
+    held: Callable[[Sequence[HoldReason]], bytes],
+) -> datetime | None:
+    """See withdrawals.correct. Nothing is held here: what is held is due never, which is no matter of the line's."""
+    del held
     store, process = _store(database), PROCESS.get(None)
 
     async def correcting() -> datetime | None:

@@ -343,7 +343,7 @@ class Both:
 
         async def correcting(of: Any, database: Database) -> object:
             try:
-                return await of.correct(database, told, change_id, back)
+                return await of.correct(database, told, change_id, back, lambda _: b"")
             except (changes.PersonErased, WithdrawnAlready) as refused:
                 return type(refused)
 

@@ -296,7 +296,7 @@ class World:
                 if by is None:
                     await withdrawals.cancel(self.database, self.changes[change_id], change_id, back)
                 else:
-                    await withdrawals.correct(self.database, by[0], change_id, back)
+                    await withdrawals.correct(self.database, by[0], change_id, back, lambda _: b"")
                     self._promise(*by)
             except StoreUnavailable:
                 await asyncio.sleep(self.dice.uniform(0.1, 2.0))

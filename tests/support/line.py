@@ -21,7 +21,7 @@ from broker.store.mailbox import StoreMailbox
 from broker.telemetry.metrics import new_metrics
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import RootKeyFile, StoreGate, Vault
-from broker.verification import StoredGazetteer
+from broker.verification import NO_HOLDS, StoredGazetteer
 from contracts.adapters import Adapter
 from contracts.agreement import Agreement
 from contracts.delivery import Delivery
@@ -224,7 +224,13 @@ class Line:
     ) -> Accepted:
         """Preview and tell one change."""
         shown = await self.intake.preview(who, request)
-        whole = ChangeRequest(type=request.type, change=request.change, preview=shown.digest, leave_out=leave_out)
+        whole = ChangeRequest(
+            type=request.type,
+            change=request.change,
+            preview=shown.digest,
+            leave_out=leave_out,
+            corrects=request.corrects,
+        )
         return await self.intake.accept(who, key or secrets.token_hex(8), whole)
 
     async def statuses(self, accepted: Accepted) -> dict[str, str]:
@@ -273,7 +279,7 @@ async def a_line(database: Database, eventlog: EventLog, root: RootKeyFile) -> A
     directory = Directory(database)
     await directory.refresh()
     writer = Writer(database)
-    intake = Intake(database, vault, directory, StoredGazetteer(database), writer, new_metrics(), now)
+    intake = Intake(database, vault, directory, StoredGazetteer(database), writer, new_metrics(), now, NO_HOLDS)
     line = Line(database, eventlog, vault, directory, intake, Systems(), prefix)
     stop = asyncio.Event()
     background = [asyncio.create_task(directory.run(stop)), asyncio.create_task(writer.run(stop))]

@@ -21,6 +21,7 @@ from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
 from contracts.changes import EVENTS
+from contracts.holds import HoldReason
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
 
@@ -69,6 +70,7 @@ COMPOSED = (
         *(f"agreement-field-{'-'.join(path.strip('/').split('/'))}" for path in PATHS),
     }
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
+    | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
 )
 """Messages named after a code: whoever adds a code finds out here that it has no words yet."""
 

@@ -21,6 +21,7 @@ DELIVERY = DeliveryRow(
     sequence=1,
     attempts=0,
     due=AT,
+    held=False,
     accepted_at=AT,
     published_at=AT,
     answered_at=None,

@@ -217,6 +217,11 @@ async def _accepted(visit: Visit, answers: Answers) -> intake.Accepted | Respons
         return visit.to(CHECK)
     except intake.KeyReused:  # sent a moment ago from another tab, with other answers
         return visit.to("/changes")
+    except intake.AlreadyTold as known:
+        found = await changes.one_of_person(visit.parts.database, known.person_id, known.reference)
+        return visit.page("move/told-already.html", number=found.ordinal if found else None, reference=known.reference)
+    except intake.TooMany:
+        return visit.page("move/too-many.html", status=429)
     except intake.TooBusy:
         return visit.page("move/too-busy.html", status=503, back="/move/declaration")
 

@@ -1,0 +1,256 @@
+"""Holds on changes: placed, released, read. What is held is due never; see migration 0013.
+
+Locks are taken in one order: the person, then lanes in theirs, then holds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from broker.store.database import Connection, Database
+from broker.store.lanes import LOCK_LANES
+from contracts.holds import HoldOutcome, HoldReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A hold to be placed."""
+
+    id: UUID
+    reason: HoldReason
+    until: datetime | None
+    """None: until somebody decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRow:
+    """One hold as it is kept."""
+
+    id: UUID
+    change_id: UUID
+    person_id: int
+    reason: HoldReason
+    placed_at: datetime
+    until: datetime | None
+    ended_at: datetime | None
+    outcome: HoldOutcome | None
+    decided_by: str | None
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a person's past says when they tell a change; see `broker.verification.holds.Facts`."""
+
+    now: datetime
+    known_since: datetime
+    told: int
+    objected: bool
+    last: "Last | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """The last change of one type that a person told and has not taken back."""
+
+    id: UUID
+    reference: str
+    type: str
+    sealed: bytes = field(repr=False)
+    told: frozenset[str]
+    """Organisations that were told of it, or are still to be."""
+
+
+_KNOWN: Final = """
+SELECT now(), p.created_at AS known_since,
+       (SELECT count(*) FROM (SELECT accepted_at FROM change WHERE person_id = p.id AND type <> 'withdrawal'
+                              ORDER BY ordinal DESC LIMIT $3) latest
+        WHERE accepted_at > now() - interval '24 hours') AS told,
+       EXISTS (SELECT FROM hold WHERE person_id = p.id AND ended_at IS NULL AND reason = 'objected') AS objected,
+       last.id, last.reference, last.type, last.sealed,
+       array(SELECT organisation FROM delivery WHERE change_id = last.id
+             AND status NOT IN ('cancelled', 'superseded', 'undelivered', 'rejected', 'not_matched')) AS organisations
+FROM person p LEFT JOIN LATERAL (
+    SELECT c.id, c.reference, c.type, c.sealed FROM change c
+    WHERE c.person_id = p.id AND c.type = $2 AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = c.id)
+    ORDER BY c.ordinal DESC LIMIT 1
+) last ON true
+WHERE p.id = $1
+"""
+
+
+async def known(database: Database, person_id: int, change_type: str, most: int) -> Known:
+    """Return what is known of a person, their changes of a day counted up to `most`. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(_KNOWN, person_id, change_type, most)
+    last = None
+    if row["id"] is not None:
+        last = Last(
+            id=row["id"],
+            reference=row["reference"],
+            type=row["type"],
+            sealed=row["sealed"],
+            told=frozenset(row["organisations"]),
+        )
+    return Known(now=row["now"], known_since=row["known_since"], told=row["told"], objected=row["objected"], last=last)
+
+
+# Placing one ----------------------------------------------------------------------------------------------------------
+
+_STOP: Final = """
+UPDATE delivery SET held_due = due, due = 'infinity'
+WHERE change_id = $1 AND sequence IS NULL AND status IN ('waiting', 'queued') AND held_due IS NULL
+"""
+"""Keep everything of a change from being sent that has not its place in a lane. Its lanes find that out by themselves."""
+
+
+async def place(database: Database, change_id: UUID, hold: Placed, leaf: bytes) -> bool:
+    """Hold a change that was accepted before, with `leaf`; False if it is held for that reason already, or withdrawn.
+
+    What is in the log, or was sent, goes on. Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        await _locked(connection, change_id)
+        placed = await connection.fetchval(
+            """
+            INSERT INTO hold (id, change_id, person_id, reason, placed_at, until)
+            SELECT $2, id, person_id, $3, now(), $4 FROM change
+            WHERE id = $1 AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = $1)
+            ON CONFLICT DO NOTHING RETURNING true
+            """,
+            change_id,
+            hold.id,
+            hold.reason,
+            hold.until,
+        )
+        if placed:
+            await connection.execute(_STOP, change_id)
+            await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf)
+    return bool(placed)
+
+
+async def carry_over(
+    connection: Connection, change_id: UUID, corrected: UUID, leaf: Callable[[Sequence[HoldReason]], bytes]
+) -> None:
+    """Have a change held for what holds the change it replaces, within the transaction that has just stored it.
+
+    So nobody gets rid of a hold by correcting what is held.
+    """
+    rows = await connection.fetch(
+        """
+        INSERT INTO hold (id, change_id, person_id, reason, placed_at, until)
+        SELECT gen_random_uuid(), $1, person_id, reason, now(), until FROM hold
+        WHERE change_id = $2 AND ended_at IS NULL ON CONFLICT DO NOTHING RETURNING reason
+        """,
+        change_id,
+        corrected,
+    )
+    if rows:
+        await connection.execute(_STOP, change_id)
+        reasons = sorted(HoldReason(row["reason"]) for row in rows)
+        await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf(reasons))
+
+
+async def _locked(connection: Connection, change_id: UUID) -> None:
+    # Each its own statement: one that waited for a lock would go on to read what was before the wait.
+    await connection.execute(
+        "SELECT FROM person WHERE id = (SELECT person_id FROM change WHERE id = $1) FOR UPDATE", change_id
+    )
+    ids = [row["id"] for row in await connection.fetch("SELECT id FROM delivery WHERE change_id = $1", change_id)]
+    await connection.execute(LOCK_LANES, ids)
+
+
+# Ending one -----------------------------------------------------------------------------------------------------------
+
+_GO: Final = """
+WITH freed AS (
+    UPDATE delivery SET due = greatest(held_due, now()), held_due = NULL,
+                        status = CASE WHEN status = 'waiting' AND held_due <= now() THEN 'queued' ELSE status END
+    WHERE change_id = $1 AND held_due IS NOT NULL AND status IN ('waiting', 'queued')
+    RETURNING person_id, organisation, due
+)
+UPDATE lane SET due = least(lane.due, freed.due)
+FROM freed CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
+WHERE lane.person_id = freed.person_id AND lane.organisation = freed.organisation AND lane.occupant IS NULL
+"""
+
+
+async def release(
+    database: Database, hold_id: UUID, decided_by: str, why: str, leaf: bytes, *, by_operator: bool = False
+) -> bool:
+    """End a hold, with `leaf`; False if it has ended. The change goes on its way when nothing else holds it.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        change_id = await connection.fetchval("SELECT change_id FROM hold WHERE id = $1", hold_id)
+        if change_id is None:
+            return False
+        await _locked(connection, change_id)
+        return await _released(connection, change_id, hold_id, decided_by, why, leaf, by_operator=by_operator)
+
+
+async def _released(
+    connection: Connection, change_id: UUID, hold_id: UUID, decided_by: str, why: str, leaf: bytes, *, by_operator: bool
+) -> bool:
+    if not await end(connection, hold_id, HoldOutcome.RELEASED, decided_by, why):
+        return False
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM hold WHERE change_id = $1 AND ended_at IS NULL)", change_id
+    ):
+        await connection.execute(_GO, change_id)
+    await connection.execute("INSERT INTO audit_leaf (leaf, by_operator) VALUES ($1, $2)", leaf, by_operator)
+    return True
+
+
+async def end(connection: Connection, hold_id: UUID, outcome: HoldOutcome, decided_by: str, why: str) -> bool:
+    """Write down how a hold ended; False if it had. What that means for its change is the caller's."""
+    done = await connection.execute(
+        "UPDATE hold SET ended_at = now(), outcome = $2, decided_by = $3, why = $4 WHERE id = $1 AND ended_at IS NULL",
+        hold_id,
+        outcome,
+        decided_by,
+        why,
+    )
+    return bool(done == "UPDATE 1")
+
+
+async def over(database: Database, limit: int) -> list[HoldRow]:
+    """Return holds of which the time is over, the oldest first. Raises StoreUnavailable."""
+    return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until LIMIT $1", limit)
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+async def of_change(database: Database, change_id: UUID) -> list[HoldRow]:
+    """Return every hold a change ever had, in the order they were placed. Raises StoreUnavailable."""
+    return await _rows(database, "change_id = $1 ORDER BY placed_at, reason", change_id)
+
+
+async def undecided(database: Database, limit: int) -> list[HoldRow]:
+    """Return what waits for somebody's decision, the oldest first. Raises StoreUnavailable."""
+    return await _rows(database, "ended_at IS NULL AND until IS NULL ORDER BY placed_at, id LIMIT $1", limit)
+
+
+async def find(database: Database, hold_id: UUID) -> HoldRow | None:
+    """Return a hold. Raises StoreUnavailable."""
+    found = await _rows(database, "id = $1", hold_id)
+    return found[0] if found else None
+
+
+async def _rows(database: Database, which: str, argument: object) -> list[HoldRow]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT id, change_id, person_id, reason, placed_at, until, ended_at, outcome, decided_by, why"  # noqa: S608  conditions of ours
+            f" FROM hold WHERE {which}",
+            argument,
+        )
+    return [_row(row) for row in rows]
+
+
+def _row(row: Connection) -> HoldRow:
+    outcome = None if row["outcome"] is None else HoldOutcome(row["outcome"])
+    return HoldRow(**{**dict(row), "reason": HoldReason(row["reason"]), "outcome": outcome})

@@ -1,0 +1,250 @@
+"""A change that is held: not claimed, not lost, and on its way when nothing holds it any more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from broker import intake
+from broker.eventlog.postgres import PostgresLog
+from broker.intake import Accepted, AlreadyTold, Intake, TooMany
+from broker.store import Database, changes, holds, operations
+from broker.store.holds import HoldRow, Placed
+from broker.telemetry.metrics import new_metrics
+from broker.tracking import holding
+from broker.tracking.timeline import followed
+from broker.tracking.withdrawing import carry_out
+from broker.vault import RootKeyFile
+from broker.verification import HoldPolicy, StoredGazetteer
+from contracts.delivery import Delivery, Unavailable
+from contracts.holds import HoldOutcome, HoldReason
+from contracts.receipts import Receipt
+from contracts.statuses import Reason, Status
+from tests.support.line import Line, a_line, a_move, applied, applies, named, now, somebody
+
+POLICY = HoldPolicy(most_a_day=3)
+
+
+@pytest.fixture
+async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
+    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
+        yield opened
+
+
+def strict(line: Line, policy: HoldPolicy = POLICY) -> Line:
+    """Have a line ask what production asks."""
+    gazetteer = StoredGazetteer(line.database)
+    line.intake = Intake(
+        line.database, line.vault, line.directory, gazetteer, line.intake._writer, new_metrics(), now, policy
+    )
+    return line
+
+
+async def known_for(line: Line, days: float) -> None:
+    """Have everybody been known for so long."""
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE person SET created_at = now() - $1::interval", timedelta(days=days))
+
+
+async def held(line: Line, accepted: Accepted) -> dict[HoldReason, HoldRow]:
+    return {hold.reason: hold for hold in await holds.of_change(line.database, accepted.change_id)}
+
+
+async def release(line: Line, hold: HoldRow) -> bool:
+    return await holds.release(line.database, hold.id, "staff:1", "evidence_seen", b'{"action":"hold.released"}')
+
+
+async def place(line: Line, accepted: Accepted, reason: HoldReason = HoldReason.OBJECTED) -> bool:
+    hold = Placed(id=uuid4(), reason=reason, until=None)
+    return await holds.place(line.database, accepted.change_id, hold, b'{"action":"change.held"}')
+
+
+async def leaves(line: Line) -> list[str]:
+    async with line.database.connection() as connection:
+        return [orjson.loads(row["leaf"])["action"] for row in await connection.fetch("SELECT leaf FROM audit_leaf")]
+
+
+def all_of(line: Line, status: str) -> dict[str, str]:
+    return named(line, cardiff_council=status, swansea_council=status, transport_for_wales=status)
+
+
+async def quiet(line: Line) -> None:
+    """Wait until the relay has looked at every lane and found nothing to send."""
+    looked = "SELECT NOT EXISTS (SELECT FROM lane WHERE due < 'infinity')"
+    async with asyncio.timeout(30), line.database.connection() as connection:
+        while not await connection.fetchval(looked):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_new_account_waits_and_goes_when_its_time_is_over(line: Line) -> None:
+    strict(line).start()
+    accepted = await line.tell(somebody(), a_move())
+    await quiet(line)
+    assert await line.statuses(accepted) == all_of(line, "waiting")
+    assert line.systems.arrived == []
+    [hold] = (await held(line, accepted)).values()
+    assert (hold.reason, hold.ended_at) == (HoldReason.NEW_ACCOUNT, None)
+    assert (await changes.books(line.database)).faults() == []
+    seen = await operations.overview(line.database, 10)
+    assert all(item.oldest is None for item in seen.organisations), "what is held is not late"
+
+    assert await holding.let_lapse(line.database, now) == 0, "not before its time"
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE hold SET until = now()")
+    assert await holding.let_lapse(line.database, now) == 1
+    await line.until(accepted, applied(line))
+    [hold] = (await held(line, accepted)).values()
+    assert (hold.outcome, hold.decided_by, hold.why) == (HoldOutcome.RELEASED, "tracking", "time_over")
+    assert "hold.released" in await leaves(line)
+    assert (await changes.books(line.database)).faults() == []
+
+
+async def test_a_held_change_does_not_hold_up_what_comes_after_it(line: Line) -> None:
+    strict(line)
+    first = await line.tell(somebody(), a_move(1))
+    await known_for(line, 2)
+    second = await line.tell(somebody(), a_move(2))
+    line.start()
+    await line.until(second, applied(line))
+    assert await line.statuses(first) == all_of(line, "waiting")
+    [hold] = (await held(line, first)).values()
+    assert await release(line, hold)
+    await line.until(first, applied(line))
+    of_swansea = line.systems.of(f"swansea-council-{line.prefix}")
+    assert [item.sequence for item in of_swansea] == [1, 2], "numbered as they went, not as they were told"
+
+
+async def test_two_reasons_hold_and_the_last_to_go_lets_it_go(line: Line) -> None:
+    strict(line)
+    accepted = await line.tell(somebody(), a_move())
+    assert await place(line, accepted)
+    assert not await place(line, accepted), "for one reason once"
+    line.start()
+    found = await held(line, accepted)
+    assert set(found) == {HoldReason.NEW_ACCOUNT, HoldReason.OBJECTED}
+    assert await release(line, found[HoldReason.NEW_ACCOUNT])
+    assert not await release(line, found[HoldReason.NEW_ACCOUNT])
+    await quiet(line)
+    assert await line.statuses(accepted) == all_of(line, "waiting")
+    assert await release(line, found[HoldReason.OBJECTED])
+    await line.until(accepted, applied(line))
+    assert (await leaves(line)).count("hold.released") == 2
+
+
+async def test_a_future_day_is_kept_through_a_hold(line: Line) -> None:
+    strict(line)
+    ahead = (now() + timedelta(days=30)).date()
+    accepted = await line.tell(somebody(), a_move(on=ahead))
+    [hold] = (await held(line, accepted)).values()
+    [before, *_] = await changes.deliveries_of(line.database, [accepted.change_id])
+    assert before.held
+    assert await release(line, hold)
+    [after, *_] = await changes.deliveries_of(line.database, [accepted.change_id])
+    assert (after.status, after.held, after.due) == ("waiting", False, before.due)
+    assert (await changes.books(line.database)).faults() == []
+
+
+async def test_what_is_not_in_the_log_is_held_later_and_what_is_goes_on(line: Line) -> None:
+    swansea = f"swansea-council-{line.prefix}"
+    away = True
+
+    async def comes_back(delivery: Delivery, seen: int) -> Receipt:
+        if away:
+            raise Unavailable(Reason.CONNECTION_REFUSED)
+        return await applies(delivery, seen)
+
+    line.systems.behaviour[swansea] = comes_back
+    first = await line.tell(somebody(), a_move(1))
+    second = await line.tell(somebody(), a_move(2))
+    line.start()
+    await line.until(
+        second, named(line, cardiff_council="applied", swansea_council="queued", transport_for_wales="applied")
+    )
+    assert await place(line, first)
+    assert await place(line, second)
+    away = False
+    await line.until(first, applied(line))
+    await quiet(line)
+    assert (await line.statuses(second))[swansea] == "queued"
+    assert len({item.id for item in line.systems.of(swansea)}) == 1
+    assert (await changes.books(line.database)).faults() == []
+    assert await release(line, (await held(line, second))[HoldReason.OBJECTED])
+    await line.until(second, applied(line))
+    assert (await changes.books(line.database)).faults() == []
+
+
+async def test_a_held_change_is_cancelled_and_no_hold_is_left(line: Line) -> None:
+    strict(line)
+    accepted = await line.tell(somebody(), a_move())
+    found = await changes.one_of_person(line.database, accepted.person.person_id, accepted.reference)
+    assert found is not None
+    assert await intake.cancel(line.database, accepted.person, found, now())
+    await carry_out(line.database, line.vault, accepted.change_id, now)
+    assert await line.statuses(accepted) == all_of(line, "cancelled")
+    [hold] = (await held(line, accepted)).values()
+    assert hold.outcome is HoldOutcome.WITHDRAWN
+    assert not await release(line, hold)
+    assert not await place(line, accepted), "what is withdrawn needs no hold"
+    assert (await changes.books(line.database)).faults() == []
+
+
+async def test_correcting_what_is_held_gets_rid_of_no_hold(line: Line) -> None:
+    first = await line.tell(somebody(), a_move(1))
+    assert await place(line, first)
+    correction = a_move(2).model_copy(update={"corrects": first.reference})
+    second = await line.tell(somebody(), correction)
+    assert set(await held(line, second)) == {HoldReason.OBJECTED}
+    line.start()
+    await quiet(line)
+    assert await line.statuses(second) == all_of(line, "waiting")
+    assert "change.held" in await leaves(line)
+    third = await line.tell(somebody(), a_move(3))
+    assert set(await held(line, third)) == {HoldReason.OBJECTED}, "nor does telling another"
+
+
+async def test_the_same_told_again_is_told_nobody_twice(line: Line) -> None:
+    strict(line)
+    without = (f"transport-for-wales-{line.prefix}",)
+    first = await line.tell(somebody(), a_move(), key="first", leave_out=without)
+    again = await line.tell(somebody(), a_move(), key="first", leave_out=without)
+    assert again.change_id == first.change_id, "the same key is no repeat"
+    with pytest.raises(AlreadyTold) as known:
+        await line.tell(somebody(), a_move(), leave_out=without)
+    assert known.value.reference == first.reference
+    second = await line.tell(somebody(), a_move())
+    assert set(await line.statuses(second)) == set(without), "whom it is news to"
+    await line.tell(somebody(2), a_move())  # another person's is no repeat
+
+
+async def test_moving_back_and_trying_again_are_no_repeats(line: Line) -> None:
+    strict(line)
+    first = await line.tell(somebody(), a_move(1))
+    await line.tell(somebody(), a_move(2))
+    back = await line.tell(somebody(), a_move(1))
+    assert len(await line.statuses(back)) == len(await line.statuses(first)) == 3
+
+
+async def test_so_many_a_day_and_the_next_is_refused_but_known_keys_are_answered(line: Line) -> None:
+    strict(line, HoldPolicy(most_a_day=2, repeats=False))
+    first = await line.tell(somebody(), a_move(1), key="first")
+    await line.tell(somebody(), a_move(2))
+    with pytest.raises(TooMany):
+        await line.tell(somebody(), a_move(3))
+    assert (await line.tell(somebody(), a_move(1), key="first")).reference == first.reference
+    async with line.database.connection() as connection:
+        await connection.execute(
+            "UPDATE change SET accepted_at = accepted_at - interval '24 hours' WHERE id = $1", first.change_id
+        )
+    await line.tell(somebody(), a_move(3))
+
+
+async def test_its_person_sees_that_it_is_held_and_not_for_when(line: Line) -> None:
+    strict(line)
+    accepted = await line.tell(somebody(), a_move())
+    for view in await followed(line.database, accepted.change_id, line.directory.organisations()):
+        assert (view.status, view.not_before) == (Status.WAITING, None)
+        assert [entry.status for entry in view.timeline] == [Status.WAITING]
