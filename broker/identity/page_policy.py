@@ -32,7 +32,12 @@ class ForStaff:
     needs: May | None
 
 
-PageRule = ForAnybody | ForPeople | ForStaff
+@dataclass(frozen=True, slots=True)
+class ForProvider:
+    """The provider of the trust domain, which proves itself by the token it signed; no session is looked at."""
+
+
+PageRule = ForAnybody | ForPeople | ForStaff | ForProvider
 
 
 def _beneath(prefix: str, signed_in: PageRule) -> dict[Route, PageRule]:
@@ -44,6 +49,9 @@ def _beneath(prefix: str, signed_in: PageRule) -> dict[Route, PageRule]:
         ("GET", f"{prefix}/session-ended"): ForAnybody(),
         ("GET", f"{prefix}/not-signed-in"): ForAnybody(),
         ("POST", f"{prefix}/sign-out"): signed_in,
+        ("GET", f"{prefix}/sign-out/everywhere"): signed_in,
+        ("POST", f"{prefix}/sign-out/everywhere"): signed_in,
+        ("POST", f"{prefix}/signed-out-there"): ForProvider(),
         ("GET", f"{prefix}/session/left"): signed_in,
         ("POST", f"{prefix}/session/stay"): signed_in,
     }

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from broker import sealing
+from broker.identity.logout import LoggedOut
 from broker.store import Database, sessions
 
 Domain = Literal["citizen", "staff"]
@@ -159,6 +160,20 @@ class Sessions:
         """End every session of an account; return how many. Raises StoreUnavailable."""
         account = self._digest(b"account", issuer, subject)
         return await sessions.remove_of_account(self._database, self.rules.domain, account)
+
+    async def end_at_word(self, said: LoggedOut) -> int | None:
+        """End what the provider says has ended; return how many sessions, None if it said just this before.
+
+        Raises StoreUnavailable, having ended nothing: the provider may say it again.
+        """
+        subject, session = said.subject, said.provider_session
+        return await sessions.end_at_word(
+            self._database,
+            self.rules.domain,
+            sessions.Word(jti=said.jti, until=said.until),
+            account=None if subject is None else self._digest(b"account", said.issuer, subject),
+            provider_session=None if session is None else self._digest(b"sid", session),
+        )
 
     def seconds_left(self, session: Session) -> int:
         """Return how long the session lasts if nothing is asked of it."""

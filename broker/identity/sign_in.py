@@ -25,7 +25,8 @@ from broker.identity.citizens import VerifiedPerson, birth_date, current_name
 from broker.identity.discovery import Discovery
 from broker.identity.jose import base64url, json_object
 from broker.identity.keys import IssuerKeys
-from broker.identity.refusals import InvalidToken, Refusal
+from broker.identity.logout import LOGOUT_TYPES, LoggedOut, read_logout
+from broker.identity.refusals import InvalidToken, Refusal, TokenFault
 from broker.identity.tokens import Claims, check_issuer, check_times, needed_moment, text, unpack
 from broker.outbound.client import GuardedClient
 from contracts.address import Address
@@ -230,6 +231,17 @@ class Provider:
             return None
         asked = {"id_token_hint": id_token, "post_logout_redirect_uri": return_to}
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
+
+    async def logged_out(self, logout_token: str) -> LoggedOut:
+        """Return who signed out there, as the provider says unasked. Raises InvalidToken and KeysUnavailable.
+
+        Whether the token was used before is for whoever remembers them to say.
+        """
+        signed = unpack(logout_token, types=LOGOUT_TYPES, algorithms=self.rules.algorithms)
+        if signed.key_id is None:
+            raise InvalidToken(TokenFault.KEY_ID)
+        claims = signed.proven_by(await self._keys.find(signed.key_id, signed.algorithm))
+        return read_logout(claims, issuer=self.rules.issuer, client_id=self.rules.client_id, now=self._clock())
 
     async def _exchange(self, url: str, code: str, verifier: str) -> tuple[str, str]:
         form = {

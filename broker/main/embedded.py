@@ -292,5 +292,6 @@ def _pages_client(state: SandboxState, addresses: Addresses, prefix: str) -> Cli
         jwk=state.client_key(PAGES_CLIENT, "RSA").as_dict(private=False),
         redirect_uris=(f"{addresses.public_url}{prefix}/signed-in",),
         post_logout_redirect_uris=(f"{addresses.public_url}{prefix}/signed-out",),
+        back_channel_logout_uri=f"{addresses.public_url}{prefix}/signed-out-there",
         sector="unwaith",
     )

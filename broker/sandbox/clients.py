@@ -24,6 +24,8 @@ class Client:
     sector: str
     """Services of one sector see the same `sub` for a person, others another (OpenID Connect Core 1.0, section 8.1)."""
     post_logout_redirect_uris: tuple[str, ...] = ()
+    back_channel_logout_uri: str | None = None
+    """Where it is told, by a signed token, that somebody signed out here."""
     any_loopback_port: bool = False
     """For a command-line client that listens where it can: the port of a loopback redirect is not compared
     (RFC 8252, section 7.3)."""

@@ -32,6 +32,8 @@ def discovery_document(names: Names) -> dict[str, Any]:
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "authorization_response_iss_parameter_supported": True,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "ui_locales_supported": ["cy", "en"],
         "trustmarks": names.trustmark,
     }

@@ -4,6 +4,7 @@ Unlike One Login it can also issue JWT access tokens for our API (RFC 9068): whe
 `resource` (RFC 8707) or a scope `changes:*`. Otherwise access tokens are opaque, as One Login's are.
 """
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import httpx
 import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -40,7 +42,7 @@ from broker.sandbox.pages import stylesheet
 from broker.sandbox.people import SamplePerson, sample_people
 from broker.sandbox.sign_in_page import choose_page, problem_page, signed_out_page
 from broker.sandbox.state import SandboxState
-from broker.sandbox.tokens import JWT_LIFE, OPAQUE_LIFE, Names, SignIn, api_token, id_token
+from broker.sandbox.tokens import JWT_LIFE, OPAQUE_LIFE, Names, SignIn, api_token, id_token, logout_token, subject_of
 from broker.sandbox.userinfo import userinfo
 from broker.sandbox.wording import Language
 
@@ -48,6 +50,8 @@ log = structlog.get_logger()
 
 LARGEST_FORM: Final = 64 * 1024
 TIME_TO_CHOOSE: Final = timedelta(minutes=10)
+TELLING_SECONDS: Final = 3.0
+"""How long a client may take to hear that somebody signed out; it is told once."""
 
 
 def provider_app(
@@ -83,6 +87,7 @@ def provider_app(
             Route("/token", provider.token, methods=["POST"]),
             Route("/userinfo", provider.userinfo, methods=["GET", "POST"]),
             Route("/logout", provider.logout),
+            Route("/sign-out-everywhere", provider.sign_out_everywhere, methods=["POST"]),
             Route("/style.css", stylesheet),
             Route("/livez", provider.livez),
         ],
@@ -268,6 +273,7 @@ class _Provider:
         if claims is None or client is None:
             return problem_page(language, "id_token_hint is not an ID token of this provider")
         self._access.drop(lambda access: access.sid == claims["sid"])
+        await self._tell(client, str(claims["sub"]), str(claims["sid"]))
         target = asked.get("post_logout_redirect_uri")
         if target is None:
             return signed_out_page(language)
@@ -276,6 +282,35 @@ class _Provider:
         if "state" in asked:
             target += ("&" if urlsplit(target).query else "?") + urlencode({"state": asked["state"]})
         return RedirectResponse(target, 303)
+
+    async def sign_out_everywhere(self, request: Request) -> Response:
+        """End every session of `person` here and tell every client, as when somebody closes their account."""
+        form = dict(await _form_of(request))
+        person = next((person for person in self._people if person.key == form.get("person")), None)
+        if from_elsewhere(request) or person is None:
+            return PlainTextResponse("POST person=… with the key of a sample person.\n", 400)
+        self._access.drop(lambda access: access.person == person)
+        told = await asyncio.gather(
+            *(
+                self._tell(client, subject_of(self._state, client.sector, person), None)
+                for client in self._clients.values()
+            )
+        )
+        return PlainTextResponse(f"Clients told: {sum(told)}\n")
+
+    async def _tell(self, client: Client, subject: str, sid: str | None) -> bool:
+        """Tell a client that somebody signed out here; return whether it heard. One that does not answer is left."""
+        if client.back_channel_logout_uri is None:
+            return False
+        word = logout_token(self._names, self._state, client.client_id, self._clock(), subject=subject, sid=sid)
+        try:
+            async with httpx.AsyncClient(timeout=TELLING_SECONDS, trust_env=False) as http:
+                answer = await http.post(client.back_channel_logout_uri, data={"logout_token": word})
+        except httpx.HTTPError as fault:
+            log.warning("sandbox.client_not_told", client_id=client.client_id, error=type(fault).__name__)
+            return False
+        log.info("sandbox.client_told", client_id=client.client_id, status=answer.status_code)
+        return answer.is_success
 
     def _own_id_token(self, hint: str) -> dict[str, object] | None:
         try:

@@ -140,6 +140,28 @@ def core_identity(names: Names, state: SandboxState, signed_in: SignIn, now: dat
     return jwt.encode(header, claims, state.identity_key)
 
 
+def logout_token(
+    names: Names, state: SandboxState, client_id: str, now: datetime, *, subject: str, sid: str | None
+) -> str:
+    """Return the word that somebody signed out here (OpenID Connect Back-Channel Logout 1.0, section 2.4).
+
+    Without `sid` every session of the person is meant.
+    """
+    claims: dict[str, Any] = {
+        "iss": names.issuer,
+        "sub": subject,
+        "aud": client_id,
+        "iat": _seconds(now),
+        "exp": _seconds(now + ID_TOKEN_LIFE),
+        "jti": str(uuid4()),
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    }
+    if sid is not None:
+        claims["sid"] = sid
+    header = {"alg": "ES256", "typ": "logout+jwt", "kid": state.signing_key.kid}
+    return jwt.encode(header, claims, state.signing_key)
+
+
 def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 

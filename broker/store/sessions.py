@@ -119,6 +119,45 @@ async def remove_of_account(database: Database, domain: str, account: bytes) -> 
     return int(str(done).rpartition(" ")[2])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A provider's word that somebody signed out there, good once."""
+
+    jti: bytes
+    until: datetime
+
+
+async def end_at_word(
+    database: Database, domain: str, word: Word, *, account: bytes | None, provider_session: bytes | None
+) -> int | None:
+    """End the sessions that fit all that is given, which must be something, and return how many.
+
+    None if the word was given before: then nothing is done. Raises StoreUnavailable.
+    """
+    if account is None and provider_session is None:
+        raise ValueError("nobody is named")
+    async with database.transaction() as connection:
+        await connection.execute("DELETE FROM logout_word WHERE until < now() - interval '1 minute'")
+        fresh = await connection.execute(
+            "INSERT INTO logout_word (domain, jti, until) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            domain,
+            word.jti,
+            word.until,
+        )
+        if fresh != "INSERT 0 1":
+            return None
+        done = await connection.execute(
+            """
+            DELETE FROM session WHERE domain = $1
+            AND ($2::bytea IS NULL OR account = $2) AND ($3::bytea IS NULL OR provider_session = $3)
+            """,
+            domain,
+            account,
+            provider_session,
+        )
+    return int(str(done).rpartition(" ")[2])
+
+
 async def begin_sign_in(database: Database, row: SignInRow, life: timedelta) -> None:
     """Remember a sign-in for so long, until its answer comes. Raises StoreUnavailable."""
     async with database.connection() as connection:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from broker.identity.page_policy import STAFF, ForAnybody, ForStaff, check_pages_declared, page_rule
+from broker.identity.page_policy import STAFF, ForAnybody, ForProvider, ForStaff, check_pages_declared, page_rule
 from broker.identity.refusals import KeysUnavailable
 from broker.identity.sign_in import ProviderAway
 from broker.language import Language, as_language, negotiated
@@ -80,7 +80,7 @@ def _answering(parts: WebParts, page: Page) -> Callable[[Request], Coroutine[Any
         visit = Visit(request, parts, door, language, session)
         if page.method == "POST":
             check_sent_from_here(request, parts.public_url)
-        if not isinstance(rule, ForAnybody):
+        if not isinstance(rule, ForAnybody | ForProvider):
             if session is None:
                 return _nobody(visit, page)
             if page.method == "POST":

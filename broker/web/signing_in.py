@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 from starlette.responses import JSONResponse, Response
 
-from broker.identity.refusals import KeysUnavailable
+from broker.identity.refusals import InvalidToken, KeysUnavailable
 from broker.identity.sessions import SIGN_IN_LIFE, Session, SessionRules
 from broker.identity.sign_in import Begun, SignedIn, SignInRefused
 from broker.web.parts import Door
@@ -27,6 +27,9 @@ def pages(prefix: str) -> list[Page]:
         Page("GET", f"{prefix}/sign-in", begin),
         Page("GET", f"{prefix}/signed-in", finish),
         Page("POST", f"{prefix}/sign-out", sign_out),
+        Page("GET", f"{prefix}/sign-out/everywhere", leaving_everywhere),
+        Page("POST", f"{prefix}/sign-out/everywhere", sign_out_everywhere),
+        Page("POST", f"{prefix}/signed-out-there", signed_out_there),
         Page("GET", f"{prefix}/signed-out", signed_out),
         Page("GET", f"{prefix}/session-ended", ended),
         Page("GET", f"{prefix}/not-signed-in", not_signed_in),
@@ -124,11 +127,48 @@ def _same_account(who: Mapping[str, Any], found: SignedIn) -> bool:
 
 async def sign_out(visit: Visit) -> Response:
     """End the session here, then at the provider."""
+    await visit.door.sessions.end(visit.signed_in)
+    return await _gone(visit)
+
+
+async def leaving_everywhere(visit: Visit) -> Response:
+    """Ask whether to sign out on every device."""
+    return visit.page("sign-out-everywhere.html")
+
+
+async def sign_out_everywhere(visit: Visit) -> Response:
+    """End every session of the account here, this one among them, then this one at the provider."""
+    who = visit.signed_in.who
+    ended = await visit.door.sessions.end_all(who["issuer"], who["subject"])
+    log.info("sessions.ended_everywhere", count=ended)
+    return await _gone(visit)
+
+
+async def signed_out_there(visit: Visit) -> Response:
+    """Take the provider's word that somebody signed out there (Back-Channel Logout 1.0, sections 2.5 to 2.8)."""
+    try:
+        said = await visit.door.provider.logged_out((await visit.form()).get("logout_token", ""))
+    except InvalidToken as wrong:
+        log.warning("logout_token.refused", reason=wrong.fault.name.lower())
+        return _refused(wrong.fault.value)
+    ended = await visit.door.sessions.end_at_word(said)
+    if ended is None:
+        log.warning("logout_token.refused", reason="repeated")
+        return _refused("the token was used before")
+    log.info("logout_token.accepted", count=ended)
+    return Response(status_code=200)
+
+
+def _refused(description: str) -> Response:
+    return JSONResponse({"error": "invalid_request", "error_description": description}, 400)
+
+
+async def _gone(visit: Visit) -> Response:
+    """Send somebody whose session has ended here on to the provider, to end it there; forget them in the browser."""
     door = visit.door
     back = f"{visit.parts.public_url}{door.prefix}/signed-out"
     url: str | None = None
     id_token = visit.signed_in.who.get("id_token")
-    await door.sessions.end(visit.signed_in)
     if isinstance(id_token, str):
         with contextlib.suppress(KeysUnavailable):  # a provider that is away keeps nobody from leaving here
             url = await door.provider.sign_out_url(id_token, back)

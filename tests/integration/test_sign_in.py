@@ -1,197 +1,45 @@
 """Signing in against a provider that can misbehave in each way: a real HTTP server, real signatures."""
 
-import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
 import time_machine
-from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from broker.identity.discovery import Discovery, keys_of_did
-from broker.identity.jose import base64url
-from broker.identity.keys import IssuerKeys
-from broker.identity.refusals import KeysUnavailable
+from broker.identity.refusals import InvalidToken, KeysUnavailable, TokenFault
 from broker.identity.sessions import Sessions, citizen_rules, staff_rules
-from broker.identity.sign_in import (
-    ADDRESSES,
-    CORE_IDENTITY,
-    Begun,
-    IdentityService,
-    Provider,
-    ProviderAway,
-    ProviderRules,
-    SignedIn,
-    SignInFault,
-    SignInRefused,
-)
-from broker.outbound.client import GuardedClient, tls_context
-from broker.outbound.fetch import get_json
+from broker.identity.sign_in import CORE_IDENTITY, Begun, ProviderAway, SignedIn, SignInFault, SignInRefused
+from broker.outbound.client import GuardedClient
 from broker.store import Database
 from contracts.person import IdentityLevel
-from tests.support.api import served
+from tests.support.hostile import (
+    CLIENT,
+    FOREIGN_KEY,
+    SUBJECT,
+    TOKEN_KEY,
+    Change,
+    Hostile,
+    a_hostile_provider,
+    a_way_to_providers,
+    ours,
+)
 from tests.support.line import now
-from tests.support.tokens import NAME_PARTS, published, signed
-
-CLIENT = "our-pages"
-CLIENT_KEY = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
-TOKEN_KEY, IDENTITY_KEY, FOREIGN_KEY = (ECKey.generate_key("P-256") for _ in range(3))
-SUBJECT = "urn:fdc:example:subject"
-
-Change = Callable[[dict[str, Any]], Any]
-
-
-@dataclass
-class Hostile:
-    """The provider, and how it misbehaves."""
-
-    issuer: str = ""
-    nonce: str = ""
-    challenge: str = ""
-    asked: dict[str, str] = field(default_factory=dict)
-    id_header: dict[str, Any] = field(default_factory=dict)
-    id_key: ECKey = field(default_factory=lambda: TOKEN_KEY)
-    id_token: str | None = None
-    token_status: int = 200
-    userinfo_status: int = 200
-    change_id: Change = lambda claims: None
-    change_info: Change = lambda claims: None
-    change_core: Change = lambda claims: None
-    change_discovery: Change = lambda claims: None
-    core_key: ECKey = field(default_factory=lambda: IDENTITY_KEY)
-    core_kid: str = ""
-    assertions: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def did(self) -> str:
-        return "did:web:" + urlsplit(self.issuer).netloc.replace(":", "%3A")
-
-    def app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/.well-known/openid-configuration", self.discovery),
-                Route("/jwks", self.jwks),
-                Route("/did", self.did_document),
-                Route("/token", self.token, methods=["POST"]),
-                Route("/userinfo", self.userinfo),
-            ]
-        )
-
-    async def discovery(self, _: Request) -> Response:
-        document = {
-            "issuer": self.issuer,
-            "authorization_endpoint": f"{self.issuer}authorize",
-            "token_endpoint": f"{self.issuer}token",
-            "userinfo_endpoint": f"{self.issuer}userinfo",
-            "end_session_endpoint": f"{self.issuer}logout",
-            "jwks_uri": f"{self.issuer}jwks",
-            "authorization_response_iss_parameter_supported": True,
-        }
-        self.change_discovery(document)
-        return JSONResponse(document)
-
-    async def jwks(self, _: Request) -> Response:
-        return JSONResponse({"keys": [published(TOKEN_KEY, "token")]})
-
-    async def did_document(self, _: Request) -> Response:
-        key = published(IDENTITY_KEY, None)
-        return JSONResponse(
-            {"id": self.did, "assertionMethod": [{"id": f"{self.did}#1", "type": "JsonWebKey", "publicKeyJwk": key}]}
-        )
-
-    async def token(self, request: Request) -> Response:
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        assertion = jwt.decode(form["client_assertion"], CLIENT_KEY, algorithms=["PS256"])
-        self.assertions.append(dict(assertion.claims))
-        if base64url(hashlib.sha256(form["code_verifier"].encode()).digest()) != self.challenge:
-            return JSONResponse({"error": "invalid_grant"}, 400)
-        moment = int(now().timestamp())
-        claims = {
-            "iss": self.issuer, "sub": SUBJECT, "aud": CLIENT, "iat": moment, "exp": moment + 120,
-            "nonce": self.nonce, "vot": "Cl.Cm", "sid": "provider-session",
-        }  # fmt: skip
-        self.change_id(claims)
-        header = {"alg": "ES256", "kid": "token"} | self.id_header
-        id_token = self.id_token or signed(header, claims, self.id_key)
-        answer = {"access_token": "opaque", "token_type": "Bearer", "id_token": id_token}
-        return JSONResponse(answer, self.token_status)
-
-    async def userinfo(self, request: Request) -> Response:
-        assert request.headers["authorization"] == "Bearer opaque"
-        assert request.headers["user-agent"]
-        moment = int(now().timestamp())
-        core = {
-            "iss": f"{self.issuer}identity/", "sub": SUBJECT, "aud": CLIENT, "iat": moment, "exp": moment + 1800,
-            "vot": "P2",
-            "vc": {"credentialSubject": {"name": [{"nameParts": list(NAME_PARTS)}], "birthDate": [{"value": "1987-03-01"}]}},
-        }  # fmt: skip
-        self.change_core(core)
-        header = {"alg": "ES256", "kid": self.core_kid or f"{self.did}#1"}
-        said = {
-            "sub": SUBJECT,
-            "email": "sian@example.com",
-            "email_verified": True,
-            CORE_IDENTITY: signed(header, core, self.core_key),
-            ADDRESSES: [
-                {"streetName": "Old Street", "buildingNumber": "1", "validFrom": "2001"},
-                {"streetName": "New Street", "buildingNumber": "2", "validFrom": "2016"},
-                {"nonsense": True},
-            ],
-        }
-        self.change_info(said)
-        return JSONResponse(said, self.userinfo_status)
+from tests.support.tokens import NAME_PARTS
 
 
 @pytest_asyncio.fixture
 async def hostile() -> AsyncIterator[Hostile]:
-    provider = Hostile()
-    async with served(provider.app()) as port:
-        provider.issuer = f"http://127.0.0.1:{port}/"
+    async with a_hostile_provider() as provider:
         yield provider
 
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[GuardedClient]:
-    client = GuardedClient(tls=tls_context(), deadline=timedelta(seconds=5), allowed_hosts=("127.0.0.1",))
-    yield client
-    await client.close()
-
-
-def ours(provider: Hostile, http: GuardedClient) -> Provider:
-    """Return our side, wired as `broker.main.web` does."""
-
-    async def fetch(url: str) -> dict[str, Any]:
-        return await get_json(http, url)
-
-    service = IdentityService(issuer=f"{provider.issuer}identity/", did=provider.did, did_url=f"{provider.issuer}did")
-    rules = ProviderRules(
-        issuer=provider.issuer,
-        client_id=CLIENT,
-        redirect_uri="http://localhost:8000/signed-in",
-        scopes=("openid", "email"),
-        identity=service,
-    )
-    return Provider(
-        rules,
-        CLIENT_KEY,
-        Discovery(provider.issuer, fetch, now, loopback_allowed=True),
-        IssuerKeys(provider.issuer, fetch, now, loopback_allowed=True),
-        IssuerKeys(
-            service.issuer, keys_of_did(service.did, fetch), now, keys_url=service.did_url, loopback_allowed=True
-        ),
-        http,
-        now,
-    )
+    async with a_way_to_providers() as client:
+        yield client
 
 
 async def signing_in(
@@ -200,9 +48,7 @@ async def signing_in(
     """Sign in; `answer` changes the query the browser comes back with."""
     door = ours(provider, http)
     url, begun = await door.begin(prove=prove, language="cy")
-    provider.asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-    provider.nonce, provider.challenge = provider.asked["nonce"], provider.asked["code_challenge"]
-    query = {"code": "the-code", "state": begun.state, "iss": provider.issuer} | (answer or {})
+    query: dict[str, str | None] = {**provider.asked_for(url), **(answer or {})}
     kept = Begun.read(begun.state, json.loads(json.dumps(begun.kept())))
     return await door.finish(kept, {name: value for name, value in query.items() if value is not None})
 
@@ -521,3 +367,83 @@ def test_cookies_of_domains_differ_and_are_bound_to_the_host_under_tls() -> None
     ]
     assert len(set(names)) == 4
     assert all(name.startswith("__Host-") for name in names[:2])
+
+
+# Sign-out at the provider (OpenID Connect Back-Channel Logout 1.0) ------------------------------------------------
+
+
+async def test_a_logout_token_names_an_account_a_session_or_both(hostile: Hostile, http: GuardedClient) -> None:
+    door = ours(hostile, http)
+    both = await door.logged_out(hostile.logout_token(sid="there"))
+    assert (both.issuer, both.subject, both.provider_session) == (hostile.issuer, SUBJECT, "there")
+    assert SUBJECT not in repr(both)
+    assert (await door.logged_out(hostile.logout_token(sub=None, sid="there"))).subject is None
+    assert (await door.logged_out(hostile.logout_token(aud=[CLIENT]))).provider_session is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"iss": "https://elsewhere.example/"}, TokenFault.ISSUER),
+        ({"aud": "other"}, TokenFault.AUDIENCE),
+        ({"aud": [CLIENT, "other"]}, TokenFault.AUDIENCE),
+        ({"aud": None}, TokenFault.AUDIENCE),
+        ({"exp": 1}, TokenFault.EXPIRED),
+        ({"exp": None}, TokenFault.CLAIMS),
+        ({"exp": 9_999_999_999}, TokenFault.LIFETIME),
+        ({"iat": 9_999_999_999}, TokenFault.NOT_YET),
+        ({"iat": None}, TokenFault.CLAIMS),
+        ({"nonce": "n"}, TokenFault.CLAIMS),
+        ({"nonce": ""}, TokenFault.CLAIMS),
+        ({"events": None}, TokenFault.CLAIMS),
+        ({"events": {}}, TokenFault.CLAIMS),
+        ({"events": {"https://example.org/other": {}}}, TokenFault.CLAIMS),
+        ({"events": ["http://schemas.openid.net/event/backchannel-logout"]}, TokenFault.CLAIMS),
+        ({"events": {"http://schemas.openid.net/event/backchannel-logout": None}}, TokenFault.CLAIMS),
+        ({"jti": None}, TokenFault.CLAIMS),
+        ({"sub": None}, TokenFault.CLAIMS),
+        ({"sub": ["a"]}, TokenFault.CLAIMS),
+        ({"sid": ""}, TokenFault.CLAIMS),
+        ({"head": {"typ": "JWT"}}, TokenFault.TYPE),
+        ({"head": {"typ": "at+jwt"}}, TokenFault.TYPE),
+        ({"head": {"alg": "none"}}, TokenFault.ALGORITHM),
+        ({"head": {"kid": "other"}}, TokenFault.UNKNOWN_KEY),
+        ({"key": FOREIGN_KEY}, TokenFault.SIGNATURE),
+    ],
+)
+async def test_a_logout_token_that_does_not_hold(
+    hostile: Hostile, http: GuardedClient, changes: dict[str, Any], fault: TokenFault
+) -> None:
+    with pytest.raises(InvalidToken) as refused:
+        await ours(hostile, http).logged_out(hostile.logout_token(**changes))
+    assert refused.value.fault is fault
+
+
+async def test_what_a_provider_says_has_ended_has_ended_and_nothing_else(
+    database: Database, hostile: Hostile, http: GuardedClient
+) -> None:
+    door = ours(hostile, http)
+    sessions = Sessions(database, b"s" * 32, citizen_rules(secure=True))
+    staff = Sessions(database, b"t" * 32, staff_rules(secure=True))
+    mine = (hostile.issuer, SUBJECT)
+    here = await sessions.start({}, account=mine, provider_session="here")
+    there = await sessions.start({}, account=mine, provider_session="there")
+    anothers = await sessions.start({}, account=(hostile.issuer, "other"), provider_session="there")
+    of_staff = await staff.start({}, account=mine, provider_session="there")
+
+    async def open_now() -> list[bool]:
+        asked = ((sessions, here), (sessions, there), (sessions, anothers), (staff, of_staff))
+        return [await domain.open(one.name) is not None for domain, one in asked]
+
+    assert await sessions.end_at_word(await door.logged_out(hostile.logout_token(sid="nobody's"))) == 0
+    said = await door.logged_out(hostile.logout_token(sid="there"))
+    assert await sessions.end_at_word(said) == 1
+    assert await open_now() == [True, False, True, True]
+    assert await sessions.end_at_word(said) is None, "a word is good once"
+    assert await staff.end_at_word(said) is not None, "in each domain"
+    again = await sessions.start({}, account=mine, provider_session="there")
+    assert await sessions.end_at_word(await door.logged_out(hostile.logout_token(sub=None, sid="here"))) == 1
+    assert await open_now() == [False, False, True, False]
+    assert await sessions.end_at_word(await door.logged_out(hostile.logout_token())) == 1, "every one of the account"
+    assert await sessions.open(again.name) is None
+    assert await sessions.open(anothers.name) is not None

@@ -9,7 +9,15 @@ import pytest
 from starlette.requests import Request
 
 from broker.identity.discovery import Discovery, Endpoints
-from broker.identity.page_policy import PAGES, STAFF, ForAnybody, ForPeople, ForStaff, check_pages_declared
+from broker.identity.page_policy import (
+    PAGES,
+    STAFF,
+    ForAnybody,
+    ForPeople,
+    ForProvider,
+    ForStaff,
+    check_pages_declared,
+)
 from broker.identity.policy import RouteNotDeclared
 from broker.identity.refusals import KeysUnavailable
 from broker.identity.staff import May, may
@@ -100,13 +108,26 @@ async def test_only_these_pages_are_for_anybody() -> None:
     assert {method for (method, _), rule in PAGES.items() if isinstance(rule, ForAnybody)} == {"GET"}
 
 
+async def test_only_these_are_for_providers() -> None:
+    assert {path for path, rule in PAGES.items() if isinstance(rule, ForProvider)} == {
+        ("POST", "/signed-out-there"),
+        ("POST", f"{STAFF}/signed-out-there"),
+    }
+
+
 async def test_what_staff_need_for_each_page_is_exactly_this() -> None:
     needs: dict[May | None, set[str]] = {}
     for (method, path), rule in PAGES.items():
         if isinstance(rule, ForStaff):
             needs.setdefault(rule.needs, set()).add(f"{method} {path.removeprefix(STAFF)}")
     assert needs == {
-        None: {"POST /sign-out", "GET /session/left", "POST /session/stay"},
+        None: {
+            "POST /sign-out",
+            "GET /sign-out/everywhere",
+            "POST /sign-out/everywhere",
+            "GET /session/left",
+            "POST /session/stay",
+        },
         May.LOOK: {"GET ", "GET /live", "GET /organisations/{organisation}/deliveries/{status}"},
         May.TRACE: {
             "POST /organisations/{organisation}/deliveries/{status}",
@@ -153,7 +174,8 @@ async def walked(guest: Guest, kind: str | None, allowed: frozenset[May]) -> Non
     """Ask for every page, and compare who was let in with what the policy says."""
     csrf = await token(guest, STAFF if kind == "staff" else "/changes") if kind else "x"
     for (method, path), rule in PAGES.items():
-        if path in CANNOT_BE_ASKED or path.endswith(("/sign-out", "/session/stay")):
+        ends = path.endswith(("/sign-out", "/session/stay")) or (method, path[-11:]) == ("POST", "/everywhere")
+        if path in CANNOT_BE_ASKED or ends:
             continue
         form = {"csrf": csrf} if method == "POST" else None
         answer = await guest.ask(method, address_of(path), form)
@@ -161,6 +183,8 @@ async def walked(guest: Guest, kind: str | None, allowed: frozenset[May]) -> Non
             case ForAnybody():
                 here = kind == ("staff" if path.startswith(STAFF) else "citizen")
                 assert answer.status == 200 or (here and answer.status == 303), (kind, path)
+            case ForProvider():
+                assert answer.status == 400, (kind, path)
             case ForStaff(needs) if kind == "staff":
                 assert (answer.status == 403) == (needs is not None and needs not in allowed), (allowed, method, path)
             case ForPeople() if kind == "citizen":
@@ -260,6 +284,36 @@ async def test_a_provider_that_is_away_keeps_nobody_from_signing_out(
         assert answer.location == f"{site.addresses.public_url}/signed-out"
         assert "storage" in answer.headers["clear-site-data"]
         assert (await guest.get("/changes")).location.startswith("/sign-in")
+
+
+async def test_signing_out_on_every_device_leaves_nobody_in_anywhere(site: Sandbox) -> None:
+    url = site.addresses.public_url
+    async with a_guest(url) as here, a_guest(url) as there, a_guest(url) as another:
+        await here.sign_in("brychan")
+        await there.sign_in("brychan")
+        await another.sign_in("dafydd")
+        form = (await here.get("/sign-out/everywhere")).page.forms[-1]
+        assert (await there.get("/changes")).status == 200, "looking does nothing"
+        answer = await here.ask("POST", form.action, form.fields)
+        assert answer.location.startswith(f"{site.addresses.issuer}logout?id_token_hint="), "and at the provider"
+        assert (await here.go(answer.location)).status == 200
+        for guest in (here, there):
+            assert "next=%2Fchanges" in (await guest.get("/changes")).location
+        assert (await another.get("/changes")).status == 200
+
+
+async def test_who_signs_out_at_the_provider_is_signed_out_here(site: Sandbox) -> None:
+    url, issuer = site.addresses.public_url, site.addresses.issuer
+    async with a_guest(url) as here, a_guest(url) as there, a_guest(url) as another:
+        await here.sign_in("brychan", prove=True)
+        await there.sign_in("brychan")
+        await another.sign_in("dafydd")
+        told = await another.ask("POST", f"{issuer}sign-out-everywhere", {"person": "brychan"})
+        assert (told.status, told.html) == (200, "Clients told: 1\n")
+        for guest in (here, there):
+            assert (await guest.get("/changes")).location.startswith("/session-ended")
+        assert (await another.get("/changes")).status == 200
+        assert (await another.ask("POST", f"{issuer}sign-out-everywhere", {"person": "nobody"})).status == 400
 
 
 async def test_changes_beyond_a_page_can_be_reached(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,12 +432,16 @@ async def test_a_page_that_is_none_says_so_and_leads_to_none_of_a_strangers(site
 def asked_pages(kind: type) -> list[str]:
     """Return the questions of one kind of person: pages whose form is sent to themselves."""
     return [path for (method, path), rule in PAGES.items() if isinstance(rule, kind) and method == "POST"
-            and ("GET", path) in PAGES and "{" not in path and path not in {"/move/tell", "/move/declaration"}]  # fmt: skip
+            and ("GET", path) in PAGES and "{" not in path and path not in {"/move/tell", "/move/declaration"}
+            and not path.endswith("/sign-out/everywhere")]  # fmt: skip
 
 
 def one_thing(paths: list[str]) -> bool:
-    """Return whether these may share a title: places whose time is over, whatever they were, or one page twice."""
-    return all("/x" in path for path in paths) or len({path.removesuffix("/following") for path in paths}) == 1
+    """Return whether these may share a title: places whose time is over, whatever they were, or one page twice or of both domains."""
+    return (
+        all("/x" in path for path in paths)
+        or len({path.removeprefix(STAFF).removesuffix("/following") for path in paths}) == 1
+    )
 
 
 async def looked_at(guest: Guest, language: Language, path: str, titles: dict[str, str]) -> set[str]:

@@ -9,6 +9,7 @@ back = Yn ôl
 sign-in = Mewngofnodi
 sign-in-again = Ceisio mewngofnodi eto
 sign-out = Allgofnodi
+sign-out-everywhere = Allgofnodi ar bob dyfais
 nav-start = Dechrau
 nav-changes = Fy newidiadau
 footer-title = Ynglŷn â’r gwasanaeth hwn
@@ -23,6 +24,9 @@ warning-body = Er mwyn diogelu eich manylion, rydym yn eich allgofnodi pan na fy
 warning-stay = Aros wedi mewngofnodi
 warning-last = Rydych wedi bod wedi mewngofnodi ers amser hir. Er mwyn diogelu eich manylion, byddwch yn cael eich allgofnodi ymhen ychydig funudau. Anfonwch yr hyn yr ydych wedi’i lenwi cyn hynny; caiff yr hyn nas anfonir ei ddileu.
 
+everywhere-body = Byddwch yn cael eich allgofnodi o’r gwasanaeth hwn ar y ddyfais hon ac ar bob cyfrifiadur, ffôn a llechen arall. Caiff yr hyn sydd wedi’i lenwi heb ei anfon ei ddileu yno hefyd.
+everywhere-sent = Nid yw hyn yn effeithio ar newidiadau a anfonwyd eisoes.
+everywhere-back = Aros wedi mewngofnodi
 signed-out-title = Rydych wedi allgofnodi
 signed-out-body = Nid oes dim a lenwoch yn cael ei gadw yn y porwr hwn.
 session-ended-title = Mae eich sesiwn wedi dod i ben

@@ -9,6 +9,7 @@ back = Back
 sign-in = Sign in
 sign-in-again = Try to sign in again
 sign-out = Sign out
+sign-out-everywhere = Sign out on every device
 nav-start = Start
 nav-changes = My changes
 footer-title = About this service
@@ -23,6 +24,9 @@ warning-body = To protect your details, we sign you out when nothing happens for
 warning-stay = Stay signed in
 warning-last = You have been signed in for a long time. To protect your details, you will be signed out in a few minutes. Send what you have filled in before then; what is not sent is removed.
 
+everywhere-body = You will be signed out of this service on this device and on every other computer, phone and tablet. What is filled in but not sent is removed there too.
+everywhere-sent = Changes that were already sent are not affected.
+everywhere-back = Stay signed in
 signed-out-title = You are signed out
 signed-out-body = Nothing you filled in is kept in this browser.
 session-ended-title = Your session has ended
