@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from contracts.address import Address, PostalCode
 from contracts.changes.address import AddressChange
+from contracts.changes.kind import Place
 from contracts.holds import HoldView
 from contracts.person import Identifier
 from contracts.statuses import Status
@@ -15,6 +16,9 @@ Reference = Annotated[
     str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]$")
 ]
 """Of a change, as we write it: ten characters and a check character."""
+
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https://[!-~]+$", max_length=500)]
+"""Of a public page (RFC 3986)."""
 
 PreviewDigest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16000}$")]
 """Opaque: what was shown to the person, to be sent back with the change."""
@@ -57,11 +61,49 @@ class PreviewedRecipient(Strict):
     """Byte for byte what it will receive, once accepted."""
 
 
+class WebPage(Strict):
+    """A public page of somebody else's."""
+
+    en: WebAddress
+    cy: WebAddress | None = None
+    """Absent where they publish none in Welsh."""
+
+
+NotToldReason = Literal[
+    "not-connected",
+    "no-agreement",
+    "not-agreed-for-this",
+    "left-out",
+    "outside-wales",
+    "area-unknown",
+    "no-fixed-abode",
+    "only-yourself",
+]
+"""Why somebody is not told: they take no part in the exchange; they do, without an agreement for this type of change;
+with one that does not cover this change; left out by the person, told the same before, or taking part only since; in no area of Wales; in an
+area that is not known; of a person without a fixed address; they take such a change from the person alone."""
+
+
+class NotTold(Strict):
+    """Somebody the change may concern who is not told of it here, and what the person can do instead."""
+
+    id: Code
+    who: Bilingual
+    ends: tuple[Place, ...] = ()
+    """The places of the change because of which it concerns them; none where it is not because of a place."""
+    reason: NotToldReason
+    instead: Bilingual
+    """What to do: the words of a link, where there is a page."""
+    page: WebPage | None = None
+
+
 class Preview(Strict):
     """Who would be told what, and why; nobody else ever is."""
 
     digest: PreviewDigest
     recipients: tuple[PreviewedRecipient, ...]
+    not_told: tuple[NotTold, ...] = ()
+    """Whom it may concern and who is not told. Information: the digest does not cover it, and nothing is sent for it."""
     unknown_areas: tuple[Literal["old", "new"], ...] = ()
     """Ends of the change whose local authority is not known here: nobody is told because of them."""
 
@@ -129,6 +171,9 @@ class ChangeView(Strict):
     corrects: str | None = None
     """The reference of the change that this one replaces."""
     withdrawn: Withdrawn | None = None
+    not_told: tuple[NotTold, ...] | None = None
+    """Whom it may concern and who was not told. Absent from the answer to the telling itself, whose preview said it,
+    and from a change that was taken back."""
 
 
 class ChangeList(Strict):

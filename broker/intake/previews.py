@@ -10,7 +10,7 @@ from broker import sealing
 from broker.routing import Recipient
 from contracts.agreement import Agreement
 from contracts.organisation import Organisation
-from contracts.requests import Preview, PreviewedRecipient
+from contracts.requests import NotTold, Preview, PreviewedRecipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def preview_of(
     organisations: Mapping[str, Organisation],
     agreements: Mapping[tuple[str, int], Agreement],
     unknown_areas: Sequence[str],
+    not_told: tuple[NotTold, ...],
 ) -> Preview:
     """Return what the person is shown."""
     recipients = []
@@ -86,5 +87,10 @@ def preview_of(
             )
         )
     return Preview.model_validate(
-        {"digest": digest_of(frozen), "recipients": tuple(recipients), "unknown_areas": tuple(unknown_areas)}
+        {
+            "digest": digest_of(frozen),
+            "recipients": tuple(recipients),
+            "not_told": not_told,
+            "unknown_areas": tuple(unknown_areas),
+        }
     )

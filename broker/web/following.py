@@ -3,6 +3,7 @@
 A change is named by its number among the person's own: a reference never stands in a URL.
 """
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any, Final
 
@@ -22,7 +23,9 @@ from broker.web.move.wording import address_line, told_fields
 from broker.web.rendering import environment
 from broker.web.streaming import Part, Watchers, follow
 from broker.web.timeline_words import advice_of, entry_words, hold_words, status_words, tag_colour
+from broker.web.untold_words import Untold, untold_words
 from broker.web.visit import Page, Visit
+from contracts.changes import CHANGE_TYPES
 from contracts.holds import HoldOutcome
 from contracts.requests import DeliveryView
 from contracts.statuses import ENDED
@@ -88,7 +91,8 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
     if found is None:
         raise HTTPException(404)
     person, change = found
-    content = orjson.loads(opened(person, change.id, change.type, change.sealed))
+    told = opened(person, change.id, change.type, change.sealed)
+    content = orjson.loads(told)
     organisations = visit.parts.directory.organisations()
     deliveries = await followed(visit.parts.database, change.id, organisations)
     withdrawn, _ = await withdrawals.of_change(visit.parts.database, change.id)
@@ -114,6 +118,7 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
             for one in taken_back
         ],
         details=await _details(visit, person, change),
+        untold=await _untold(visit, change, told, {one.organisation for one in deliveries}),
     )
 
 
@@ -165,8 +170,9 @@ async def show_sent(visit: Visit) -> Response:
     found = await own_change(visit)
     if found is None:
         raise HTTPException(404)
-    _, change = found
+    person, change = found
     owed = await changes.deliveries_of(visit.parts.database, [change.id])
+    content = opened(person, change.id, change.type, change.sealed)
     written = await changes.is_noticed(visit.parts.database, change.id)
     return visit.page(
         "sent.html",
@@ -175,7 +181,14 @@ async def show_sent(visit: Visit) -> Response:
         count=len(owed),
         written=written,
         held=[hold_words(hold, visit.words) for hold in await _holds(visit, change) if hold.ended_at is None],
+        untold=await _untold(visit, change, content, {row.organisation for row in owed}),
     )
+
+
+async def _untold(visit: Visit, change: changes.ToldBefore, content: bytes, told: Collection[str]) -> list[Untold]:
+    """Return who was not told of a change that was sent to `told`."""
+    model = CHANGE_TYPES[change.type].model.model_validate_json(content)
+    return untold_words(await visit.parts.intake.untold(change.type, model, told), visit.words)
 
 
 async def watch(visit: Visit, watchers: Watchers) -> Response:

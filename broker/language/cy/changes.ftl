@@ -106,3 +106,18 @@ mail-confirmation-reference = Eich cyfeirnod yw { $reference }.
 mail-confirmation-follow = I weld yr hyn y mae pob sefydliad wedi’i wneud, mewngofnodwch a dewis Fy newidiadau. Er eich diogelwch, nid oes dolenni yn y neges hon ac nid yw’n dweud beth a newidiodd.
 mail-confirmation-not-you = Os nad chi oedd hwn, mewngofnodwch ac edrych ar Fy newidiadau ar unwaith.
 mail-goodbye = Unwaith
+
+# Who is not told.
+untold-before-title = Pwy na allwn roi gwybod iddynt
+untold-before-lead = Ni chaiff dim ei anfon at y rhain. Mae’r hyn y gallwch ei wneud yn lle hynny wrth ymyl pob un.
+untold-after-title = Mae angen i chi roi gwybod i’r rhain o hyd
+untold-after-lead = Ni chafodd y rhain wybod am eich newid oddi yma.
+untold-not-connected = Nid yw’n cymryd rhan yn y gwasanaeth hwn eto.
+untold-no-agreement = Mae’n cymryd rhan yn y gwasanaeth hwn, ond nid oes ganddo gytundeb i gael gwybod am y math hwn o newid.
+untold-not-agreed-for-this = Nid yw ei gytundeb yn cynnwys y newid hwn.
+untold-left-out = Ni chafodd wybod y tro hwn: roeddech wedi ei hepgor, roedd yn gwybod hyn yn barod, neu mae wedi dechrau cymryd rhan ers hynny.
+untold-outside-wales = Dim ond sefydliadau sy’n gwasanaethu Cymru y mae’r gwasanaeth hwn yn eu cyrraedd.
+untold-area-unknown = Ni allem ganfod o’r cyfeiriad pa rai ydynt.
+untold-no-fixed-abode = Heb gyfeiriad sefydlog ni allwn ganfod pa gyngor sy’n perthyn i chi.
+untold-only-yourself = Dim ond gennych chi y mae’n derbyn hyn.
+untold-in-english = (yn Saesneg)

@@ -98,3 +98,18 @@ mail-confirmation-reference = Your reference number is { $reference }.
 mail-confirmation-follow = To see what each organisation has done, sign in and choose My changes. For your safety this message has no links and does not say what changed.
 mail-confirmation-not-you = If this was not you, sign in and look at My changes at once.
 mail-goodbye = Unwaith
+
+# Who is not told.
+untold-before-title = Who we cannot tell
+untold-before-lead = Nothing is sent to these. What you can do instead stands beside each.
+untold-after-title = You still need to tell
+untold-after-lead = These were not told of your change from here.
+untold-not-connected = It does not take part in this service yet.
+untold-no-agreement = It takes part in this service, but has no agreement to be told of this kind of change.
+untold-not-agreed-for-this = Its agreement does not cover this change.
+untold-left-out = It was not told this time: you left it out, it knew the same already, or it has begun to take part since.
+untold-outside-wales = This service reaches only organisations that serve Wales.
+untold-area-unknown = We could not work out from the address which they are.
+untold-no-fixed-abode = Without a fixed address we cannot work out which council is yours.
+untold-only-yourself = It takes this from you alone.
+untold-in-english = (in English)
