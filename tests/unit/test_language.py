@@ -20,7 +20,7 @@ from broker.sandbox.definitions import sample_agreements
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
-from contracts.changes import EVENTS
+from contracts.changes import CHANGE_TYPES, EVENTS
 from contracts.holds import HoldReason
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
@@ -58,12 +58,14 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }
+_OF_KINDS = {f"{what}-{kind}" for what in ("changes", "change-title", "cancel-title") for kind in CHANGE_TYPES}
 PATHS = {path for agreement in sample_agreements() for share in agreement.shares for path in share.paths} | {
     "/person", "/change", "/change/moveKind",
 }  # fmt: skip
 """What agreements permit, in words."""
 COMPOSED = (
-    {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
+    _OF_KINDS
+    | {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
     | {
         *(f"agreement-role-{role}" for role in ("controller", "joint-controller", "processor")),
         *(f"agreement-where-{where}" for where in ("old", "new", "anywhere")),
