@@ -20,7 +20,7 @@ from contracts.person import Person
 Code = Literal[
     "not_json", "too_large", "missing", "not_known", "not_valid",
     "organisation_unknown", "type_unknown", "area_unknown", "area_missing", "area_unused", "path_outside",
-    "path_nothing", "over_before", "over", "review_past", "not_next", "organisation_other", "type_other", "overlaps",
+    "path_nothing", "where_outside", "over_before", "over", "review_past", "not_next", "organisation_other", "type_other", "overlaps",
     "unsigned", "adapter_wrong", "keys_wrong",
 ]  # fmt: skip
 Standing = Literal["revoked", "overdue", "in_force", "to_come", "over"]
@@ -126,6 +126,8 @@ def _of_its_shares(proposed: Agreement) -> Iterable[Fault]:
         yield Fault("/changeType", "type_unknown")
         return
     for number, share in enumerate(proposed.shares):
+        if share.where != "anywhere" and share.where not in kind.ends:
+            yield Fault(f"/shares/{number}/where", "where_outside")
         for place, path in enumerate(share.paths):
             if not leads_somewhere(kind, path):
                 yield Fault(f"/shares/{number}/paths/{place}", "path_outside")

@@ -77,6 +77,11 @@ def test_a_path_must_lead_into_the_person_or_the_change(paths: tuple[str, ...], 
     assert faults(changed(shares=(share,))) == found
 
 
+def test_a_share_looks_at_a_place_its_type_of_change_has() -> None:
+    share = ARRIVING.model_copy(update={"where": "home"})
+    assert faults(changed(shares=(share,))) == [("/shares/0/where", "where_outside")]
+
+
 def test_every_path_of_the_samples_leads_somewhere() -> None:
     for agreement in sample_agreements():
         kind = CHANGE_TYPES[agreement.change_type]

@@ -68,7 +68,7 @@ COMPOSED = (
     | {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
     | {
         *(f"agreement-role-{role}" for role in ("controller", "joint-controller", "processor")),
-        *(f"agreement-where-{where}" for where in ("old", "new", "anywhere")),
+        *(f"agreement-where-{where}" for where in ("old", "new", "home", "anywhere")),
         *(f"agreement-field-{'-'.join(path.strip('/').split('/'))}" for path in PATHS),
     }
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
