@@ -42,7 +42,7 @@ def agreement_faults(
 ) -> list[Fault]:
     """Return what is wrong with a version of an agreement, given every version there is."""
     known = list(agreements)
-    found = [*_of_itself(proposed, today), *_of_its_shares(proposed)]
+    found = [*_of_itself(proposed, today), *_of_its_area(proposed), *_of_its_shares(proposed)]
     if proposed.organisation not in organisations:
         found.append(Fault("/organisation", "organisation_unknown"))
     return [*found, *_of_its_history(proposed, known), *_overlaps(proposed, known, today)]
@@ -112,7 +112,7 @@ def _of_itself(proposed: Agreement, today: date) -> Iterable[Fault]:
         yield Fault("/signatories", "unsigned")
 
 
-def _of_its_shares(proposed: Agreement) -> Iterable[Fault]:
+def _of_its_area(proposed: Agreement) -> Iterable[Fault]:
     for place, code in enumerate(proposed.area):
         if code not in councils():
             yield Fault(f"/area/{place}", "area_unknown")
@@ -121,6 +121,9 @@ def _of_its_shares(proposed: Agreement) -> Iterable[Fault]:
         yield Fault("/area", "area_missing")
     if proposed.area and not by_area:
         yield Fault("/area", "area_unused")
+
+
+def _of_its_shares(proposed: Agreement) -> Iterable[Fault]:
     kind = CHANGE_TYPES.get(proposed.change_type)
     if kind is None:
         yield Fault("/changeType", "type_unknown")
