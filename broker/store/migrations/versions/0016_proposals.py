@@ -1,4 +1,4 @@
-"""Disclosures: when staff were shown what a person told, and why."""
+"""Proposals: what is to change in the register, who approved it, and every version of what is in it."""
 
 from broker.store.migrations.sql import run_beside
 
