@@ -11,7 +11,6 @@ from uuid import UUID
 
 import orjson
 import structlog
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from broker import audit, intake, sealing
@@ -59,7 +58,10 @@ async def queue(visit: Visit) -> Response:
 
 async def one(visit: Visit) -> Response:
     """Show one of them; what was told only while it is disclosed to whoever looks."""
-    hold, change = await _asked(visit)
+    asked = await _asked(visit)
+    if asked is None:
+        return _nothing(visit)
+    hold, change = asked
     words, database = visit.words, visit.parts.database
     until = await disclosures.open_to(database, change.id, actor(visit))
     person = await _person(visit, change)
@@ -83,7 +85,10 @@ async def one(visit: Visit) -> Response:
 
 
 async def reveal(visit: Visit) -> Response:
-    hold, change = await _asked(visit)
+    asked = await _asked(visit)
+    if asked is None:
+        return _nothing(visit)
+    hold, change = asked
     place = f"{visit.door.prefix}/holds/{hold.id}"
     reason, note, faults = reasons.read(await visit.form(), reasons.REVEAL)
     if faults:
@@ -112,7 +117,10 @@ async def refuse(visit: Visit) -> Response:
 
 
 async def _decide(visit: Visit, allowed: tuple[str, ...], *, refusing: bool) -> Response:
-    hold, change = await _asked(visit)
+    asked = await _asked(visit)
+    if asked is None:
+        return _nothing(visit)
+    hold, change = asked
     place = f"{visit.door.prefix}/holds/{hold.id}"
     reason, note, faults = reasons.read(await visit.form(), allowed)
     if faults:
@@ -138,24 +146,27 @@ async def _decide(visit: Visit, allowed: tuple[str, ...], *, refusing: bool) -> 
             detail={"hold": hold.reason.value, "reason": reason, "note": note},
         )
         done = await holds.release(database, hold.id, actor(visit), reason, leaf, by_operator=True)
-    if done:
-        event = "hold.refused" if refusing else "hold.released"
-        log.warning(event, change_id=str(change.id), reason=reason)
+    if done and refusing:
+        log.warning("hold.refused", change_id=str(change.id), reason=reason)
+    elif done:
+        log.warning("hold.released", change_id=str(change.id), reason=reason)
     return visit.to(f"{visit.door.prefix}/holds")
 
 
-async def _asked(visit: Visit) -> tuple[HoldRow, HeldChange]:
-    """Return the hold of the address and its change, or raise the 404 of one that is not for staff to decide."""
+async def _asked(visit: Visit) -> tuple[HoldRow, HeldChange] | None:
+    """Return the hold of the address and its change, None for one that is not for staff to decide."""
     try:
         hold = await holds.find(visit.parts.database, UUID(visit.request.path_params["hold"]))
     except ValueError:
         hold = None
     if hold is None or DECIDED_BY[hold.reason] is not DecidedBy.STAFF:
-        raise HTTPException(404)
+        return None
     change = await disclosures.change(visit.parts.database, hold.change_id)
-    if change is None:
-        raise HTTPException(404)
-    return hold, change
+    return None if change is None else (hold, change)
+
+
+def _nothing(visit: Visit) -> Response:
+    return staff_page(visit, "staff/hold-nothing.html", status=404)
 
 
 async def _person(visit: Visit, change: HeldChange) -> PersonKey | None:
