@@ -45,9 +45,12 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         openapi_extra=body_of(AddressSearch, example=_SEARCH),
     )
     async def search_addresses(request: Request) -> Response:
-        """Return the addresses at a postcode. By POST: a postcode never stands in a URL."""
+        """Return the addresses at a postcode, or the likeliest for a text. By POST: neither ever stands in a URL."""
         asked = await read_model(request, AddressSearch)
-        found = await parts.gazetteer.at(asked.postal_code, asked.language)
+        if asked.text is not None:
+            found = await parts.gazetteer.search(asked.text, asked.postal_code, asked.language)
+        else:
+            found = await parts.gazetteer.at(asked.postal_code or "", asked.language)
         result = [FoundAddress.model_validate({"address": p.address, "invented": p.invented}) for p in found]
         return json_answer(AddressSearchResult(addresses=tuple(result)))
 
