@@ -1,11 +1,23 @@
 """What a citizen's software sends and gets on `/v1`."""
 
-from typing import Annotated, Any, Literal
+import functools
+import operator
+from functools import cache
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    TypeAdapter,
+    create_model,
+    model_validator,
+)
 
 from contracts.address import Address, PostalCode
-from contracts.changes.address import AddressChange
+from contracts.changes import CHANGE_TYPES
+from contracts.changes.kind import Place, Sensitivity
 from contracts.holds import HoldView
 from contracts.person import Identifier
 from contracts.statuses import Status
@@ -16,15 +28,19 @@ Reference = Annotated[
 ]
 """Of a change, as we write it: ten characters and a check character."""
 
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https://[!-~]+$", max_length=500)]
+"""Of a public page (RFC 3986)."""
+
 PreviewDigest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,16000}$")]
 """Opaque: what was shown to the person, to be sent back with the change."""
 
 
 class PreviewRequest(Strict):
-    """A change that may be told: asks who would be told what."""
+    """A change that may be told: asks who would be told what. Read with `preview_requests`, which knows each type."""
 
-    type: Literal["address"]
-    change: AddressChange
+    type: Code
+    change: SerializeAsAny[Strict]
+    """What has changed, as the type has it."""
     preferred_language: Literal["cy", "en"] | None = None
     """The language the person wants to be written to in; stored, and sent on where agreed."""
     identifiers: Annotated[tuple[Identifier, ...], Field(max_length=5)] = ()
@@ -32,13 +48,45 @@ class PreviewRequest(Strict):
     corrects: Reference | None = None
     """The person's own change that this one replaces: what of it is not sent is not sent any more."""
 
+    @model_validator(mode="after")
+    def _is_of_its_type(self) -> Self:
+        kind = CHANGE_TYPES.get(self.type)
+        if kind is None or not isinstance(self.change, kind.model):
+            raise ValueError("change is not of its type")
+        return self
+
 
 class ChangeRequest(PreviewRequest):
-    """A change, told."""
+    """A change, told. Read with `change_requests`."""
 
     preview: PreviewDigest
     leave_out: Annotated[tuple[Code, ...], Field(max_length=100)] = ()
     """Organisations not to tell, where the law leaves it to the person."""
+
+
+@cache
+def preview_requests() -> TypeAdapter[PreviewRequest]:
+    """Return what reads a preview's request: each type with its own schema, told apart by `type`."""
+    return _by_type(PreviewRequest)
+
+
+@cache
+def change_requests() -> TypeAdapter[ChangeRequest]:
+    """Return what reads a change's request, as `preview_requests`."""
+    return _by_type(ChangeRequest)
+
+
+R = TypeVar("R", bound=PreviewRequest)
+
+
+def _by_type(base: type[R]) -> TypeAdapter[R]:
+    models: list[Any] = []
+    for kind in CHANGE_TYPES.values():
+        own: dict[str, Any] = {"type": (Literal[kind.name], ...), "change": (kind.model, ...)}
+        name = f"{kind.name.title().replace('-', '')}{base.__name__}"
+        models.append(create_model(name, __base__=base, __doc__=base.__doc__, **own))
+    one_of: Any = Annotated[functools.reduce(operator.or_, models), Field(discriminator="type")]
+    return TypeAdapter(one_of)
 
 
 class PreviewedRecipient(Strict):
@@ -55,6 +103,44 @@ class PreviewedRecipient(Strict):
     """Identifier and version."""
     data: dict[str, Any]
     """Byte for byte what it will receive, once accepted."""
+    sensitive: dict[str, Sensitivity] = Field(default_factory=dict)
+    """Parts of that data that need care, by path: to be shown marked."""
+
+
+class WebPage(Strict):
+    """A public page of somebody else's."""
+
+    en: WebAddress
+    cy: WebAddress | None = None
+    """Absent where they publish none in Welsh."""
+
+
+NotToldReason = Literal[
+    "not-connected",
+    "no-agreement",
+    "not-agreed-for-this",
+    "left-out",
+    "outside-wales",
+    "area-unknown",
+    "no-fixed-abode",
+    "only-yourself",
+]
+"""Why somebody is not told: they take no part in the exchange; they do, without an agreement for this type of change;
+with one that does not cover this change; left out by the person, told the same before, or taking part only since; in no area of Wales; in an
+area that is not known; of a person without a fixed address; they take such a change from the person alone."""
+
+
+class NotTold(Strict):
+    """Somebody the change may concern who is not told of it here, and what the person can do instead."""
+
+    id: Code
+    who: Bilingual
+    ends: tuple[Place, ...] = ()
+    """The places of the change because of which it concerns them; none where it is not because of a place."""
+    reason: NotToldReason
+    instead: Bilingual
+    """What to do: the words of a link, where there is a page."""
+    page: WebPage | None = None
 
 
 class Preview(Strict):
@@ -62,8 +148,10 @@ class Preview(Strict):
 
     digest: PreviewDigest
     recipients: tuple[PreviewedRecipient, ...]
-    unknown_areas: tuple[Literal["old", "new"], ...] = ()
-    """Ends of the change whose local authority is not known here: nobody is told because of them."""
+    not_told: tuple[NotTold, ...] = ()
+    """Whom it may concern and who is not told. Information: the digest does not cover it, and nothing is sent for it."""
+    unknown_areas: tuple[Place, ...] = ()
+    """Places of the change whose local authority is not known here: nobody is told because of them."""
 
 
 class TimelineEntry(Strict):
@@ -129,6 +217,9 @@ class ChangeView(Strict):
     corrects: str | None = None
     """The reference of the change that this one replaces."""
     withdrawn: Withdrawn | None = None
+    not_told: tuple[NotTold, ...] | None = None
+    """Whom it may concern and who was not told. Absent from the answer to the telling itself, whose preview said it,
+    and from a change that was taken back."""
 
 
 class ChangeList(Strict):

@@ -22,6 +22,7 @@ from broker.intake.references import read_reference
 from broker.store import changes
 from broker.tracking.timeline import HELD, followed, held_too, withdrawn_too
 from broker.vault import PersonKey
+from contracts.changes import CHANGE_TYPES
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
 from contracts.text import Bilingual
@@ -104,7 +105,11 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         found = await changes.one_of_person(parts.database, person.person_id, known)
         if found is None:
             raise Absent
-        body = json_bytes(await whole(parts, person, found))
+        seen = await whole(parts, person, found)
+        model = CHANGE_TYPES[found.type].model.model_validate_json(orjson.dumps(seen.change))
+        told = {delivery.organisation for delivery in seen.deliveries}
+        not_told = None if seen.withdrawn else await parts.intake.untold(found.type, model, told)
+        body = json_bytes(seen.model_copy(update={"not_told": not_told}))
         tag = f'"{sealing.digest(await parts.vault.secret("etags"), body).hex()}"'
         if tag in _tags(request):
             return Response(status_code=304, headers={"ETag": tag})

@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
@@ -23,6 +23,7 @@ from broker.intake.refusals import (
     Refusal,
     TooMany,
 )
+from broker.intake.untold import untold
 from broker.intake.writer import Writer
 from broker.notify import Contact
 from broker.register import Directory
@@ -31,16 +32,19 @@ from broker.store import Database, changes, holds
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
-from broker.verification import Facts, Gazetteer, HoldPolicy, check_address_change, holds_on, too_many
+from broker.verification import Facts, Gazetteer, HoldPolicy, check_change, holds_on, too_many
 from contracts.agreement import Agreement
 from contracts.changes import CHANGE_TYPES, ChangeKind
-from contracts.changes.kind import Place
 from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
-from contracts.requests import ChangeRequest, Preview, PreviewRequest
+from contracts.requests import ChangeRequest, NotTold, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
+
+_NOT_CONFIRMED: Final = FieldProblem(
+    pointer="/type", code="confirmation_needed", detail="needs a confirmation that cannot be had here"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ class _Decided:
     frozen: list[previews.Frozen]
     agreements: Sequence[Agreement]
     """Those it was decided on."""
-    unknown_areas: list[Place]
+    in_force: Standing
+    """Those of them that hold for the type and the day."""
+    areas: Areas
     corrected: Correctable | None
     """The change it is to replace."""
 
@@ -114,7 +120,20 @@ class Intake:
     async def preview(self, who: Told, request: PreviewRequest) -> Preview:
         """Return who would be told what, and why. Raises Refusal and StoreUnavailable; stores nothing of the change."""
         person = await self._vault.person(who.issuer, who.subject)
-        return self._shown(await self._decide(who, person, request, _wire(request.change)))
+        return self._shown(request, await self._decide(who, person, request, _wire(request.change)))
+
+    async def untold(self, change_type: str, change: Any, told: Collection[str] | None) -> tuple[NotTold, ...]:
+        """Return who is not told of a change and what the person can do instead. Raises StoreUnavailable.
+
+        `change` is of its type's model; `told` are the organisations that it is owed to, None for one that nobody
+        would be told of.
+        """
+        kind = CHANGE_TYPES[change_type]
+        today = self._clock().astimezone(WALES).date()
+        in_force = self._standing(self._directory.agreements(), kind.name, today)
+        areas = await self._areas(kind, change)
+        organisations = self._directory.organisations()
+        return untold(kind, change, areas, in_force, organisations, told or (), sent=told is not None)
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
@@ -174,13 +193,16 @@ class Intake:
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
         today = self._clock().astimezone(WALES).date()
-        doubts = check_address_change(request.change, today)
+        doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
-        areas = await self._areas(kind, request)
+        if kind.confirmation is not None:
+            raise NotAcceptable([_NOT_CONFIRMED])
+        areas = await self._areas(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
-        found = recipients(told, who.level, areas, self._standing(agreements, kind.name, today))
+        in_force = self._standing(agreements, kind.name, today)
+        found = recipients(told, who.level, areas, in_force, kind.special)
         if not found:
             raise NobodyToTell
         corrected = None
@@ -188,14 +210,26 @@ class Intake:
             corrected = await withdrawing.correctable(self._database, person, request.corrects, kind.name)
             found = withdrawing.naming(found, corrected)
         frozen = previews.freeze(await self._vault.digester("previews"), person.person_id, found)
-        return _Decided(frozen, agreements, [place for place, code in areas.items() if code is None], corrected)
+        return _Decided(frozen, agreements, in_force, areas, corrected)
 
-    def _shown(self, decided: _Decided) -> Preview:
+    def _shown(self, request: PreviewRequest, decided: _Decided) -> Preview:
+        organisations = self._directory.organisations()
+        told = [item.recipient.organisation for item in decided.frozen]
         return previews.preview_of(
             decided.frozen,
-            self._directory.organisations(),
+            organisations,
             {(item.id, item.version): item for item in decided.agreements},
-            decided.unknown_areas,
+            [place for place, code in decided.areas.items() if code is None],
+            untold(
+                CHANGE_TYPES[request.type],
+                request.change,
+                decided.areas,
+                decided.in_force,
+                organisations,
+                told,
+                sent=False,
+            ),
+            CHANGE_TYPES[request.type].sensitivity,
         )
 
     def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Standing:
@@ -206,8 +240,8 @@ class Intake:
             self._in_force[change_type] = known
         return known[2]
 
-    async def _areas(self, kind: ChangeKind, request: PreviewRequest) -> Areas:
-        places = kind.places(request.change)
+    async def _areas(self, kind: ChangeKind, change: Any) -> Areas:
+        places = kind.places(change)
         codes = await self._gazetteer.custodians(list(places.values()))
         return dict(zip(places, codes, strict=True))
 
@@ -230,7 +264,7 @@ class Intake:
         if not owed:
             raise NobodyToTell
         if previews.grown(owed, marks):
-            raise PreviewChanged(self._shown(decided))
+            raise PreviewChanged(self._shown(request, decided))
         return owed
 
     async def _verified(

@@ -3,14 +3,16 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
 from broker import sealing
 from broker.routing import Recipient
 from contracts.agreement import Agreement
+from contracts.changes import Sensitivity
 from contracts.organisation import Organisation
-from contracts.requests import Preview, PreviewedRecipient
+from contracts.requests import NotTold, Preview, PreviewedRecipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ def preview_of(
     organisations: Mapping[str, Organisation],
     agreements: Mapping[tuple[str, int], Agreement],
     unknown_areas: Sequence[str],
+    not_told: tuple[NotTold, ...],
+    sensitivity: Mapping[str, Sensitivity],
 ) -> Preview:
-    """Return what the person is shown."""
+    """Return what the person is shown; `sensitivity` are the change type's parts that need care."""
     recipients = []
     for item in frozen:
         recipient = item.recipient
@@ -83,8 +87,24 @@ def preview_of(
                 lawful_basis=agreement.lawful_basis,
                 agreement=f"{agreement.id}/{agreement.version}",
                 data=recipient.data,
+                sensitive={path: care for path, care in sensitivity.items() if _there(recipient.data, path)},
             )
         )
     return Preview.model_validate(
-        {"digest": digest_of(frozen), "recipients": tuple(recipients), "unknown_areas": tuple(unknown_areas)}
+        {
+            "digest": digest_of(frozen),
+            "recipients": tuple(recipients),
+            "not_told": not_told,
+            "unknown_areas": tuple(unknown_areas),
+        }
     )
+
+
+def _there(data: Mapping[str, Any], path: str) -> bool:
+    """Return whether a path (RFC 6901, without indexes) leads anywhere."""
+    here: Any = data
+    for step in path.split("/")[1:]:
+        if not isinstance(here, Mapping) or step not in here:
+            return False
+        here = here[step]
+    return True

@@ -42,7 +42,7 @@ class Claimed(Numbered):
 
 
 NUMBER: Final = """
-), chosen AS (
+), looked_at AS (
     SELECT due.*, coalesce(due.occupant, next.id) AS delivery_id FROM due
     LEFT JOIN LATERAL (
         SELECT d.id FROM delivery d
@@ -50,6 +50,12 @@ NUMBER: Final = """
           AND d.status IN ('waiting', 'queued') AND d.due <= now()
         ORDER BY d.ordinal LIMIT 1
     ) next ON due.occupant IS NULL AND due.as_seen
+), chosen AS MATERIALIZED (
+    SELECT one.* FROM (
+        SELECT array_agg(person_id) AS people, array_agg(organisation) AS organisations, array_agg(occupant) AS occupants,
+               array_agg(last_sequence) AS sequences, array_agg(delivery_id) AS deliveries FROM looked_at
+    ) AS packed CROSS JOIN LATERAL unnest(people, organisations, occupants, sequences, deliveries)
+        AS one(person_id, organisation, occupant, last_sequence, delivery_id)
 ), numbered AS (         -- unless, between the look and the lock, it was ended or sent by another
     UPDATE delivery d
     SET sequence = coalesce(d.sequence, chosen.last_sequence + 1),
@@ -81,6 +87,9 @@ FROM chosen LEFT JOIN (
 """
 """The rest of a statement that begins with `WITH due AS MATERIALIZED (`, lanes that are locked: number what each gives up,
 lease them for `$4`, and return it; nothing for a lane that was looked at too early.
+
+What was chosen is packed into arrays and unpacked: of these the planner expects ten. Of a limit it is only told later it
+expects a share of the table, thousands, and would read all lanes each time for the one or two that are mostly due.
 
 `as_seen` says that nobody moved a lane between the look at what is owed and its lock: something earlier may be owed then.
 """

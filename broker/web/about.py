@@ -4,19 +4,12 @@ from typing import Final
 
 from starlette.responses import Response
 
+from broker.routing import signposts
+from broker.web.untold_words import untold_words
 from broker.web.visit import LANGUAGE_COOKIE, Page, Visit
 
-ELSEWHERE: Final = (
-    ("start-vote", "https://www.gov.uk/register-to-vote", "https://www.gov.uk/cofrestru-i-bleidleisio"),
-    ("start-driving", "https://www.gov.uk/change-address-driving-licence", None),
-    ("start-tax", "https://www.gov.uk/tell-hmrc-change-of-details", None),
-    ("start-post", "https://www.royalmail.com/personal/receiving-mail/redirection", None),
-)
-"""Whom nobody else may tell: they offer no way in for others, so people are shown theirs. English, Welsh.
-
-Addresses as those services and public bodies publish them. Where we found no Welsh one published there is none: the
-Welsh page then says that its link leads to English.
-"""
+ELSEWHERE: Final = ("electoral-register", "driving-licence", "hmrc", "royal-mail")
+"""Whom nobody else may tell of a move, of all that routing's table has: people are shown their way in at once."""
 
 ACCESSIBILITY: Final = (
     ("p", "accessibility-aim"),
@@ -54,8 +47,8 @@ def pages() -> list[Page]:
 
 
 async def start(visit: Visit) -> Response:
-    welsh = visit.language == "cy"
-    elsewhere = [(name, cy if welsh and cy else en, welsh and cy is None) for name, en, cy in ELSEWHERE]
+    known = signposts()
+    elsewhere = untold_words([known[name] for name in ELSEWHERE], visit.words)
     return visit.page("start.html", elsewhere=elsewhere)
 
 

@@ -3,7 +3,7 @@
 A change is named by its number among the person's own: a reference never stands in a URL.
 """
 
-from datetime import date
+from collections.abc import Collection
 from typing import Any, Final
 
 import orjson
@@ -13,16 +13,18 @@ from starlette.responses import Response
 
 from broker import sealing
 from broker.intake.intake import opened
-from broker.language import Words, long_date, moment_in_words
+from broker.language import Words, moment_in_words
 from broker.store import changes, holds, withdrawals
 from broker.store.withdrawals import Withdrawn
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
-from broker.web.move.wording import address_line, told_fields
+from broker.web.move.wording import told_fields
 from broker.web.rendering import environment
 from broker.web.streaming import Part, Watchers, follow
 from broker.web.timeline_words import advice_of, entry_words, hold_words, status_words, tag_colour
+from broker.web.untold_words import Untold, untold_words
 from broker.web.visit import Page, Visit
+from contracts.changes import CHANGE_TYPES
 from contracts.holds import HoldOutcome
 from contracts.requests import DeliveryView
 from contracts.statuses import ENDED
@@ -67,6 +69,7 @@ async def list_changes(visit: Visit) -> Response:
     listed = [
         {
             "number": item.ordinal,
+            "title": visit.words(f"changes-{item.type}"),
             "reference": item.reference,
             "told": moment_in_words(item.accepted_at, visit.language),
             "total": len(owed),
@@ -88,7 +91,8 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
     if found is None:
         raise HTTPException(404)
     person, change = found
-    content = orjson.loads(opened(person, change.id, change.type, change.sealed))
+    told = opened(person, change.id, change.type, change.sealed)
+    content = orjson.loads(told)
     organisations = visit.parts.directory.organisations()
     deliveries = await followed(visit.parts.database, change.id, organisations)
     withdrawn, _ = await withdrawals.of_change(visit.parts.database, change.id)
@@ -100,9 +104,8 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         back="/changes",
         reference=change.reference,
         number=change.ordinal,
-        new=address_line(content["newAddress"]),
-        previous=address_line(content["previousAddress"]),
-        moved=long_date(date.fromisoformat(content["effectiveDate"]), visit.language),
+        title=visit.words(f"change-title-{change.type}"),
+        said=told_fields({"change": content}, visit.words),
         told=moment_in_words(change.accepted_at, visit.language),
         timeline=timeline(visit, deliveries),
         over=_over(deliveries),
@@ -114,6 +117,7 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
             for one in taken_back
         ],
         details=await _details(visit, person, change),
+        untold=await _untold(visit, change, told, {one.organisation for one in deliveries}),
     )
 
 
@@ -165,8 +169,9 @@ async def show_sent(visit: Visit) -> Response:
     found = await own_change(visit)
     if found is None:
         raise HTTPException(404)
-    _, change = found
+    person, change = found
     owed = await changes.deliveries_of(visit.parts.database, [change.id])
+    content = opened(person, change.id, change.type, change.sealed)
     written = await changes.is_noticed(visit.parts.database, change.id)
     return visit.page(
         "sent.html",
@@ -175,7 +180,14 @@ async def show_sent(visit: Visit) -> Response:
         count=len(owed),
         written=written,
         held=[hold_words(hold, visit.words) for hold in await _holds(visit, change) if hold.ended_at is None],
+        untold=await _untold(visit, change, content, {row.organisation for row in owed}),
     )
+
+
+async def _untold(visit: Visit, change: changes.ToldBefore, content: bytes, told: Collection[str]) -> list[Untold]:
+    """Return who was not told of a change that was sent to `told`."""
+    model = CHANGE_TYPES[change.type].model.model_validate_json(content)
+    return untold_words(await visit.parts.intake.untold(change.type, model, told), visit.words)
 
 
 async def watch(visit: Visit, watchers: Watchers) -> Response:

@@ -408,6 +408,7 @@ async def test_addresses_whose_council_nobody_knows(api: Api, place: dict[str, A
     answer = await api.post(PREVIEW, move)
     assert answer.status_code == 200, answer.text
     assert answer.json()["unknownAreas"] == ["new"]
+    assert [one for one in answer.json()["notTold"] if "new" in one["ends"]], "and it is said what to do about it"
     assert {item["organisation"].rpartition("-")[0] for item in answer.json()["recipients"]} == {
         "cardiff-council",
         "transport-for-wales",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.eventlog.postgres import PostgresLog
-from broker.store import Database, catching_up
+from broker.store import Database, catching_up, lanes
 from broker.vault import RootKeyFile
 from tests.load.plans import Explaining, OneTransaction, deed, plans
 from tests.support.line import a_line, a_move, somebody
@@ -58,3 +58,22 @@ async def test_what_one_subject_was_sent_is_found_by_keys_alone(database: Databa
     assert "Seq Scan" not in plan
     assert "lane" not in plan, "lanes are looked through"
     assert re.search(r"Scan using pseudonym_pkey .*\n *Index Cond: .*subject = ", plan), plan
+
+
+async def test_a_claim_reads_no_whole_table_whatever_the_planner_makes_of_its_limit(database: Database) -> None:
+    async with database.connection() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "INSERT INTO lane (person_id, organisation, subject, due) SELECT n, o, o || n, now() - interval '1 day'"
+            " FROM generate_series(1, 10000) n, unnest('{a,b,c}'::text[]) o"
+        )
+        await connection.execute("ANALYZE lane")
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as it is from the sixth time on
+        await connection.execute(f"PREPARE claim AS {lanes._CLAIM}")
+        asked = "ARRAY['a', 'b', 'c'], 500, 8192, interval '30 s'"
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN (COSTS OFF) EXECUTE claim({asked})"))
+        await transaction.rollback()
+    assert "Index Scan using lane_due on lane" in plan
+    assert "Seq Scan on lane" not in plan
+    assert "Seq Scan on delivery" not in plan

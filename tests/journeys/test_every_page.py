@@ -69,6 +69,13 @@ async def move(guest: Guest, person: str = "sian") -> None:
     await guest.fill("/move/tell", tell="transport-for-wales")
 
 
+async def move_to_england(guest: Guest, person: str) -> None:
+    await move(guest, person)
+    typed = {"building": "7", "street": "College Green", "town": "Bristol", "postcode": "BS1 5TR"}
+    await guest.fill("/move/new/type", flat="", locality="", **typed)
+    await guest.fill("/move/tell")
+
+
 async def first_uprn(guest: Guest, path: str) -> str:
     found = re.findall(r'name="uprn"[^>]*value="(\d+)"', (await guest.get(path)).html)
     return str(found[1])
@@ -237,6 +244,38 @@ async def test_the_nhs_number_is_shown_to_go_to_health_boards_and_to_nobody_else
         told = [title for title, card in zip(titles, cards, strict=True) if str(number) in card]
         assert told == [title for title in titles if title.endswith("University Health Board")]
         assert len(told) == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_who_is_not_told_of_a_move_to_england_is_said_before_and_after(site: Sandbox, language: Language) -> None:
+    """The council over there, and everybody who takes it from the person alone; those who are told are not among them."""
+    england = {"en": "The council of your new address, in England", "cy": "Cyngor eich cyfeiriad newydd, yn Lloegr"}
+    words = words_in(language)
+    async with a_guest(site.addresses.public_url, language) as guest:
+        await move_to_england(guest, "caitlin")
+        places = ["/move/tell", "/move/check"]
+        for path in places:
+            answer = await guest.get(path)
+            judged(answer, language, path)
+            assert england[language] in answer.html, path
+            assert words("untold-before-title") in answer.html
+            assert words("untold-left-out") not in answer.html
+        sent = (await guest.fill("/move/declaration")).location
+        for path in (sent, sent.removesuffix("/sent")):
+            answer = await guest.get(path)
+            judged(answer, language, path)
+            assert england[language] in answer.html, path
+            assert words("untold-after-title") in answer.html
+            links = {link for link in answer.page.links if link.startswith("https://")}
+            assert {"https://www.gov.uk/find-local-council", "https://www.gov.uk/tell-hmrc-change-of-details"} <= links
+            untold = answer.html.partition(words("untold-after-title"))[2].partition("</ul>")[0]
+            required = site.rooms.directory.organisations()["swansea-council"]
+            assert words.of(required.name) not in untold, "nobody who is told"
+            assert words("untold-left-out") in untold, "the health board, which the person left out"
+        form = (await guest.get(f"{sent.removesuffix('/sent')}/cancel")).page.forms[-1]
+        await guest.ask("POST", form.action, dict(form.fields))
+        answer = await guest.get(sent.removesuffix("/sent"))
+        assert words("untold-after-title") not in answer.html, "of a change that was taken back nobody need be told"
 
 
 async def test_what_is_asked_of_a_person_names_its_purpose(site: Sandbox) -> None:

@@ -1,16 +1,21 @@
 """Who is told what, and why: the cases in `cases/*.yaml`, each compared whole with what routing decides."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
+from broker.intake.untold import untold
 from broker.register import wales
 from broker.routing import recipients, standing
+from contracts.changes import CHANGE_TYPES
+from contracts.changes.address import AddressChange
 from contracts.person import IdentityLevel
 from tests.routing.told import HERE, Case, agreement_id, cases
 
 CASES = cases()
+NOT_TOLD = [case for case in CASES if case.not_told is not None]
 
 
 def leaves(tree: Any, at: str = "") -> dict[str, Any]:
@@ -58,6 +63,31 @@ def test_who_is_told_what_and_why(case: Case) -> None:
             assert one.agreement == agreement_id(expected["under"])
         if "version" in expected:
             assert one.agreement_version == expected["version"]
+
+
+@pytest.mark.parametrize("case", NOT_TOLD, ids=[case.name for case in NOT_TOLD])
+def test_who_is_not_told_and_why(case: Case) -> None:
+    in_force = standing(case.agreements, "address", case.on)
+    told = {one.organisation for one in recipients(case.told, IdentityLevel(case.level), case.areas, in_force)}
+    change = AddressChange.model_validate_json(json.dumps(case.told["change"]))
+    sent = bool(case.left_out)
+    found = untold(
+        CHANGE_TYPES["address"],
+        change,
+        case.areas,
+        in_force,
+        case.organisations,
+        told - set(case.left_out),
+        sent=sent,
+    )
+    said: dict[str, str] = {}
+    for one in found:
+        if one.reason != "only-yourself":
+            said[one.id] = "; ".join([*said.get(one.id, "").split("; "), " ".join([one.reason, *one.ends])]).strip("; ")
+    assert said == {who: why for who, why in (case.not_told or {}).items() if why != "only-yourself"}
+    alone = {one.id for one in found if one.reason == "only-yourself"}
+    assert {who for who, why in (case.not_told or {}).items() if why == "only-yourself"} <= alone
+    assert {"hmrc", "royal-mail", "driving-licence", "electoral-register"} <= alone
 
 
 def test_no_two_cases_have_one_name() -> None:

@@ -1,5 +1,6 @@
 """The cases of `cases/*.yaml`, which a reader of agreements can check, as what routing takes and gives."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +12,7 @@ import yaml
 from broker.register import wales
 from broker.routing import Areas
 from contracts.agreement import Agreement
+from contracts.organisation import Organisation
 
 HERE: Final = Path(__file__).parent
 WHEN: Final = {
@@ -19,6 +21,18 @@ WHEN: Final = {
     "anywhere": ("anywhere", "national"),
 }
 NOT_KNOWN: Final = {"outside Wales", "not known"}
+ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
+    "England": {"postalCode": "BS1 5TR"},
+    "the border": {"postalCode": "CH5 1AA"},
+    "Scotland": {"postalCode": "EH1 1YZ"},
+    "Northern Ireland": {"postalCode": "BT1 5GS"},
+    "Jersey": {"postalCode": "JE2 3XX"},
+    "Ireland": {"addressCountry": "IE"},
+    "BFPO": {"postalCode": "BF1 2AB"},
+    "no fixed abode": {"postalCode": "ZZ99 3VZ"},
+    "somewhere in Cardiff": {"postalCode": "CF10 3AT"},
+}
+"""Ends whose local authority is not known, with what their address says all the same."""
 DAY: Final = date(2026, 6, 1)
 
 PERSON: Final[Mapping[str, Any]] = {
@@ -60,6 +74,11 @@ class Case:
     agreements: Sequence[Agreement]
     expected: Mapping[str, Mapping[str, Any]]
     """By organisation. What a case does not say of one is not compared."""
+    not_told: Mapping[str, str] | None
+    """Why, by who is not told; None where a case says nothing of it."""
+    left_out: Sequence[str]
+    organisations: Mapping[str, Organisation]
+    """The register."""
 
 
 def cases() -> list[Case]:
@@ -78,6 +97,7 @@ def agreement_id(name: str) -> str:
 
 def _case(item: Mapping[str, Any], written: Mapping[str, Any]) -> Case:
     known = {"case", "moves", "person", "change", "proven", "day", "agreements", "but", "newer", "told"}
+    known |= {"not told", "left out", "also in the register"}
     if unknown := item.keys() - known:
         raise KeyError(f"{item['case']}: {unknown}")
     but, newer = item.get("but", {}), item.get("newer", {})
@@ -87,6 +107,9 @@ def _case(item: Mapping[str, Any], written: Mapping[str, Any]) -> Case:
     level = item.get("proven", "P2")
     person = {**PERSON, "identityLevel": level, **item.get("person", {})}
     change = {**CHANGE, **item.get("change", {})}
+    for end, place in (("previousAddress", old), ("newAddress", new)):
+        if place in ELSEWHERE:
+            change[end] = {"addressLocality": place, **ELSEWHERE[place]}
     return Case(
         name=item["case"],
         told={"person": _without_none(person), "change": _without_none(change)},
@@ -95,7 +118,35 @@ def _case(item: Mapping[str, Any], written: Mapping[str, Any]) -> Case:
         on=item.get("day", DAY),
         agreements=agreements,
         expected={} if item["told"] == "nobody" else item["told"],
+        not_told=item.get("not told"),
+        left_out=item.get("left out", ()),
+        organisations=_register([one.organisation for one in agreements] + item.get("also in the register", [])),
     )
+
+
+def _register(ids: Sequence[str]) -> dict[str, Organisation]:
+    """Return these organisations; councils and health boards with the codes of the bodies they are named after."""
+    codes = {
+        f"{council.name.en.lower().replace(' ', '-')}-council": council.gss for council in wales.councils().values()
+    }
+    codes |= {_board_id(board.name.en): board.gss for board in wales.health_boards().values()}
+    words = {"en": "Somebody", "cy": "Rhywun"}
+    return {
+        name: Organisation.model_validate(
+            {
+                "id": name,
+                "name": words,
+                "sector": "other",
+                "codes": {"gss": codes[name]} if name in codes else {},
+                "adapter": "x",
+            }
+        )
+        for name in ids
+    }
+
+
+def _board_id(name: str) -> str:
+    return f"{re.sub(' (University|Teaching)? ?Health Board', '', name).lower().replace(' ', '-')}-health-board"
 
 
 def _without_none(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +154,7 @@ def _without_none(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _code(place: str) -> int | None:
-    if place in NOT_KNOWN:
+    if place in NOT_KNOWN or place in ELSEWHERE:
         return None
     [code] = [code for code, council in wales.councils().items() if council.name.en == place]
     return code

@@ -12,11 +12,6 @@ start-need-addresses = eich cyfeiriad newydd a’ch cyfeiriad blaenorol
 start-need-date = y dyddiad y gwnaethoch symud, neu y byddwch yn symud
 start-not-here-title = Rhowch wybod i’r sefydliadau hyn eich hun
 start-not-here-body = Ni allwn roi gwybod iddynt ar eich rhan:
-start-vote = Cofrestru i bleidleisio yn eich cyfeiriad newydd
-start-driving = Newid y cyfeiriad ar eich trwydded yrru
-start-tax = Rhoi gwybod i Gyllid a Thollau EF
-start-post = Trefnu i’r Post Brenhinol ailgyfeirio eich post
-start-in-english = (yn Saesneg)
 
 cookies-title = Cwcis
 cookies-lead = Ffeiliau bach a gedwir gan eich porwr yw cwcis. Dim ond y rhai na all y gwasanaeth weithio hebddynt yr ydym yn eu defnyddio.

@@ -131,8 +131,6 @@ tell-lead = { $n ->
    *[other] Byddwn yn rhoi gwybod i { $n } sefydliad. Dyma’n union yr hyn y bydd pob un yn ei gael.
 }
 tell-changed = Mae eich atebion wedi newid ers i chi weld y dudalen hon ddiwethaf, ac felly hefyd yr hyn a anfonir. Gwiriwch ef eto.
-tell-unknown-new = Ni allem ddweud i ba gyngor y mae eich cyfeiriad newydd yn perthyn. Ni chaiff unrhyw gyngor wybod o’i herwydd.
-tell-unknown-old = Ni allem ddweud i ba gyngor y mae eich cyfeiriad blaenorol yn perthyn. Ni chaiff unrhyw gyngor wybod o’i herwydd.
 tell-why = Pam y mae’n cael gwybod
 tell-purpose = Diben ei gytundeb
 tell-basis = Sail gyfreithlon
@@ -155,7 +153,7 @@ field-preferred-language = Eich iaith
 field-identifiers = Rhifau a roesoch
 field-previous-address = Cyfeiriad blaenorol
 field-new-address = Cyfeiriad newydd
-field-effective-date = Dyddiad y symud
+field-effective-date = O ba ddiwrnod
 field-household = Plant a symudodd
 field-move-kind = Math o symud
 field-tenure = Sut yr ydych yn dal eich cartref

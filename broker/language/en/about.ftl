@@ -12,11 +12,6 @@ start-need-addresses = your new address and your previous address
 start-need-date = the date you moved, or will move
 start-not-here-title = Tell these organisations yourself
 start-not-here-body = We cannot tell them for you:
-start-vote = Register to vote at your new address
-start-driving = Change the address on your driving licence
-start-tax = Tell HM Revenue and Customs
-start-post = Have your post redirected by Royal Mail
-start-in-english = (in English)
 
 cookies-title = Cookies
 cookies-lead = Cookies are small files kept by your browser. We use only those this service cannot work without.

@@ -123,8 +123,6 @@ tell-lead = { $n ->
    *[other] We will tell { $n } organisations. This is exactly what each will get.
 }
 tell-changed = Your answers have changed since you last saw this page, and so has what will be sent. Check it again.
-tell-unknown-new = We could not tell which council your new address belongs to. No council will be told because of it.
-tell-unknown-old = We could not tell which council your previous address belongs to. No council will be told because of it.
 tell-why = Why it is told
 tell-purpose = Purpose of its agreement
 tell-basis = Lawful basis
@@ -147,7 +145,7 @@ field-preferred-language = Your language
 field-identifiers = Numbers you gave
 field-previous-address = Previous address
 field-new-address = New address
-field-effective-date = Date of the move
+field-effective-date = From which day
 field-household = Children who moved
 field-move-kind = Kind of move
 field-tenure = How you hold your home

@@ -17,6 +17,7 @@ from broker.web.move.answers import CHECK, Answers, answers_of, is_for, mark_of,
 from broker.web.move.going import before, keep_answers, stop_before
 from broker.web.move.household import is_adult
 from broker.web.move.wording import address_line, basis_words, child_in_words, name_in_full, told_fields
+from broker.web.untold_words import untold_words
 from broker.web.visit import Page, Visit
 from contracts.requests import ChangeRequest, Preview, PreviewRequest
 
@@ -44,7 +45,9 @@ async def show_recipients(visit: Visit) -> Response:
     try:
         preview = await _preview(visit)
     except intake.NobodyToTell:
-        return visit.page("move/nobody.html", back=before(visit, "tell"))
+        request = request_of(answers, visit.signed_in.who)
+        untold = await visit.parts.intake.untold(request.type, request.change, None)
+        return visit.page("move/nobody.html", back=before(visit, "tell"), untold=untold_words(untold, visit.words))
     if isinstance(preview, str):
         return visit.to(preview)
     words = visit.words
@@ -66,7 +69,7 @@ async def show_recipients(visit: Visit) -> Response:
         back=before(visit, "tell"),
         recipients=recipients,
         optional=[one for one in recipients if not one["required"]],
-        unknown=preview.unknown_areas,
+        untold=untold_words(preview.not_told, words),
         digest=preview.digest,
         changed="seen" in answers and answers["seen"] != preview.digest,
     )
@@ -105,7 +108,13 @@ async def check(visit: Visit) -> Response:
     if preview.digest != answers["seen"]:
         return visit.to("/move/tell?from=check")
     changed = "changed" in visit.request.query_params
-    return visit.page("move/check.html", back="/move/tell", rows=_rows(visit, answers, preview), changed=changed)
+    return visit.page(
+        "move/check.html",
+        back="/move/tell",
+        rows=_rows(visit, answers, preview),
+        changed=changed,
+        untold=untold_words(preview.not_told, visit.words),
+    )
 
 
 def _rows(visit: Visit, answers: Answers, preview: Preview) -> list[dict[str, str]]:
