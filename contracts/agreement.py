@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from contracts.changes.kind import Place, Role
 from contracts.person import IdentityLevel
 from contracts.text import Bilingual, Code, Line, Strict
 
@@ -18,13 +19,22 @@ CustodianCode = Annotated[int, Field(ge=1, le=9999)]
 class Share(Strict):
     """Under one condition, these fields, for this reason."""
 
-    where: Literal["old", "new", "anywhere"]
-    """Which end of the change must lie in the area; `anywhere` needs no area."""
-    role: Literal["leaving", "arriving", "national"]
+    where: Place | Literal["anywhere"]
+    """Which place of the change must lie in the area; `anywhere` needs no area."""
+    role: Role
     """What the change is to the recipient; sent with it."""
     paths: Annotated[tuple[PermittedPath, ...], Field(min_length=1)]
     because: Bilingual
     """Shown to the person before they send."""
+
+
+class Signatory(Strict):
+    """Who signed it, for whom, and when."""
+
+    organisation: Line
+    name: Line
+    post: Line
+    signed_on: date
 
 
 class Agreement(Strict):
@@ -41,7 +51,7 @@ class Agreement(Strict):
     controller_role: Literal["controller", "joint-controller", "processor"] = "controller"
     change_type: Code
     area: tuple[CustodianCode, ...] = ()
-    """Custodian codes of its area. Empty matches no `old` or `new` share: filters fail closed."""
+    """Custodian codes of its area. Empty matches no share but `anywhere`: filters fail closed."""
     shares: Annotated[tuple[Share, ...], Field(min_length=1)]
     identity_level: IdentityLevel = IdentityLevel.P2
     required: bool = False
@@ -52,4 +62,24 @@ class Agreement(Strict):
     valid_from: date
     valid_until: date | None = None
     review_by: date
+    """By then its parties look at it again. It stays in force; that it is overdue is an alarm."""
+    exchange_role: Literal["controller", "joint-controller", "processor"] = "processor"
+    """Of whoever runs the exchange, beside `controllerRole`, which is the organisation's."""
+    special_category_condition: Line | None = None
+    """UK GDPR Article 9(2) and Schedule 1 of the Data Protection Act 2018, where data of a special category is shared."""
+    impact_assessment: Line | None = None
+    """Where the data protection impact assessment is found."""
+    contact: Line | None = None
+    """The post or mailbox that answers for it at the organisation; never a person's own."""
+    benefits: Bilingual | None = None
+    rights: Bilingual | None = None
+    """How somebody uses their rights with the organisation: access, rectification, objection, complaint."""
+    quality: Bilingual | None = None
+    """How what is received is kept right."""
+    deletion: Bilingual | None = None
+    """What becomes of it when `retentionDays` are over."""
+    security: Bilingual | None = None
+    signatories: Annotated[tuple[Signatory, ...], Field(max_length=20)] = ()
+    example: bool = False
+    """Invented, for development: its document says that it is no legal advice."""
     revoked: bool = False
