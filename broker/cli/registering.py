@@ -9,7 +9,7 @@ from joserfc.jwk import KeySet, KeySetSerialization
 from pydantic import ValidationError
 from rich.console import Console
 
-from adapters.registry import check, secrets_of
+from adapters.registry import check, check_agreement, secrets_of
 from adapters.standard_webhooks import SECRETS
 from broker.cli.workers import dsn_of, store, unless_away
 from broker.main.roles import secret_name
@@ -42,12 +42,22 @@ async def register_file(file: Path) -> int:
         errors.print(str(wrong))
         return 1
     async with store() as database:
-        registered = {item.id for item in read.organisations} | set(
-            (await register.configuration(database)).organisations
-        )
+        known = await register.configuration(database)
+        adapters = {one.id: one.adapter for one in (*known.organisations.values(), *read.organisations)}
+        registered = set(adapters)
         named = {item.organisation for item in read.agreements} | {item.organisation for item in read.clients}
         if strangers := named - registered:
             errors.print(f"Not registered: {', '.join(sorted(strangers))}. Nothing was stored.")
+            return 1
+        try:
+            for agreement in read.agreements:
+                check_agreement(agreement, adapters[agreement.organisation])
+            for organisation in read.organisations:  # those that stand must still fit the way it is reached from now on
+                for agreement in known.agreements:
+                    if agreement.organisation == organisation.id and not agreement.revoked:
+                        check_agreement(agreement, organisation.adapter)
+        except ValueError as wrong:
+            errors.print(f"{wrong}. Nothing was stored.")
             return 1
         await _keep(database, read)
     Console().print(
