@@ -3,7 +3,7 @@
 Nothing personal is read here, let alone opened. Every act is written into the ledger with who did it and why.
 """
 
-from broker.web.staff import acting, acts, browsing, overview, replaying, tracing
+from broker.web.staff import acting, acts, agreements, browsing, overview, proposals, registered, replaying, tracing
 from broker.web.staff.allowed import allowances, refused
 from broker.web.streaming import Watchers
 from broker.web.visit import Page
@@ -23,6 +23,9 @@ def pages(prefix: str) -> list[Page]:
         *tracing.PAGES,
         *acting.PAGES,
         *replaying.pages(watchers),
+        *registered.PAGES,
+        *agreements.PAGES,
+        *proposals.PAGES,
         *acts.PAGES,
     )
     return [Page(page.method, f"{prefix}{page.path}", page.handler, quiet=page.quiet) for page in beneath]
