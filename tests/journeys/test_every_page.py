@@ -48,7 +48,14 @@ CANNOT_BE_ASKED: Final = {"/sign-in", "/signed-in", "/static/{name}", f"{STAFF}/
 
 def address_of(path: str, place: str = "x") -> str:
     """Return a page's address with something in the place of each thing it names."""
-    named = {"number:int": "1", "version:int": "99", "organisation": COUNCIL, "status": "undelivered", "name": "none"}
+    named = {
+        "number:int": "1",
+        "version:int": "1",
+        "agreement": "transport-for-wales.address",
+        "organisation": COUNCIL,
+        "status": "undelivered",
+        "name": "none",
+    }
     return re.sub(r"\{([a-z:]+)\}", lambda found: named.get(found[1], place), path)
 
 

@@ -68,9 +68,10 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     ),
     "problem": get_args(checking.Code),
     "kind": get_args(proposals.Kind),
-    "proposal": ("waiting", *get_args(proposals.Outcome)),
     "sector": get_args(Sector),
     "standing": get_args(checking.Standing),
+    "propose": ("over-title", "over-body"),
+    "proposal": ("none-title", "none-body", "waiting", *get_args(proposals.Outcome)),
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }

@@ -4,7 +4,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from broker.identity.staff import May
@@ -44,6 +43,8 @@ async def take(visit: Visit) -> Response:
 async def check(visit: Visit) -> Response:
     """Show what is wrong with a document, or what it would change."""
     raw = _kept(visit)
+    if raw is None:
+        return _nothing(visit, "propose-over", 200)
     again = f"{visit.door.prefix}/proposals"
     try:
         document = _read(raw)
@@ -71,6 +72,8 @@ async def check(visit: Visit) -> Response:
 async def propose(visit: Visit) -> Response:
     """Keep the proposal; whoever proposes is the first of the two."""
     raw = _kept(visit)
+    if raw is None:
+        return visit.to(visit.request.url.path)
     at, by = visit.parts.clock(), actor(visit)
     try:
         proposal = await proposing.propose(
@@ -84,12 +87,15 @@ async def propose(visit: Visit) -> Response:
 
 async def proposal(visit: Visit) -> Response:
     """Show a proposal: what it would change, who proposed and approved it, and what can be decided."""
-    return await _shown(visit, await _found(visit), ())
+    found = await _found(visit)
+    return await _shown(visit, found, ()) if found else _nothing(visit, "proposal-none", 404)
 
 
 async def approve(visit: Visit) -> Response:
     """Approve: with the second person it comes into force."""
     found = await _found(visit)
+    if found is None:
+        return _nothing(visit, "proposal-none", 404)
     at, by = visit.parts.clock(), actor(visit)
     try:
         in_force = await proposing.approve(visit.parts.database, found.id, by, at, ledger.on_proposals(by, at))
@@ -106,6 +112,8 @@ async def approve(visit: Visit) -> Response:
 async def reject(visit: Visit) -> Response:
     """Reject: it never comes into force."""
     found = await _found(visit)
+    if found is None:
+        return _nothing(visit, "proposal-none", 404)
     place = f"{visit.door.prefix}/proposals/{found.id}"
     reason, note, faults = reasons.read(await visit.form(), proposing.REJECT)
     if faults:
@@ -166,11 +174,15 @@ def _written(visit: Visit, document: Document) -> Written | None:
     return written(document, visit.parts.directory.organisations().get(document.organisation), visit.words)
 
 
-def _kept(visit: Visit) -> bytes:
+def _kept(visit: Visit) -> bytes | None:
     found = kept.get(visit, KEPT, str(visit.request.path_params["place"]))
-    if found is None:
-        raise HTTPException(404)
-    return found["document"].encode()
+    return found["document"].encode() if found else None
+
+
+def _nothing(visit: Visit, what: str, status: int) -> Response:
+    words = visit.words
+    heading, body = words(f"staff-{what}-title"), words(f"staff-{what}-body")
+    return staff_page(visit, "staff/nothing.html", status=status, heading=heading, body=body)
 
 
 def _read(raw: bytes) -> Document:
@@ -199,15 +211,12 @@ async def _before(visit: Visit, kind: Kind, subject: str, version: int | None) -
     return chosen[0].definition if chosen else {}
 
 
-async def _found(visit: Visit) -> Proposal:
+async def _found(visit: Visit) -> Proposal | None:
     try:
         key = UUID(str(visit.request.path_params["proposal"]))
     except ValueError:
-        raise HTTPException(404) from None
-    found = await proposals.find(visit.parts.database, key)
-    if found is None:
-        raise HTTPException(404)
-    return found
+        return None
+    return await proposals.find(visit.parts.database, key)
 
 
 PAGES: Final = (
