@@ -17,6 +17,8 @@ class May(StrEnum):
     """Pause an organisation, and resume it."""
     REPLAY = "replay"
     """Have undelivered deliveries sent again."""
+    DECIDE = "decide"
+    """Decide on changes that need a person; on record, see what was told."""
     READ_ACTS = "read_acts"
     """Read what the operators did."""
     READ_REGISTER = "read_register"
@@ -35,6 +37,7 @@ GROUPS: Final[Mapping[str, frozenset[May]]] = MappingProxyType(
         "unwaith-manager": frozenset(
             {May.LOOK, May.TRACE, May.PAUSE, May.REPLAY, May.READ_REGISTER, May.PROPOSE, May.APPROVE, May.REVOKE}
         ),
+        "unwaith-caseworker": frozenset({May.LOOK, May.DECIDE}),
         "unwaith-auditor": frozenset({May.LOOK, May.READ_ACTS, May.READ_REGISTER}),
         "unwaith-security": frozenset(
             {May.LOOK, May.TRACE, May.PAUSE, May.READ_ACTS, May.READ_REGISTER, May.APPROVE, May.REVOKE}

@@ -22,7 +22,7 @@ from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
 from contracts.changes import CHANGE_TYPES, EVENTS
-from contracts.holds import HoldReason
+from contracts.holds import DECIDED_BY, DecidedBy, HoldReason
 from contracts.organisation import Sector
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
@@ -53,6 +53,9 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
         *proposing.REJECT,
         *proposing.REVOKE,
         proposals.PAUSED_FOR,
+        *reasons.REVEAL,
+        *reasons.RELEASE,
+        *reasons.REFUSE,
         "operator",
     },
     "refusal": Refusal,
@@ -65,7 +68,9 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
         *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
         *("proposal-proposed", "proposal-approved", "proposal-in_force", "proposal-rejected", "agreement-revoked"),
+        *("change-disclosed", "hold-released", "hold-refused"),
     ),
+    "hold": [reason for reason, by in DECIDED_BY.items() if by is DecidedBy.STAFF],
     "problem": get_args(checking.Code),
     "kind": get_args(proposals.Kind),
     "sector": get_args(Sector),
@@ -90,6 +95,7 @@ COMPOSED = (
     }
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
     | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
+    | {f"looked-{reason.replace('_', '-')}" for reason in reasons.REVEAL}
 )
 """Messages named after a code: whoever adds a code finds out here that it has no words yet."""
 
