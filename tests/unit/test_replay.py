@@ -1,6 +1,7 @@
 """Which deliveries may be replayed, what a preview says, and which staff may do what."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
