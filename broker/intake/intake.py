@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +30,7 @@ from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Standing, recipients, standing
 from broker.store import Database, changes, holds
+from broker.store.together import Together
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
@@ -41,10 +43,6 @@ from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, NotTold, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
-
-_NOT_CONFIRMED: Final = FieldProblem(
-    pointer="/type", code="confirmation_needed", detail="needs a confirmation that cannot be had here"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +107,7 @@ class Intake:
         self._database = database
         self._vault = vault
         self._holding = holding
+        self._past = Together(partial(holds.known, database, holding.most_a_day))
         self._directory = directory
         self._gazetteer = gazetteer
         self._writer = writer
@@ -196,8 +195,6 @@ class Intake:
         doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
-        if kind.confirmation is not None:
-            raise NotAcceptable([_NOT_CONFIRMED])
         areas = await self._areas(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
@@ -275,7 +272,8 @@ class Intake:
         Two requests at one moment may both be let in where the day's last, or the same change, is one: nothing is locked.
         """
         kind, policy = change_types()[request.type], self._holding
-        known = await holds.known(self._database, person.person_id, kind.name, policy.most_a_day)
+        asked = person.person_id, kind.name
+        known = (await self._past.answers([asked]))[asked]
         if policy.repeats and known.last is not None and request.corrects is None:
             before = opened(person, known.last.id, known.last.type, known.last.sealed)
             if before == content:
@@ -291,7 +289,7 @@ class Intake:
         )
         if too_many(facts, policy):
             raise TooMany
-        found = holds_on(kind.name, None, facts, policy)
+        found = holds_on(kind.name, kind.confirmation, facts, policy)
         return owed, tuple(holds.Placed(id=new_id(known.now), reason=one.reason, until=one.until) for one in found)
 
     async def _sealed(
