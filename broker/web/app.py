@@ -20,7 +20,7 @@ from broker.store import StoreUnavailable
 from broker.store.changes import PersonErased
 from broker.telemetry.requests import RequestTiming
 from broker.vault import PersonGone
-from broker.web import about, cancelling, following, move, signing_in, staff
+from broker.web import about, cancelling, following, move, objecting, signing_in, staff
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
 from broker.web.guarding import Guarded
@@ -42,7 +42,14 @@ _YEAR: Final = 365 * 24 * 3600
 
 def all_pages(parts: WebParts) -> list[Page]:
     """Return every page there is. Staff's only where staff can sign in."""
-    pages = [*about.pages(), *signing_in.pages(""), *move.pages(), *following.pages(), *cancelling.pages()]
+    pages = [
+        *about.pages(),
+        *signing_in.pages(""),
+        *move.pages(),
+        *following.pages(),
+        *cancelling.pages(),
+        *objecting.pages(),
+    ]
     if parts.staff is not None:
         pages += [*signing_in.pages(parts.staff.prefix), *staff.pages(parts.staff.prefix)]
     return pages
