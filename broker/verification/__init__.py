@@ -4,16 +4,22 @@ Nobody is told anything from here; what cannot be verified says so and fails clo
 """
 
 from broker.verification.checks import Doubt, check_change
-from broker.verification.gazetteer import Gazetteer, StoredGazetteer
+from broker.verification.gazetteer import Gazetteer, GazetteerAway, Placed, StoredGazetteer
 from broker.verification.holds import NO_HOLDS, Facts, Hold, HoldPolicy, holds_on, too_many
+from broker.verification.licensed import OsPlacesGazetteer
+from broker.verification.os_places import OsPlaces
 
 __all__ = [
     "NO_HOLDS",
     "Doubt",
     "Facts",
     "Gazetteer",
+    "GazetteerAway",
     "Hold",
     "HoldPolicy",
+    "OsPlaces",
+    "OsPlacesGazetteer",
+    "Placed",
     "StoredGazetteer",
     "check_change",
     "holds_on",

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from broker.store.register import Place
+from broker.verification import GazetteerAway
 from broker.web.move.answers import address_of, answers_of, same_home
 from broker.web.move.going import before, keep_answers, kept_query, onward, stop_before
 from broker.web.move.wording import address_line
@@ -109,9 +110,12 @@ async def _suggested(visit: Visit) -> Mapping[str, Any] | None:
         return None
     home: Mapping[str, Any] = homes[0]
     if home.get("uprn") and home.get("postalCode"):
-        for place in await visit.parts.gazetteer.at(home["postalCode"], visit.language):
-            if place.uprn == home["uprn"]:
-                return _wire(place)
+        try:
+            for place in await visit.parts.gazetteer.at(home["postalCode"], visit.language):
+                if place.uprn == home["uprn"]:
+                    return _wire(place)
+        except GazetteerAway:
+            pass  # as the provider has it
     return home
 
 
@@ -137,7 +141,11 @@ async def take_postcode(visit: Visit, which: Which) -> Response:
     if fault := _line_fault(part, None):
         return await visit.again([("part", fault)])
     asked = {"postcode": postcode or "", "part": part}
-    if not await _found(visit, asked):
+    try:
+        found = await _found(visit, asked)
+    except GazetteerAway:
+        return await visit.again([("part" if part else "postcode", "gazetteer-away")])
+    if not found:
         return await visit.again([("part", "part-unknown")] if part else [("postcode", "postcode-unknown")])
     await keep_answers(visit, lambda answers: answers.setdefault(which, {}).update(asked))
     return visit.to(f"/move/{which}/choose{kept_query(visit)}")
@@ -155,7 +163,10 @@ async def ask_choice(visit: Visit, which: Which) -> Response:
     known = _known(visit, which)
     if not (known.get("postcode") or known.get("part")):
         return visit.to(f"/move/{which}/postcode{kept_query(visit)}")
-    found = await _found(visit, known)
+    try:
+        found = await _found(visit, known)
+    except GazetteerAway:
+        return visit.to(f"/move/{which}/type{kept_query(visit)}")
     return visit.page(
         "move/choose.html",
         back=f"/move/{which}/postcode{kept_query(visit)}",
@@ -173,7 +184,10 @@ async def take_choice(visit: Visit, which: Which) -> Response:
     chosen = (await visit.form()).get("uprn")
     if chosen == "none":
         return visit.to(f"/move/{which}/type{kept_query(visit)}")
-    found = await _found(visit, _known(visit, which))
+    try:
+        found = await _found(visit, _known(visit, which))
+    except GazetteerAway:
+        return visit.to(f"/move/{which}/type{kept_query(visit)}")
     address = next((_wire(place) for place in found if str(place.uprn) == chosen), None)
     if address is None:
         return await visit.again([("uprn", "choose-missing")])

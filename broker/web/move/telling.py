@@ -70,6 +70,7 @@ async def show_recipients(visit: Visit) -> Response:
         recipients=recipients,
         optional=[one for one in recipients if not one["required"]],
         untold=untold_words(preview.not_told, words),
+        unverified=preview.unverified,
         digest=preview.digest,
         changed="seen" in answers and answers["seen"] != preview.digest,
     )
