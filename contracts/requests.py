@@ -6,6 +6,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     Field,
     SerializeAsAny,
@@ -21,7 +22,7 @@ from contracts.changes.kind import Place, Sensitivity
 from contracts.holds import HoldView
 from contracts.person import Identifier
 from contracts.statuses import Status
-from contracts.text import Bilingual, Code, Line, Strict
+from contracts.text import Bilingual, Code, Line, Strict, normalise
 
 Reference = Annotated[
     str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]$")
@@ -228,11 +229,23 @@ class ChangeList(Strict):
     changes: tuple[ChangeSummary, ...]
 
 
-class AddressSearch(Strict):
-    """Addresses at a postcode. Asked by POST: a postcode never stands in a URL of ours."""
+SearchText = Annotated[str, AfterValidator(normalise), StringConstraints(min_length=1, max_length=200)]
+"""What somebody types of an address: `3 Otter Row, Cardiff`."""
 
-    postal_code: PostalCode
+
+class AddressSearch(Strict):
+    """Addresses at a postcode, or those that may be meant by a text. By POST: neither stands in a URL of ours."""
+
+    postal_code: PostalCode | None = None
+    text: SearchText | None = None
+    """Part of the address, as people type it, in either language; with a postcode, the likeliest of those there."""
     language: Literal["cy", "en"] = "en"
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.postal_code is None and self.text is None:
+            raise ValueError("needs a postalCode or a text")
+        return self
 
 
 class FoundAddress(Strict):

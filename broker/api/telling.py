@@ -48,9 +48,12 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         openapi_extra=body_of(AddressSearch, postcode=_SEARCH),
     )
     async def search_addresses(request: Request) -> Response:
-        """Return the addresses at a postcode. By POST: a postcode never stands in a URL."""
+        """Return the addresses at a postcode, or the likeliest for a text. By POST: neither ever stands in a URL."""
         sought = await read_model(request, AddressSearch)
-        found = await parts.gazetteer.at(sought.postal_code, sought.language)
+        if sought.text is not None:
+            found = await parts.gazetteer.search(sought.text, sought.postal_code, sought.language)
+        else:
+            found = await parts.gazetteer.at(sought.postal_code or "", sought.language)
         result = [FoundAddress.model_validate({"address": p.address, "invented": p.invented}) for p in found]
         return json_answer(AddressSearchResult(addresses=tuple(result)))
 

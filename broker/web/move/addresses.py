@@ -121,35 +121,47 @@ async def ask_postcode(visit: Visit, which: Which) -> Response:
         back=before(visit, which) if which == "new" else f"/move/previous{kept_query(visit)}",
         title=_TITLES[which, "postcode"],
         which=which,
-        answer=_known(visit, which).get("postcode"),
+        answer=_known(visit, which),
         query=kept_query(visit),
     )
 
 
 async def take_postcode(visit: Visit, which: Which) -> Response:
-    said = " ".join((await visit.form()).get("postcode", "").split())
-    if not said:
+    form = await visit.form()
+    said, part = (" ".join(form.get(name, "").split()) for name in ("postcode", "part"))
+    if not said and not part:
         return await visit.again([("postcode", "postcode-missing")])
-    postcode = _postal_code(said)
-    if postcode is None:
+    postcode = _postal_code(said) if said else None
+    if said and postcode is None:
         return await visit.again([("postcode", "postcode-wrong")])
-    if not await visit.parts.gazetteer.at(postcode, visit.language):
-        return await visit.again([("postcode", "postcode-unknown")])
-    await keep_answers(visit, lambda answers: answers.setdefault(which, {}).update(postcode=postcode))
+    if fault := _line_fault(part, None):
+        return await visit.again([("part", fault)])
+    asked = {"postcode": postcode or "", "part": part}
+    if not await _found(visit, asked):
+        return await visit.again([("part", "part-unknown")] if part else [("postcode", "postcode-unknown")])
+    await keep_answers(visit, lambda answers: answers.setdefault(which, {}).update(asked))
     return visit.to(f"/move/{which}/choose{kept_query(visit)}")
 
 
+async def _found(visit: Visit, asked: Mapping[str, Any]) -> list[Place]:
+    """Return the addresses to choose from, by the postcode and the part of the address that were asked for."""
+    gazetteer, postcode, part = visit.parts.gazetteer, asked.get("postcode") or None, asked.get("part")
+    if part:
+        return await gazetteer.search(part, postcode, visit.language)
+    return await gazetteer.at(postcode, visit.language) if postcode else []
+
+
 async def ask_choice(visit: Visit, which: Which) -> Response:
-    postcode = _known(visit, which).get("postcode")
-    if postcode is None:
+    known = _known(visit, which)
+    if not (known.get("postcode") or known.get("part")):
         return visit.to(f"/move/{which}/postcode{kept_query(visit)}")
-    found = await visit.parts.gazetteer.at(postcode, visit.language)
+    found = await _found(visit, known)
     return visit.page(
         "move/choose.html",
         back=f"/move/{which}/postcode{kept_query(visit)}",
         title=_TITLES[which, "choose"],
         which=which,
-        postcode=postcode,
+        asked=", ".join(said for said in (known.get("part"), known.get("postcode")) if said),
         found=[(str(place.uprn), address_line(_wire(place))) for place in found],
         invented=any(place.invented for place in found),
         answer=str((_known(visit, which).get("address") or {}).get("uprn", "")),
@@ -161,8 +173,7 @@ async def take_choice(visit: Visit, which: Which) -> Response:
     chosen = (await visit.form()).get("uprn")
     if chosen == "none":
         return visit.to(f"/move/{which}/type{kept_query(visit)}")
-    postcode = _known(visit, which).get("postcode") or ""
-    found = await visit.parts.gazetteer.at(postcode, visit.language) if postcode else []
+    found = await _found(visit, _known(visit, which))
     address = next((_wire(place) for place in found if str(place.uprn) == chosen), None)
     if address is None:
         return await visit.again([("uprn", "choose-missing")])
