@@ -389,6 +389,9 @@ def _homes(claim: object) -> tuple[Address, ...]:
     for item in claim if isinstance(claim, list) else []:
         if isinstance(item, dict):
             plain = {name: value for name, value in item.items() if name not in {"validFrom", "validUntil"}}
+            uprn = plain.get("uprn")
+            if isinstance(uprn, str) and uprn.isascii() and uprn.isdigit():  # One Login's examples write it so
+                plain["uprn"] = int(uprn)
             try:
                 found.append((str(item.get("validFrom", "")), Address.model_validate_json(json.dumps(plain))))
             except (ValidationError, ValueError):

@@ -68,7 +68,10 @@ async def test_somebody_signs_in_and_steps_up(hostile: Hostile, http: GuardedCli
     assert (found.subject, found.level) == (SUBJECT, IdentityLevel.P2)
     assert found.person is not None
     assert found.person.name.name_parts[0].value == "Siân"
-    assert [home.street_name for home in found.homes] == ["New Street", "Old Street"]
+    assert [(home.street_name, home.uprn) for home in found.homes] == [
+        ("New Street", 10022812929),
+        ("Old Street", None),
+    ]
     assert "Siân" not in repr(found)
     assert hostile.asked["vtr"] == '["Cl.Cm.P2"]'
     assert hostile.asked["ui_locales"] == "cy"

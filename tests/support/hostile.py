@@ -150,7 +150,7 @@ class Hostile:
             CORE_IDENTITY: signed(header, core, self.core_key),
             ADDRESSES: [
                 {"streetName": "Old Street", "buildingNumber": "1", "validFrom": "2001"},
-                {"streetName": "New Street", "buildingNumber": "2", "validFrom": "2016"},
+                {"streetName": "New Street", "buildingNumber": "2", "validFrom": "2016", "uprn": "10022812929"},
                 {"nonsense": True},
             ],
         }
