@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from contracts.address import Address, PostalCode
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import change_types
 from contracts.changes.kind import Place, Sensitivity
 from contracts.holds import HoldView
 from contracts.person import Identifier
@@ -51,7 +51,7 @@ class PreviewRequest(Strict):
 
     @model_validator(mode="after")
     def _is_of_its_type(self) -> Self:
-        kind = CHANGE_TYPES.get(self.type)
+        kind = change_types().get(self.type)
         if kind is None or not isinstance(self.change, kind.model):
             raise ValueError("change is not of its type")
         return self
@@ -82,7 +82,7 @@ R = TypeVar("R", bound=PreviewRequest)
 
 def _by_type(base: type[R]) -> TypeAdapter[R]:
     models: list[Any] = []
-    for kind in CHANGE_TYPES.values():
+    for kind in change_types().values():
         own: dict[str, Any] = {"type": (Literal[kind.name], ...), "change": (kind.model, ...)}
         name = f"{kind.name.title().replace('-', '')}{base.__name__}"
         models.append(create_model(name, __base__=base, __doc__=base.__doc__, **own))

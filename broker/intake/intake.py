@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,22 +30,19 @@ from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Standing, recipients, standing
 from broker.store import Database, changes, holds
+from broker.store.together import Together
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
 from broker.verification import Facts, Gazetteer, HoldPolicy, check_change, holds_on, too_many
 from contracts.agreement import Agreement
-from contracts.changes import CHANGE_TYPES, ChangeKind
+from contracts.changes import ChangeKind, change_types
 from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, NotTold, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
-
-_NOT_CONFIRMED: Final = FieldProblem(
-    pointer="/type", code="confirmation_needed", detail="needs a confirmation that cannot be had here"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +107,7 @@ class Intake:
         self._database = database
         self._vault = vault
         self._holding = holding
+        self._past = Together(partial(holds.known, database, holding.most_a_day))
         self._directory = directory
         self._gazetteer = gazetteer
         self._writer = writer
@@ -128,7 +127,7 @@ class Intake:
         `change` is of its type's model; `told` are the organisations that it is owed to, None for one that nobody
         would be told of.
         """
-        kind = CHANGE_TYPES[change_type]
+        kind = change_types()[change_type]
         today = self._clock().astimezone(WALES).date()
         in_force = self._standing(self._directory.agreements(), kind.name, today)
         areas = await self._areas(kind, change)
@@ -189,15 +188,13 @@ class Intake:
         self, who: Told, person: PersonKey, request: PreviewRequest, change: Mapping[str, Any]
     ) -> _Decided:
         """Return who is told what. `change` is the request's, in wire form."""
-        kind = CHANGE_TYPES[request.type]
+        kind = change_types()[request.type]
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
         today = self._clock().astimezone(WALES).date()
         doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
-        if kind.confirmation is not None:
-            raise NotAcceptable([_NOT_CONFIRMED])
         areas = await self._areas(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
@@ -221,7 +218,7 @@ class Intake:
             {(item.id, item.version): item for item in decided.agreements},
             [place for place, code in decided.areas.items() if code is None],
             untold(
-                CHANGE_TYPES[request.type],
+                change_types()[request.type],
                 request.change,
                 decided.areas,
                 decided.in_force,
@@ -229,7 +226,7 @@ class Intake:
                 told,
                 sent=False,
             ),
-            CHANGE_TYPES[request.type].sensitivity,
+            change_types()[request.type].sensitivity,
         )
 
     def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Standing:
@@ -274,8 +271,9 @@ class Intake:
 
         Two requests at one moment may both be let in where the day's last, or the same change, is one: nothing is locked.
         """
-        kind, policy = CHANGE_TYPES[request.type], self._holding
-        known = await holds.known(self._database, person.person_id, kind.name, policy.most_a_day)
+        kind, policy = change_types()[request.type], self._holding
+        asked = person.person_id, kind.name
+        known = (await self._past.answers([asked]))[asked]
         if policy.repeats and known.last is not None and request.corrects is None:
             before = opened(person, known.last.id, known.last.type, known.last.sealed)
             if before == content:
@@ -291,7 +289,7 @@ class Intake:
         )
         if too_many(facts, policy):
             raise TooMany
-        found = holds_on(kind.name, None, facts, policy)
+        found = holds_on(kind.name, kind.confirmation, facts, policy)
         return owed, tuple(holds.Placed(id=new_id(known.now), reason=one.reason, until=one.until) for one in found)
 
     async def _sealed(
@@ -307,7 +305,7 @@ class Intake:
     ) -> changes.Told:
         now = self._clock()
         change_id = new_id(now)
-        kind = CHANGE_TYPES[request.type]
+        kind = change_types()[request.type]
         sealed = tuple([await self._owed(person, change_id, kind, request, item, now) for item in owed])
         return changes.Told(
             id=change_id,

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from broker import sealing
 from broker.intake.intake import opened
 from broker.language import Words, moment_in_words
-from broker.store import changes, holds, withdrawals
+from broker.store import changes, disclosures, holds, withdrawals
 from broker.store.withdrawals import Withdrawn
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
@@ -24,7 +24,7 @@ from broker.web.streaming import Part, Watchers, follow
 from broker.web.timeline_words import advice_of, entry_words, hold_words, status_words, tag_colour
 from broker.web.untold_words import Untold, untold_words
 from broker.web.visit import Page, Visit
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import change_types
 from contracts.holds import HoldOutcome
 from contracts.requests import DeliveryView
 from contracts.statuses import ENDED
@@ -111,6 +111,10 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         over=_over(deliveries),
         every=every,
         held=[hold_words(hold, visit.words) for hold in await _holds(visit, change)],
+        looked=[
+            visit.words(f"looked-{look.reason.replace('_', '-')}", at=moment_in_words(look.at, visit.language))
+            for look in await disclosures.of_change(visit.parts.database, change.id)
+        ],
         withdrawn=None if withdrawn is None else _withdrawn(visit, withdrawn),
         taken_back=[
             (visit.words.of(one.name), status_words(one.status, visit.words), tag_colour(one.status))
@@ -186,7 +190,7 @@ async def show_sent(visit: Visit) -> Response:
 
 async def _untold(visit: Visit, change: changes.ToldBefore, content: bytes, told: Collection[str]) -> list[Untold]:
     """Return who was not told of a change that was sent to `told`."""
-    model = CHANGE_TYPES[change.type].model.model_validate_json(content)
+    model = change_types()[change.type].model.model_validate_json(content)
     return untold_words(await visit.parts.intake.untold(change.type, model, told), visit.words)
 
 
