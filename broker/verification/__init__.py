@@ -8,9 +8,11 @@ from broker.verification.gazetteer import Gazetteer, GazetteerAway, Placed, Stor
 from broker.verification.holds import NO_HOLDS, Facts, Hold, HoldPolicy, holds_on, too_many
 from broker.verification.licensed import OsPlacesGazetteer
 from broker.verification.os_places import OsPlaces
+from broker.verification.registrations import Confirmed, Registered, confirmed, registered
 
 __all__ = [
     "NO_HOLDS",
+    "Confirmed",
     "Doubt",
     "Facts",
     "Gazetteer",
@@ -20,8 +22,11 @@ __all__ = [
     "OsPlaces",
     "OsPlacesGazetteer",
     "Placed",
+    "Registered",
     "StoredGazetteer",
     "check_change",
+    "confirmed",
     "holds_on",
+    "registered",
     "too_many",
 ]
