@@ -58,6 +58,7 @@ class SignInFault(StrEnum):
     EXCHANGE = "the provider did not take the code"
     ANSWER = "the provider's answer cannot be read"
     TOKEN = "the ID token does not hold"  # noqa: S105  a sentence
+    SECOND_FACTOR = "the ID token does not say that a second factor was used"
     SUBJECT = "userinfo is about somebody else"
     IDENTITY = "the statement about the identity does not hold"
 
@@ -84,6 +85,25 @@ class IdentityService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactor:
+    """What in an ID token proves that somebody used more than a password (OpenID Connect Core 1.0, section 2).
+
+    Nothing named proves nothing: then nobody gets in.
+    """
+
+    amr: frozenset[str] = frozenset()
+    """Methods, one of which is enough: `mfa`, `hwk` (RFC 8176)."""
+    acr: frozenset[str] = frozenset()
+    """Classes of the provider's own, one of which is enough; asked for when signing in begins."""
+
+    def proven_by(self, claims: Claims) -> bool:
+        methods = claims.get("amr")
+        used = {one for one in methods if isinstance(one, str)} if isinstance(methods, list) else set()
+        reached = claims.get("acr")
+        return bool(self.amr & used) or (isinstance(reached, str) and reached in self.acr)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRules:
     """One provider as one trust domain uses it."""
 
@@ -95,6 +115,8 @@ class ProviderRules:
     """It takes `vtr` (RFC 8485), as GOV.UK One Login does."""
     algorithms: frozenset[str] = ID_TOKEN_ALGORITHMS
     identity: IdentityService | None = None
+    second_factor: SecondFactor | None = None
+    """Without its proof nobody is signed in; None where none is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +203,8 @@ class Provider:
             "code_challenge_method": "S256",
             "ui_locales": language,
         }
+        if self.rules.second_factor is not None and self.rules.second_factor.acr:
+            asked["acr_values"] = " ".join(sorted(self.rules.second_factor.acr))
         if self.rules.vectors:
             asked["vtr"] = json.dumps(["Cl.Cm.P2" if prove else "Cl.Cm"])
         if prove:
@@ -310,6 +334,8 @@ class Provider:
             raise SignInRefused(SignInFault.TOKEN, "at_hash")
         if self.rules.vectors and not {"Cl", "Cm"} <= set(str(claims.get("vot")).split(".")):
             raise SignInRefused(SignInFault.TOKEN, "vot")
+        if self.rules.second_factor is not None and not self.rules.second_factor.proven_by(claims):
+            raise SignInRefused(SignInFault.SECOND_FACTOR)
         return claims
 
     async def _userinfo(self, url: str, access_token: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from broker.identity import page_policy
 from broker.identity.discovery import Discovery, keys_of_did
 from broker.identity.keys import IssuerKeys
 from broker.identity.sessions import SessionRules, Sessions, citizen_rules, staff_rules
-from broker.identity.sign_in import IdentityService, Provider, ProviderRules
+from broker.identity.sign_in import IdentityService, Provider, ProviderRules, SecondFactor
 from broker.main.rooms import Rooms, utc_now, when_there
 from broker.outbound.client import GuardedClient
 from broker.outbound.fetch import get_json
@@ -89,6 +89,7 @@ async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rul
             scopes=tuple(server.scopes.split()),
             vectors=server.vectors,
             identity=identity,
+            second_factor=_second_factor(server) if prefix == page_policy.STAFF else None,
         ),
         client_key(server.client_key_file),
         Discovery(server.issuer, fetch, utc_now, loopback_allowed=loopback),
@@ -99,6 +100,12 @@ async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rul
     )
     secret = await when_there(lambda: rooms.vault.secret(f"sessions:{rules.domain}"))
     return Door(provider=provider, sessions=Sessions(rooms.database, secret, rules), prefix=prefix)
+
+
+def _second_factor(server: SignInServer) -> SecondFactor:
+    return SecondFactor(
+        amr=frozenset(server.second_factor_amr.split()), acr=frozenset(server.second_factor_acr.split())
+    )
 
 
 def client_key(file: Path) -> ECKey | RSAKey:
