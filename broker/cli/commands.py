@@ -215,6 +215,21 @@ def propose_agreement(
     _finish(lambda _stop: propose("agreement", file))
 
 
+@agreements_app.command("dry-run")
+def dry_run_agreement(
+    file: Annotated[Path, typer.Argument(help="One version of an agreement, proposed or not.")],
+    since: Annotated[
+        datetime | None, typer.Option(help="Changes from then, UTC; the last 31 days if left out.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="Look at so many at most, the latest.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """Count what an agreement would have sent of the changes there were: how many, and which fields. Never whose."""
+    from broker.cli.dry_running import show
+
+    _finish(lambda _stop: show(file, since, most, as_json=as_json))
+
+
 @agreements_app.command("export")
 def export_agreement(
     agreement: str,

@@ -31,6 +31,7 @@ def settings(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "root.key"
     for room in (
         "agreements",
+        "dry_running",
         "registering",
         "doctor",
         "keys",
@@ -260,6 +261,9 @@ def test_an_agreement_is_proposed_from_a_file_and_exported(settings: Path, dsn: 
     assert "hunter2" not in refused.output
     file.write_text(json.dumps(agreement))
     assert unwaith("agreements", "propose", str(file)).exit_code == 0
+    tried = unwaith("agreements", "dry-run", str(file), "--json")
+    assert tried.exit_code == 0, tried.output
+    assert json.loads(tried.stdout)["looked_at"] == 0
     exported = unwaith("agreements", "export", "cardiff-council-tax", "--language", "cy")
     assert "# Treth gyngor: symud tŷ" in exported.stdout
     assert "fersiwn 1" in exported.stdout, "what is only proposed is not in force"

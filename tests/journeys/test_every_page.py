@@ -192,6 +192,7 @@ async def test_what_staff_need_for_each_page_is_exactly_this() -> None:
             "POST /proposals/check/{place}",
         },
         May.APPROVE: {"POST /proposals/{proposal}/approve", "POST /proposals/{proposal}/reject"},
+        May.TRY: {"POST /proposals/{proposal}/try"},
         May.REVOKE: {"POST /agreements/{agreement}/{version:int}/revoke"},
     }
 
