@@ -26,6 +26,9 @@ app.add_typer(adapter_app, name="adapter")
 keys_app: Final = typer.Typer(no_args_is_help=True, help="Our own signing keys, which organisations verify.")
 app.add_typer(keys_app, name="keys")
 
+organisations_app: Final = typer.Typer(no_args_is_help=True, help="Who there is, connected or not.")
+app.add_typer(organisations_app, name="organisations")
+
 agreements_app: Final = typer.Typer(no_args_is_help=True, help="What is agreed with whom, and proposals for it.")
 app.add_typer(agreements_app, name="agreements")
 
@@ -195,6 +198,22 @@ def revoke(
         _say(f"Give a reason ({', '.join(REVOKE)}) and, if there is one, the code of a ticket such as INC-1234.")
         raise typer.Exit(REFUSED)
     _finish(lambda _stop: revoke_it(agreement, version, reason, note))
+
+
+@organisations_app.command("list")
+def list_organisations(as_json: Json = False) -> None:
+    """Show who is connected, and which councils, health boards and others are known and are not."""
+    from broker.cli.organisations import show
+
+    _finish(lambda _stop: show(as_json=as_json))
+
+
+@organisations_app.command("versions")
+def versions_of_organisation(organisation: str, as_json: Json = False) -> None:
+    """Show every version of an organisation, with what each changed."""
+    from broker.cli.organisations import versions
+
+    _finish(lambda _stop: versions(organisation, as_json=as_json))
 
 
 @agreements_app.command("list")
