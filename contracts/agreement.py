@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from contracts.changes.kind import Place, Role
 from contracts.person import IdentityLevel
 from contracts.text import Bilingual, Code, Line, Strict
 
@@ -18,9 +19,9 @@ CustodianCode = Annotated[int, Field(ge=1, le=9999)]
 class Share(Strict):
     """Under one condition, these fields, for this reason."""
 
-    where: Literal["old", "new", "anywhere"]
-    """Which end of the change must lie in the area; `anywhere` needs no area."""
-    role: Literal["leaving", "arriving", "national"]
+    where: Place | Literal["anywhere"]
+    """Which place of the change must lie in the area; `anywhere` needs no area."""
+    role: Role
     """What the change is to the recipient; sent with it."""
     paths: Annotated[tuple[PermittedPath, ...], Field(min_length=1)]
     because: Bilingual
@@ -41,7 +42,7 @@ class Agreement(Strict):
     controller_role: Literal["controller", "joint-controller", "processor"] = "controller"
     change_type: Code
     area: tuple[CustodianCode, ...] = ()
-    """Custodian codes of its area. Empty matches no `old` or `new` share: filters fail closed."""
+    """Custodian codes of its area. Empty matches no share but `anywhere`: filters fail closed."""
     shares: Annotated[tuple[Share, ...], Field(min_length=1)]
     identity_level: IdentityLevel = IdentityLevel.P2
     required: bool = False

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 Schema = Mapping[str, Any]
 
-_WORDS: Final = frozenset({"title", "description", "default", "examples", "deprecated", "$comment", "$id", "$schema"})
+_WORDS: Final = frozenset(
+    {"title", "description", "default", "examples", "deprecated", "$comment", "$id", "$schema", "discriminator"}
+)
 """Keywords that constrain nothing."""
 
 _FLOORS: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
@@ -58,7 +60,7 @@ def inlined(schema: Schema) -> dict[str, Any]:
 
 def _narrowed(old: Schema, new: Schema, place: str, *, removals: bool) -> list[str]:
     """Return how `new` accepts less than `old`. `removals`: whether a property that is gone counts."""
-    if "anyOf" in old or "anyOf" in new:
+    if not {"anyOf", "oneOf"}.isdisjoint({*old, *new}):
         return _alternatives(old, new, place, removals=removals)
     where = place or "/"
     before, after = _types(old), _types(new)
@@ -80,7 +82,7 @@ def _narrowed(old: Schema, new: Schema, place: str, *, removals: bool) -> list[s
 
 def _alternatives(old: Schema, new: Schema, place: str, *, removals: bool) -> list[str]:
     """Each alternative there was must fit one there is."""
-    before, after = old.get("anyOf", [old]), new.get("anyOf", [new])
+    before, after = (schema.get("anyOf") or schema.get("oneOf") or [schema] for schema in (old, new))
     faults: list[str] = []
     for alternative in before:
         tried = [_narrowed(alternative, candidate, place, removals=removals) for candidate in after]

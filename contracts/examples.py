@@ -1,4 +1,4 @@
-"""Examples for the published contracts: invented people and homes, on a move from Cardiff to Swansea.
+"""Examples for the published contracts: invented people and homes, on a move from Cardiff to Swansea and after it.
 
 Built from the models, so that they cannot be wrong. No real person, and no home that exists, may enter.
 """
@@ -11,12 +11,16 @@ from uuid import UUID
 
 from contracts.address import Address
 from contracts.agreement import Agreement, Share
-from contracts.changes import EventKind, withdrawal
+from contracts.changes import CHANGE_TYPES, EventKind, withdrawal
 from contracts.changes.address import KIND, AddressChange, Dependant
+from contracts.changes.bereavement import Bereavement, DeathRegistration, Deceased
+from contracts.changes.contact import ContactChange, ContactPoint
+from contracts.changes.language import LanguageChange
+from contracts.changes.name import NameChange
 from contracts.delivery import Delivery
 from contracts.events import canonical, structured
 from contracts.organisation import Organisation
-from contracts.person import IdentityLevel, NamePart, Person, PersonName
+from contracts.person import Identifier, IdentityLevel, NamePart, Person, PersonName
 from contracts.problems import TYPE_PREFIX, FieldProblem, Problem
 from contracts.receipts import Answer, FailureKind, Receipt, ReceiptKind
 from contracts.registration import RegisteredClient, Registration
@@ -57,6 +61,59 @@ MOVE: Final = AddressChange(
     household=(Dependant(name=_name("Llŷr", family="Gŵyr-Llŷn"), birth_date=date(2015, 8, 2)),),
     tenure="private-tenant",
 )
+
+HOME: Final = MOVE.new_address
+
+RENAMING: Final = NameChange(
+    previous_name=PERSON.name,
+    new_name=_name("Siân", "Heledd", family="Ŵylan-Gŵyr"),
+    title="Dr",
+    reason="marriage",
+    evidence_reference="HYS 2026/00412",
+    effective_date=date(2026, 4, 18),
+    home_address=HOME,
+)
+
+REACHED: Final = ContactChange(
+    previous_contact=ContactPoint(system="phone", use="mobile", value="+447700900123"),
+    new_contact=ContactPoint(
+        system="phone", use="mobile", value="+447700900456", verified_at=datetime(2026, 4, 20, 8, 15, tzinfo=UTC)
+    ),
+    effective_date=date(2026, 4, 20),
+    home_address=HOME,
+)
+
+PREFERENCE: Final = LanguageChange(
+    previous_language="en",
+    new_language="cy",
+    previous_formats=("standard",),
+    new_formats=("large-print", "text-relay"),
+    effective_date=date(2026, 4, 20),
+    home_address=HOME,
+)
+
+DEATH: Final = Bereavement(
+    deceased=Deceased(
+        name=_name("Tŷfai", family="Gŵyr"),
+        birth_date=date(1941, 2, 28),
+        identifiers=(Identifier(system="https://fhir.nhs.uk/Id/nhs-number", value="9434765919"),),
+    ),
+    death_date="2026-04-02",
+    registration=DeathRegistration(
+        reference="ABT/2026/0731", registered_at=datetime(2026, 4, 5, 10, 0, tzinfo=UTC), district="Abertawe"
+    ),
+    informant="child",
+    home_address=HOME,
+)
+
+CHANGES: Final[Mapping[str, Strict]] = {
+    "address": MOVE,
+    "name": RENAMING,
+    "contact": REACHED,
+    "language": PREFERENCE,
+    "bereavement": DEATH,
+}
+"""An example of each change type of ours."""
 
 AGREEMENT: Final = Agreement(
     id="cardiff-council-tax",
@@ -163,6 +220,11 @@ PROBLEM: Final = Problem(
 )
 
 
+def asked(name: str) -> dict[str, Any]:
+    """Return the request by which the example of a change type is previewed."""
+    return {"type": name, "change": CHANGES[name].model_dump(mode="json", exclude_none=True, exclude_defaults=True)}
+
+
 def _wire(model: Strict) -> dict[str, Any]:
     written: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
     return written
@@ -183,6 +245,33 @@ TOLD: Final = {
     "swansea": _told("arriving", _wire(PERSON), _wire(MOVE)),
 }
 """The data two councils receive of the same move: each what its agreement permits."""
+
+
+_TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "name": ("newName", "previousName", "effectiveDate"),
+    "contact": ("newContact", "effectiveDate"),
+    "language": ("newLanguage", "newFormats", "effectiveDate"),
+    "bereavement": ("deceased", "deathDate", "registration", "informant"),
+}
+"""What a council is told of each change that is no move."""
+
+
+def _resident(name: str, place: int) -> dict[str, Any]:
+    """Return the event by which a council hears of a change of somebody who lives there."""
+    change = _wire(CHANGES[name])
+    return _event(
+        "swansea",
+        UUID(int=0xB1C7E5D40A3E4F6B8D2C91F0A7C3E530 + place),
+        "c41e2a9b77d04c1f8e0b5a6d3f29e810",
+        f"90ac4d7be5f2137{place}",
+        kind=CHANGE_TYPES[name],
+        sequence=1 + place,
+        data={
+            "person": {member: _wire(PERSON)[member] for member in ("name", "birthDate")},
+            "change": {member: change[member] for member in _TOLD_OF[name]},
+            "roles": ["resident"],
+        },
+    )
 
 
 def _event(
@@ -233,6 +322,13 @@ def examples() -> dict[str, tuple[str, dict[str, Any]]]:
                 "90ac4d7be5f21368",
             ),
         ),
+        **{
+            CHANGE_TYPES[name].event_type.removeprefix("wales.unwaith.").removesuffix(".v1"): (
+                "event.v1",
+                _resident(name, place),
+            )
+            for place, name in enumerate(_TOLD_OF, start=1)
+        },
         "change-withdrawn": (
             "event.v1",
             _event(

@@ -5,12 +5,14 @@ Schemas hold no references, so each can be read and compared alone.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from contracts.agreement import Agreement
 from contracts.asyncapi import asyncapi
 from contracts.changes import CHANGE_TYPES, EVENTS, ChangeKind, withdrawal
+from contracts.changes.kind import Role
 from contracts.compatibility import inlined
 from contracts.events import SEQUENCE_DIGITS
 from contracts.examples import examples
@@ -65,12 +67,15 @@ def _document(model: type[Strict]) -> dict[str, Any]:
     return document
 
 
-_ROLES: Final[dict[str, Any]] = {
-    "description": "What the change is to this organisation.",
-    "type": "array",
-    "minItems": 1,
-    "items": {"type": "string", "enum": ["leaving", "arriving", "national"]},
-}
+def _roles(known: Iterable[str]) -> dict[str, Any]:
+    return {
+        "description": "What the change is to this organisation.",
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string", "enum": list(known)},
+    }
+
+
 _EVENT_ID: Final = {"type": "string", "format": "uuid", "description": "The `id` of an event you were sent before."}
 
 
@@ -89,7 +94,7 @@ def _event_data(kind: ChangeKind) -> dict[str, Any]:
         "properties": {
             "person": _minimised(_document(Person)),
             "change": _minimised(_document(kind.model)),
-            "roles": _ROLES,
+            "roles": _roles(kind.roles),
             "corrects": {
                 "description": "The event this one replaces. Where you have not had that one, there is nothing to replace.",
                 "type": "object",
@@ -121,7 +126,7 @@ def _withdrawn_data() -> dict[str, Any]:
                     "change": {"type": "object", "description": "The `change` it told you, as you were sent it."},
                 },
             },
-            "roles": _ROLES,
+            "roles": _roles(get_args(Role)),
         },
     }
 

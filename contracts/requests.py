@@ -1,12 +1,23 @@
 """What a citizen's software sends and gets on `/v1`."""
 
-from typing import Annotated, Any, Literal
+import functools
+import operator
+from functools import cache
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    TypeAdapter,
+    create_model,
+    model_validator,
+)
 
 from contracts.address import Address, PostalCode
-from contracts.changes.address import AddressChange
-from contracts.changes.kind import Place
+from contracts.changes import CHANGE_TYPES
+from contracts.changes.kind import Place, Sensitivity
 from contracts.holds import HoldView
 from contracts.person import Identifier
 from contracts.statuses import Status
@@ -25,10 +36,11 @@ PreviewDigest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,1600
 
 
 class PreviewRequest(Strict):
-    """A change that may be told: asks who would be told what."""
+    """A change that may be told: asks who would be told what. Read with `preview_requests`, which knows each type."""
 
-    type: Literal["address"]
-    change: AddressChange
+    type: Code
+    change: SerializeAsAny[Strict]
+    """What has changed, as the type has it."""
     preferred_language: Literal["cy", "en"] | None = None
     """The language the person wants to be written to in; stored, and sent on where agreed."""
     identifiers: Annotated[tuple[Identifier, ...], Field(max_length=5)] = ()
@@ -36,13 +48,45 @@ class PreviewRequest(Strict):
     corrects: Reference | None = None
     """The person's own change that this one replaces: what of it is not sent is not sent any more."""
 
+    @model_validator(mode="after")
+    def _is_of_its_type(self) -> Self:
+        kind = CHANGE_TYPES.get(self.type)
+        if kind is None or not isinstance(self.change, kind.model):
+            raise ValueError("change is not of its type")
+        return self
+
 
 class ChangeRequest(PreviewRequest):
-    """A change, told."""
+    """A change, told. Read with `change_requests`."""
 
     preview: PreviewDigest
     leave_out: Annotated[tuple[Code, ...], Field(max_length=100)] = ()
     """Organisations not to tell, where the law leaves it to the person."""
+
+
+@cache
+def preview_requests() -> TypeAdapter[PreviewRequest]:
+    """Return what reads a preview's request: each type with its own schema, told apart by `type`."""
+    return _by_type(PreviewRequest)
+
+
+@cache
+def change_requests() -> TypeAdapter[ChangeRequest]:
+    """Return what reads a change's request, as `preview_requests`."""
+    return _by_type(ChangeRequest)
+
+
+R = TypeVar("R", bound=PreviewRequest)
+
+
+def _by_type(base: type[R]) -> TypeAdapter[R]:
+    models: list[Any] = []
+    for kind in CHANGE_TYPES.values():
+        own: dict[str, Any] = {"type": (Literal[kind.name], ...), "change": (kind.model, ...)}
+        name = f"{kind.name.title().replace('-', '')}{base.__name__}"
+        models.append(create_model(name, __base__=base, __doc__=base.__doc__, **own))
+    one_of: Any = Annotated[functools.reduce(operator.or_, models), Field(discriminator="type")]
+    return TypeAdapter(one_of)
 
 
 class PreviewedRecipient(Strict):
@@ -59,6 +103,8 @@ class PreviewedRecipient(Strict):
     """Identifier and version."""
     data: dict[str, Any]
     """Byte for byte what it will receive, once accepted."""
+    sensitive: dict[str, Sensitivity] = Field(default_factory=dict)
+    """Parts of that data that need care, by path: to be shown marked."""
 
 
 class WebPage(Strict):
@@ -104,8 +150,8 @@ class Preview(Strict):
     recipients: tuple[PreviewedRecipient, ...]
     not_told: tuple[NotTold, ...] = ()
     """Whom it may concern and who is not told. Information: the digest does not cover it, and nothing is sent for it."""
-    unknown_areas: tuple[Literal["old", "new"], ...] = ()
-    """Ends of the change whose local authority is not known here: nobody is told because of them."""
+    unknown_areas: tuple[Place, ...] = ()
+    """Places of the change whose local authority is not known here: nobody is told because of them."""
 
 
 class TimelineEntry(Strict):

@@ -3,11 +3,12 @@
 pydantic's own readers take more than is published: `"1717200000"` as a date, a moment that cannot be told in UTC.
 """
 
+import calendar
 import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -58,3 +59,31 @@ Day = Annotated[date, _Written("date")]
 
 Moment = Annotated[AwareDatetime, _Written("date-time")]
 """A moment with its zone (RFC 3339, section 5.6, `date-time`, and a space for the `T`); in UTC once read."""
+
+
+def first_day(partial: str) -> date:
+    """Return the first day a `PartialDay` may be."""
+    year, month, day = (*map(int, partial.split("-")), 1, 1)[:3]
+    return date(year, month, day)
+
+
+def last_day(partial: str) -> date:
+    """Return the last day a `PartialDay` may be."""
+    known = [int(part) for part in partial.split("-")]
+    year, month = (*known, 12)[:2]
+    return date(year, month, known[2] if len(known) > 2 else calendar.monthrange(year, month)[1])  # noqa: PLR2004  days
+
+
+def _partial(text: str) -> str:
+    try:
+        first_day(text)
+    except ValueError:
+        raise PydanticCustomError("date_parsing", "not a date") from None
+    return text
+
+
+PartialDay = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?$"), AfterValidator(_partial)
+]
+"""A day of which the day, or the month too, may not be known: YYYY-MM-DD, YYYY-MM or YYYY (ISO 8601-1, 5.2.2.2, as FHIR
+has it)."""

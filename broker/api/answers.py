@@ -77,9 +77,15 @@ READ: Final = problems(400, 401, 403, *ALWAYS)
 WRITTEN: Final = problems(400, 401, 403, 413, 415, 422, *ALWAYS)
 
 
-def body_of(model: type[Strict], *parameters: Mapping[str, Any], example: Any) -> dict[str, Any]:
-    """Return the OpenAPI of a JSON body read by `read_model`; `broker.api.openapi` fills in the component."""
-    content = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}, "example": example}
+def body_of(model: type[Strict], *parameters: Mapping[str, Any], **examples: Any) -> dict[str, Any]:
+    """Return the OpenAPI of a JSON body read by `read_model`, with an example by each name given.
+
+    `broker.api.openapi` fills in the component.
+    """
+    content = {
+        "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
+        "examples": {name: {"value": example} for name, example in examples.items()},
+    }
     extra: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": content}}}
     if parameters:
         extra["parameters"] = list(parameters)

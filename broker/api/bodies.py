@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from broker.api.problems import NotReadable, field_problems
 from contracts.problems import FieldProblem
@@ -43,27 +43,29 @@ async def read_bytes(request: Request, media_type: str) -> bytes:
     return bytes(body)
 
 
-async def read_model(request: Request, model: type[M]) -> M:
-    """Return the JSON body as `model`. Raises NotReadable naming each field that is wrong, never its value."""
+async def read_model(request: Request, model: type[M] | TypeAdapter[M]) -> M:
+    """Return the JSON body as `model`, which may be one of several told apart by `type`. Raises NotReadable naming each field that is wrong, never its value."""
     return model_in(await read_bytes(request, "application/json"), model)
 
 
-def model_in(raw: bytes, model: type[M]) -> M:
+def model_in(raw: bytes, model: type[M] | TypeAdapter[M]) -> M:
     """Return the model in `raw`. Raises NotReadable and nothing else, whatever the bytes."""
     faults = list(_faults(_read(raw), names_of(model)))
     if faults:
         raise NotReadable("malformed", faults)
     try:
+        if isinstance(model, TypeAdapter):
+            return model.validate_json(raw, by_alias=True, by_name=False)
         return model.model_validate_json(raw, by_alias=True, by_name=False)
     except ValidationError as wrong:
-        found = field_problems(wrong)
+        found = field_problems(wrong, by_type=isinstance(model, TypeAdapter))
     if any(item.code == "json_invalid" for item in found):  # nested deeper than the model's own reader goes
         raise NotReadable("malformed", [_NOT_JSON])
     raise NotReadable("invalid", found)
 
 
 @functools.cache
-def names_of(model: type[Strict]) -> frozenset[str]:
+def names_of(model: type[M] | TypeAdapter[M]) -> frozenset[str]:
     """Return every member name a model knows, at any depth: only these are ever repeated to a caller."""
 
     def found(node: Any) -> Iterator[str]:
@@ -75,7 +77,7 @@ def names_of(model: type[Strict]) -> frozenset[str]:
             for inner in node:
                 yield from found(inner)
 
-    return frozenset(found(model.model_json_schema()))
+    return frozenset(found(model.json_schema() if isinstance(model, TypeAdapter) else model.model_json_schema()))
 
 
 _NOT_JSON: Final = FieldProblem(pointer="", code="not_json", detail="is not JSON in UTF-8")

@@ -7,17 +7,19 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from broker.api.answers import HEADERS
 from broker.identity.policy import POLICY, ForCitizens, ForOrganisations
 from contracts.problems import Problem
 from contracts.receipts import Answer
-from contracts.requests import AddressSearch, ChangeRequest, PreviewRequest
+from contracts.requests import AddressSearch, ChangeRequest, PreviewRequest, change_requests, preview_requests
 
 VERSION: Final = "1.0.0"
-_MODELS: Final = (AddressSearch, PreviewRequest, ChangeRequest, Answer, Problem)
+_MODELS: Final = (AddressSearch, Answer, Problem)
 """What FastAPI does not find by itself: bodies are read by us, and problems have a media type of their own."""
+_PLACE: Final = "#/components/schemas/{model}"
 _ABOUT: Final = """\
 A person tells a change once; every organisation that must know is told, and answers.
 
@@ -47,11 +49,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         separate_input_output_schemas=False,  # what is absent is left out, so a default does not make it required
     )
-    _, definitions = models_json_schema(
-        [(model, "validation") for model in _MODELS], ref_template="#/components/schemas/{model}"
+    _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_PLACE)
+    requests, parts_of_requests = TypeAdapter.json_schemas(
+        [
+            (PreviewRequest.__name__, "validation", preview_requests()),
+            (ChangeRequest.__name__, "validation", change_requests()),
+        ],
+        ref_template=_PLACE,
     )
     components = document.setdefault("components", {})
-    schemas = components.get("schemas", {}) | definitions["$defs"]
+    schemas = components.get("schemas", {}) | definitions["$defs"] | parts_of_requests["$defs"]
+    schemas |= {name: schema for (name, _), schema in requests.items()}
     for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own answer, which we never give
         schemas.pop(unused, None)
     components["schemas"] = dict(sorted(schemas.items()))

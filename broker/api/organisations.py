@@ -85,7 +85,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         status_code=202,
         response_class=Response,
         responses={202: {"description": "It is durable, and will be told to the person."}, **WRITTEN, **problems(404)},
-        openapi_extra=body_of(Answer, example=_ANSWER),
+        openapi_extra=body_of(Answer, answer=_ANSWER),
     )
     async def answer_later(request: Request) -> Response:
         """Take an organisation's later answer for one of its deliveries; the same id again changes nothing."""

@@ -125,12 +125,22 @@ MOST_ERRORS: Final = 20
 """Fields named in one answer: a body of nothing but faults must not be answered by one ten times its size."""
 
 
-def field_problems(error: ValidationError) -> list[FieldProblem]:
-    """Return what is wrong, field by field, in our own words."""
+_OF_THE_TYPE: Final = {"union_tag_not_found": "missing", "union_tag_invalid": "literal_error"}
+
+
+def field_problems(error: ValidationError, *, by_type: bool = False) -> list[FieldProblem]:
+    """Return what is wrong, field by field, in our own words.
+
+    `by_type`: it was read as one of several told apart by `type`, which then leads every place.
+    """
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=True):
         code = item["type"]
-        place = item["loc"][:-1] if code == "extra_forbidden" else item["loc"]  # an unknown name is not repeated
+        place = item["loc"][1:] if by_type else item["loc"]
+        if code in _OF_THE_TYPE:
+            code, place = _OF_THE_TYPE[code], ("type",)
+        elif code == "extra_forbidden":
+            place = place[:-1]  # an unknown name is not repeated
         detail = DETAILS.get(code, "is not valid")
         if code == "value_error":
             detail = str(item.get("ctx", {}).get("error", detail))  # written by our own models, never with the value

@@ -17,7 +17,7 @@ from broker.identity.citizens import Citizen
 from broker.identity.refusals import Absent, Denial, Forbidden
 from broker.store import changes
 from broker.tracking.withdrawing import carry_out
-from contracts.examples import MOVE
+from contracts.examples import CHANGES, asked
 from contracts.problems import FieldProblem
 from contracts.requests import (
     AddressSearch,
@@ -27,10 +27,13 @@ from contracts.requests import (
     FoundAddress,
     Preview,
     PreviewRequest,
+    change_requests,
+    preview_requests,
 )
 
 _SEARCH: Final = {"postalCode": "CF11 0ZZ", "language": "cy"}
-_ASKED: Final = {"type": "address", "change": MOVE.model_dump(mode="json", exclude_none=True, exclude_defaults=True)}
+_ASKED: Final = {name: asked(name) for name in CHANGES}
+_SHOWN: Final = {"preview": "eyJjYXJkaWZmIjoi4oCmIn0", "leaveOut": ["transport-for-wales"]}
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -42,12 +45,12 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         "/v1/addresses/search",
         response_model=AddressSearchResult,
         responses=WRITTEN,
-        openapi_extra=body_of(AddressSearch, example=_SEARCH),
+        openapi_extra=body_of(AddressSearch, postcode=_SEARCH),
     )
     async def search_addresses(request: Request) -> Response:
         """Return the addresses at a postcode. By POST: a postcode never stands in a URL."""
-        asked = await read_model(request, AddressSearch)
-        found = await parts.gazetteer.at(asked.postal_code, asked.language)
+        sought = await read_model(request, AddressSearch)
+        found = await parts.gazetteer.at(sought.postal_code, sought.language)
         result = [FoundAddress.model_validate({"address": p.address, "invented": p.invented}) for p in found]
         return json_answer(AddressSearchResult(addresses=tuple(result)))
 
@@ -55,12 +58,12 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         "/v1/changes/preview",
         response_model=Preview,
         responses=WRITTEN,
-        openapi_extra=body_of(PreviewRequest, example=_ASKED),
+        openapi_extra=body_of(PreviewRequest, **_ASKED),
     )
     async def preview_change(request: Request) -> Response:
         """Return who would be told what, and why. Nothing is sent and nothing of the change is stored."""
-        asked = await read_model(request, PreviewRequest)
-        return json_answer(await parts.intake.preview(_told(citizen(request)), asked))
+        told = await read_model(request, preview_requests())
+        return json_answer(await parts.intake.preview(_told(citizen(request)), told))
 
     @router.post(
         "/v1/changes",
@@ -80,14 +83,14 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
                 "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
                 "description": "Names this change; asking again with the same key never tells it twice.",
             },
-            example={**_ASKED, "preview": "eyJjYXJkaWZmIjoi4oCmIn0", "leaveOut": ["transport-for-wales"]},
+            **{name: example | _SHOWN for name, example in _ASKED.items()},
         ),
     )
     async def tell_change(request: Request) -> Response:
         """Take a change in. Answered once it is stored with everything it owes; delivery follows by itself."""
         key = _key(request)
-        asked = await read_model(request, ChangeRequest)
-        accepted = await parts.intake.accept(_told(citizen(request)), key, asked)
+        told = await read_model(request, change_requests())
+        accepted = await parts.intake.accept(_told(citizen(request)), key, told)
         if accepted.corrects is not None:
             await carry_out(parts.database, parts.vault, accepted.corrects, parts.clock)
         if accepted.fresh is not None:

@@ -26,6 +26,9 @@ app.add_typer(adapter_app, name="adapter")
 keys_app: Final = typer.Typer(no_args_is_help=True, help="Our own signing keys, which organisations verify.")
 app.add_typer(keys_app, name="keys")
 
+gazetteer_app: Final = typer.Typer(no_args_is_help=True, help="The open data that says where an address lies.")
+app.add_typer(gazetteer_app, name="gazetteer")
+
 Data = Annotated[Path, typer.Option(help="Where everything is kept.")]
 LogKind = Annotated[Literal["postgres", "kafka"], typer.Option(help="The log between the stages.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
@@ -289,6 +292,44 @@ def examined(
     from broker.cli.quarantine import examine
 
     _finish(lambda _stop: examine(topic, partition, offset, note))
+
+
+@gazetteer_app.command(name="import")
+def import_open_data(
+    source: Annotated[Literal["open-uprn", "code-point-open", "onspd"], typer.Argument(help="What the file is.")],
+    file: Annotated[Path, typer.Argument(help="As published: the zip, which is not unpacked, or its CSV.")],
+    edition: Annotated[str | None, typer.Option(help="Which edition it is, where its name does not say so.")] = None,
+    most_bad: Annotated[int, typer.Option(min=0, help="With more unreadable lines than that it is not used.")] = 100,
+    smaller: Annotated[bool, typer.Option("--smaller", help="It may be smaller than the edition in use.")] = False,
+) -> None:
+    """Import open data as a new edition, and put it in use when it is whole. The one before is kept."""
+    from broker.cli.gazetteer import import_file
+
+    _finish(lambda stop: import_file(stop, source, file, edition, most_bad=most_bad, smaller=smaller))
+
+
+@gazetteer_app.command(name="editions")
+def show_editions() -> None:
+    """Show what was imported, and which edition of each source is in use."""
+    from broker.cli.gazetteer import show
+
+    _finish(lambda _stop: show())
+
+
+@gazetteer_app.command(name="use")
+def use_edition(number: int) -> None:
+    """Go back to an edition that is kept."""
+    from broker.cli.gazetteer import use
+
+    _finish(lambda _stop: use(number))
+
+
+@gazetteer_app.command(name="remove")
+def remove_edition(number: int) -> None:
+    """Remove an edition that is not in use."""
+    from broker.cli.gazetteer import remove
+
+    _finish(lambda _stop: remove(number))
 
 
 @adapter_app.command(name="new")

@@ -32,7 +32,7 @@ from broker.store import Database, changes, holds
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
-from broker.verification import Facts, Gazetteer, HoldPolicy, check_address_change, holds_on, too_many
+from broker.verification import Facts, Gazetteer, HoldPolicy, check_change, holds_on, too_many
 from contracts.agreement import Agreement
 from contracts.changes import CHANGE_TYPES, ChangeKind
 from contracts.ids import new_id
@@ -41,6 +41,10 @@ from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, NotTold, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
+
+_NOT_CONFIRMED: Final = FieldProblem(
+    pointer="/type", code="confirmation_needed", detail="needs a confirmation that cannot be had here"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +193,16 @@ class Intake:
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
         today = self._clock().astimezone(WALES).date()
-        doubts = check_address_change(request.change, today)
+        doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
+        if kind.confirmation is not None:
+            raise NotAcceptable([_NOT_CONFIRMED])
         areas = await self._areas(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
         in_force = self._standing(agreements, kind.name, today)
-        found = recipients(told, who.level, areas, in_force)
+        found = recipients(told, who.level, areas, in_force, kind.special)
         if not found:
             raise NobodyToTell
         corrected = None
@@ -223,6 +229,7 @@ class Intake:
                 told,
                 sent=False,
             ),
+            CHANGE_TYPES[request.type].sensitivity,
         )
 
     def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Standing:

@@ -3,12 +3,14 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
 from broker import sealing
 from broker.routing import Recipient
 from contracts.agreement import Agreement
+from contracts.changes import Sensitivity
 from contracts.organisation import Organisation
 from contracts.requests import NotTold, Preview, PreviewedRecipient
 
@@ -68,8 +70,9 @@ def preview_of(
     agreements: Mapping[tuple[str, int], Agreement],
     unknown_areas: Sequence[str],
     not_told: tuple[NotTold, ...],
+    sensitivity: Mapping[str, Sensitivity],
 ) -> Preview:
-    """Return what the person is shown."""
+    """Return what the person is shown; `sensitivity` are the change type's parts that need care."""
     recipients = []
     for item in frozen:
         recipient = item.recipient
@@ -84,6 +87,7 @@ def preview_of(
                 lawful_basis=agreement.lawful_basis,
                 agreement=f"{agreement.id}/{agreement.version}",
                 data=recipient.data,
+                sensitive={path: care for path, care in sensitivity.items() if _there(recipient.data, path)},
             )
         )
     return Preview.model_validate(
@@ -94,3 +98,13 @@ def preview_of(
             "unknown_areas": tuple(unknown_areas),
         }
     )
+
+
+def _there(data: Mapping[str, Any], path: str) -> bool:
+    """Return whether a path (RFC 6901, without indexes) leads anywhere."""
+    here: Any = data
+    for step in path.split("/")[1:]:
+        if not isinstance(here, Mapping) or step not in here:
+            return False
+        here = here[step]
+    return True

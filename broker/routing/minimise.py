@@ -15,6 +15,22 @@ def minimise(whole: Mapping[str, Any], permitted: Iterable[str]) -> dict[str, An
     return kept
 
 
+def without(whole: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Return `whole` less what stands at these paths. `whole` stays as it is; what is not touched is shared with it."""
+    left = dict(whole)
+    for path in paths:
+        target = left
+        *above, last = path.split("/")[1:]
+        for step in above:
+            if not isinstance(target.get(step), dict):
+                break
+            target[step] = dict(target[step])
+            target = target[step]
+        else:
+            target.pop(last, None)
+    return left
+
+
 def _copy(source: Mapping[str, Any], target: dict[str, Any], steps: list[str]) -> None:
     first, *rest = steps
     if first not in source:

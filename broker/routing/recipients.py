@@ -5,15 +5,16 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
-from broker.routing.minimise import minimise
+from broker.routing.minimise import minimise, without
 from contracts.agreement import Agreement, Share
+from contracts.changes.kind import Place
 from contracts.person import IdentityLevel
 from contracts.text import Bilingual
 
-Areas = Mapping[Literal["old", "new"], int | None]
-"""The local custodian code of each end of the change; None where it is not known or not in Wales."""
+Areas = Mapping[Place, int | None]
+"""The local custodian code of each place of the change; None where it is not known or not in Wales."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Standing:
     anywhere: frozenset[int]
     """Places in `agreements` of those that do not look at an area."""
     by_area: Mapping[tuple[str, int], AbstractSet[int]]
-    """Places of those that do, by the end of the change and the code it must lie in."""
+    """Places of those that do, by the place of the change and the code it must lie in."""
 
     def concerned(self, areas: Areas) -> list[Agreement]:
         """Return those with a share that may hold for a change that lies there, by organisation and id."""
@@ -66,10 +67,17 @@ def standing(agreements: Iterable[Agreement], change_type: str, on: date) -> Sta
     return Standing(tuple(found), frozenset(anywhere), by_area)
 
 
-def recipients(told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_force: Standing) -> list[Recipient]:
+def recipients(
+    told: Mapping[str, Any],
+    level: IdentityLevel,
+    areas: Areas,
+    in_force: Standing,
+    special: AbstractSet[str] = frozenset(),
+) -> list[Recipient]:
     """Return who is told of a change, by organisation.
 
-    `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day. An
+    `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day;
+    `special` are the paths that only an agreement naming them permits (`ChangeKind.special`). An
     agreement counts if it asks no higher identity level. One organisation with several agreements is told once, under
     the first that has a share that holds and permits a part of the change.
     """
@@ -78,7 +86,8 @@ def recipients(told: Mapping[str, Any], level: IdentityLevel, areas: Areas, in_f
         if agreement.organisation in found or not level.meets(agreement.identity_level):
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
-        data = minimise(told, {path for share in shares for path in share.paths})
+        permitted = {path for share in shares for path in share.paths}
+        data = minimise(without(told, special - permitted) if special else told, permitted)
         if "change" not in data:
             continue  # nothing of the change itself is permitted: there is nothing to tell
         roles = tuple(dict.fromkeys(share.role for share in shares))
@@ -113,7 +122,7 @@ def _in_force(agreement: Agreement, change_type: str, on: date) -> bool:
 
 
 def _holds(share: Share, area: tuple[int, ...], areas: Areas) -> bool:
-    """Fails closed: an end that is not known lies in nobody's area."""
+    """Fails closed: a place that is not known lies in nobody's area."""
     if share.where == "anywhere":
         return True
     code = areas.get(share.where)

@@ -3,7 +3,7 @@
 Nobody is told anything from here; what cannot be verified says so and fails closed.
 """
 
-from broker.verification.checks import Doubt, check_address_change
+from broker.verification.checks import Doubt, check_change
 from broker.verification.gazetteer import Gazetteer, StoredGazetteer
 from broker.verification.holds import NO_HOLDS, Facts, Hold, HoldPolicy, holds_on, too_many
 
@@ -15,7 +15,7 @@ __all__ = [
     "Hold",
     "HoldPolicy",
     "StoredGazetteer",
-    "check_address_change",
+    "check_change",
     "holds_on",
     "too_many",
 ]

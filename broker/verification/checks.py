@@ -1,12 +1,12 @@
-"""What must hold of a change before it is accepted, beyond its schema: pure checks on values and today's date."""
+"""What must hold of a change before it is accepted, beyond its schema: pure checks on its days and today's date."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from contracts.changes.address import AddressChange
+from contracts.changes import ChangeKind
+from contracts.text import Strict
 
-FURTHEST_AHEAD: Final = timedelta(days=366)
 FURTHEST_BACK: Final = timedelta(days=366 * 10)
 
 
@@ -19,11 +19,16 @@ class Doubt:
     detail: str
 
 
-def check_address_change(change: AddressChange, today: date) -> list[Doubt]:
-    """Return what cannot be so of an address change told `today` (Europe/London)."""
-    doubts = []
-    if change.effective_date > today + FURTHEST_AHEAD:
-        doubts.append(Doubt("/change/effectiveDate", "too_far_ahead", "must be within a year from today"))
-    if change.effective_date < today - FURTHEST_BACK:
-        doubts.append(Doubt("/change/effectiveDate", "too_long_ago", "must be within the last ten years"))
+def check_change(kind: ChangeKind, change: Strict, today: date) -> list[Doubt]:
+    """Return what cannot be so of a change of this kind told `today` (Europe/London)."""
+    doubts = [
+        Doubt(pointer, "in_the_future", "must not lie in the future")
+        for pointer, day in kind.past(change).items()
+        if day > today
+    ]
+    effective = kind.effective(change)
+    if effective > today + kind.ahead and not doubts:
+        doubts.append(Doubt(kind.dated, "too_far_ahead", "must be within a year from today"))
+    if effective < today - FURTHEST_BACK:
+        doubts.append(Doubt(kind.dated, "too_long_ago", "must be within the last ten years"))
     return doubts

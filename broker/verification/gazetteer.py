@@ -1,13 +1,17 @@
 """Where an address lies: the local custodian code of the authority it belongs to."""
 
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Final, Protocol
 
-from broker.store import Database, register
+from broker.store import Database, editions, register
+from broker.store.editions import Unit
 from broker.store.together import Together
+from broker.verification.open_data import packed
 from contracts.address import Address
 
 KEPT_SECONDS: Final = 60.0
@@ -30,8 +34,17 @@ class Gazetteer(Protocol):
         ...
 
 
+NEAR_METRES: Final = 10_000
+"""How far a property may lie from the middle of its postcode. The widest postcodes of the uplands reach some kilometres;
+a property farther off and its postcode contradict each other."""
+
+
 class StoredGazetteer:
-    """The gazetteer over addresses held in our own store."""
+    """The gazetteer over what our own store holds: addresses, and open data of postcodes and UPRNs.
+
+    An address that is held says whose it is. Of one that is not, its postcode says it, where all that is known of the
+    postcode says the same; with a UPRN only if that lies near it. Anything else is not certain.
+    """
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` counts seconds, for what is remembered of a UPRN."""
@@ -42,11 +55,25 @@ class StoredGazetteer:
         """Custodian code by UPRN, and until when; the oldest first."""
 
     async def custodians(self, addresses: Sequence[Address]) -> list[int | None]:
-        uprns = [address.uprn for address in addresses if address.uprn is not None]
-        codes = [address.postal_code for address in addresses if address.uprn is None and address.postal_code]
-        by_uprn = await self._by_uprn(uprns)
-        by_code = await register.custodians_of_postal_code(self._database, codes) if codes else {}
-        return [_custodian(address, by_uprn, by_code) for address in addresses]
+        by_uprn = await self._by_uprn([address.uprn for address in addresses if address.uprn is not None])
+        rest = [one for one in addresses if one.uprn not in by_uprn and one.postal_code is not None]
+        by_code = await self._by_postal_code(rest) if rest else {}
+        return [by_uprn[one.uprn] if one.uprn in by_uprn else by_code.get(id(one)) for one in addresses]
+
+    async def _by_postal_code(self, addresses: Sequence[Address]) -> dict[int, int | None]:
+        """Return what their postcodes say of addresses that are not held, by the identity of each object."""
+        codes = {id(one): packed(one.postal_code or "") for one in addresses}
+        held = await register.custodians_of_postal_code(self._database, [spaced(code) for code in codes.values()])
+        units = await editions.units(self._database, list(codes.values()))
+        uprns = [one.uprn for one in addresses if one.uprn is not None]
+        points = await editions.points(self._database, uprns) if uprns else {}
+        found: dict[int, int | None] = {}
+        for one in addresses:
+            code = codes[id(one)]
+            unit = units.get(code)
+            if one.uprn is None or _near(points.get(one.uprn), unit):
+                found[id(one)] = authority(held.get(spaced(code), frozenset()), unit)
+        return found
 
     async def _by_uprn(self, uprns: Sequence[int]) -> dict[int, int]:
         """Return the custodian code of each UPRN that is known. What is not known is asked anew each time."""
@@ -66,8 +93,27 @@ class StoredGazetteer:
         return await register.places_at(self._database, postal_code, language, 100)
 
 
-def _custodian(address: Address, by_uprn: Mapping[int, int], by_code: Mapping[str, frozenset[int]]) -> int | None:
-    if address.uprn is not None:
-        return by_uprn.get(address.uprn)
-    found = by_code.get(address.postal_code or "", frozenset())
-    return next(iter(found)) if len(found) == 1 else None  # a postcode on a border says nothing for certain
+def authority(held: AbstractSet[int], unit: Unit | None) -> int | None:
+    """Return whose a postcode is, None unless everything that is known of it says the same.
+
+    `held` are the authorities of the addresses held there; `unit` is what open data says. A postcode on a border, one
+    of which a source is not sure or says that it lies elsewhere, and one that has ended say nothing for certain.
+    """
+    said: set[int | None] = {*held}
+    if unit is not None:
+        said |= unit.custodians if unit.current else {None}
+    return said.pop() if len(said) == 1 else None
+
+
+def _near(point: tuple[int, int] | None, unit: Unit | None) -> bool:
+    return (
+        point is not None
+        and unit is not None
+        and unit.point is not None
+        and math.dist(point, unit.point) <= NEAR_METRES
+    )
+
+
+def spaced(code: str) -> str:
+    """Return a packed postcode as people write it."""
+    return f"{code[:-3]} {code[-3:]}"

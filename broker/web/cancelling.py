@@ -37,6 +37,7 @@ async def ask(visit: Visit) -> Response:
     return visit.page(
         "cancel.html",
         back=place,
+        title=visit.words(f"cancel-title-{change.type}"),
         reference=change.reference,
         told=moment_in_words(change.accepted_at, visit.language),
         query="",

@@ -4,7 +4,6 @@ A change is named by its number among the person's own: a reference never stands
 """
 
 from collections.abc import Collection
-from datetime import date
 from typing import Any, Final
 
 import orjson
@@ -14,12 +13,12 @@ from starlette.responses import Response
 
 from broker import sealing
 from broker.intake.intake import opened
-from broker.language import Words, long_date, moment_in_words
+from broker.language import Words, moment_in_words
 from broker.store import changes, holds, withdrawals
 from broker.store.withdrawals import Withdrawn
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
-from broker.web.move.wording import address_line, told_fields
+from broker.web.move.wording import told_fields
 from broker.web.rendering import environment
 from broker.web.streaming import Part, Watchers, follow
 from broker.web.timeline_words import advice_of, entry_words, hold_words, status_words, tag_colour
@@ -70,6 +69,7 @@ async def list_changes(visit: Visit) -> Response:
     listed = [
         {
             "number": item.ordinal,
+            "title": visit.words(f"changes-{item.type}"),
             "reference": item.reference,
             "told": moment_in_words(item.accepted_at, visit.language),
             "total": len(owed),
@@ -104,9 +104,8 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         back="/changes",
         reference=change.reference,
         number=change.ordinal,
-        new=address_line(content["newAddress"]),
-        previous=address_line(content["previousAddress"]),
-        moved=long_date(date.fromisoformat(content["effectiveDate"]), visit.language),
+        title=visit.words(f"change-title-{change.type}"),
+        said=told_fields({"change": content}, visit.words),
         told=moment_in_words(change.accepted_at, visit.language),
         timeline=timeline(visit, deliveries),
         over=_over(deliveries),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from contracts.address import Address
-from contracts.changes.kind import ChangeKind
+from contracts.changes.kind import ChangeKind, Sensitivity
 from contracts.person import IdentityLevel, PersonName
 from contracts.text import Strict
 from contracts.times import Day
@@ -58,6 +58,12 @@ KIND = ChangeKind(
     event_type="wales.unwaith.address-changed.v1",
     model=AddressChange,
     identity_level=IdentityLevel.P2,
+    ends=("old", "new"),
     places=lambda change: {"old": change.previous_address, "new": change.new_address},
     effective=lambda change: change.effective_date,
+    sensitivity={
+        "/change/previousAddress": Sensitivity.CONFIDENTIAL,
+        "/change/newAddress": Sensitivity.CONFIDENTIAL,
+        "/change/household": Sensitivity.CONFIDENTIAL,
+    },
 )

@@ -1,16 +1,47 @@
 """What the exchange must know of a change type to carry it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from contracts.address import Address
 from contracts.person import IdentityLevel
 from contracts.text import Strict
 
-Place = Literal["old", "new"]
-"""The two ends of a change that has them; an agreement's area is told against one of them."""
+Place = Literal["old", "new", "home"]
+"""Where a change happens; an agreement's area is told against one of them. A move has two ends; what is not a move
+happens where the person lives."""
+
+Role = Literal["leaving", "arriving", "resident", "national"]
+"""What a change is to a recipient."""
+
+ROLE_AT: Final[Mapping[Place, Role]] = MappingProxyType({"old": "leaving", "new": "arriving", "home": "resident"})
+"""The role of whoever is told because of a place; who is told wherever it is has the role `national`."""
+
+A_YEAR: Final = timedelta(days=366)
+"""How far ahead a change may be told, unless its type says otherwise."""
+
+
+class Confirmation(StrEnum):
+    """Who must say that a change is so before anybody is told of it."""
+
+    A_PERSON = "a-person"
+    """Somebody who works here looks at it, and at its evidence."""
+    REGISTRAR = "registrar"
+    """A registrar confirms the registration it names."""
+
+
+class Sensitivity(StrEnum):
+    """The care a part of a change needs beyond the rest of it."""
+
+    CONFIDENTIAL = "confidential"
+    """Where somebody lives or can be reached, or about somebody else: shown marked before it is sent."""
+    SPECIAL = "special"
+    """A special category (UK GDPR, Article 9): marked, and sent only where an agreement names its very path. A path
+    above it does not permit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +59,10 @@ class EventKind:
         return f"urn:wales:unwaith:schema:{self.event_type.removeprefix('wales.unwaith.')}"
 
 
+def _none(_change: Any) -> Mapping[str, date]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeKind(EventKind):
     """One change type: its schema, the event it becomes, and what verification needs."""
@@ -35,7 +70,29 @@ class ChangeKind(EventKind):
     model: type[Strict]
     identity_level: IdentityLevel
     """The least level at which it may be told."""
+    ends: tuple[Place, ...]
+    """Where it happens, in the order of `places`."""
     places: Callable[[Any], Mapping[Place, Address]]
-    """The addresses an agreement's area is held against."""
+    """The address at each of its `ends`."""
     effective: Callable[[Any], date]
     """The day from which it is true; it is not sent before."""
+    confirmation: Confirmation | None = None
+    """Who must confirm it before it is sent; None where the person's own word is enough."""
+    dated: str = "/change/effectiveDate"
+    """Where that day stands, for whoever told one that cannot be (RFC 6901)."""
+    ahead: timedelta = A_YEAR
+    """How far ahead that day may lie; nothing for what can only have happened."""
+    past: Callable[[Any], Mapping[str, date]] = _none
+    """Further days that cannot lie ahead, by where they stand (RFC 6901)."""
+    sensitivity: Mapping[str, Sensitivity] = field(default_factory=dict)
+    """The parts that need care, by path as agreements write it."""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What it can be to a recipient."""
+        return (*(ROLE_AT[end] for end in self.ends), "national")
+
+    @property
+    def special(self) -> frozenset[str]:
+        """Paths an agreement must name to permit them."""
+        return frozenset(path for path, care in self.sensitivity.items() if care is Sensitivity.SPECIAL)

@@ -20,6 +20,7 @@ from broker.sandbox.people import SAMPLE_STAFF
 from broker.store import changes, operations, register
 from broker.telemetry.metrics import new_metrics
 from broker.verification import NO_HOLDS, StoredGazetteer
+from contracts.changes.address import AddressChange
 from contracts.person import IdentityLevel, NamePart, PersonName
 from contracts.requests import ChangeRequest, PreviewRequest
 from tests.support.browser import Visitor, visiting
@@ -54,20 +55,18 @@ async def told(site: Sandbox, person: str) -> Accepted:
         name=PersonName(name_parts=(NamePart(type="FamilyName", value=FAMILY),)),
         birth_date=now().date().replace(year=1980, day=1),
     )
-    request = PreviewRequest.model_validate(
+    move = AddressChange.model_validate(
         {
-            "type": "address",
-            "change": {
-                "previous_address": {"building_number": "1", "street_name": "Otter Row", "postal_code": "CF99 9AA"},
-                "new_address": {
-                    "building_number": secrets.token_hex(2),
-                    "street_name": "Stryd y Morwellt",
-                    "postal_code": "SA99 9AA",
-                },
-                "effective_date": now().date(),
+            "previous_address": {"building_number": "1", "street_name": "Otter Row", "postal_code": "CF99 9AA"},
+            "new_address": {
+                "building_number": secrets.token_hex(2),
+                "street_name": "Stryd y Morwellt",
+                "postal_code": "SA99 9AA",
             },
+            "effective_date": now().date(),
         }
     )
+    request = PreviewRequest(type="address", change=move)
     try:
         shown = await intake.preview(who, request)
         whole = ChangeRequest(type=request.type, change=request.change, preview=shown.digest, leave_out=())

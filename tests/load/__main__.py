@@ -23,7 +23,7 @@ from broker.store.embedded import EmbeddedPostgres
 from broker.telemetry.logs import configure_logs
 from deploy.kafka.jars import PartMissing
 from deploy.kafka.kafka import Broker
-from tests.load import floors, history, machine, measures, pages, plans, report
+from tests.load import floors, gazetteer, history, machine, measures, pages, plans, report
 from tests.load.batches import batches
 from tests.load.exchange import AUDIENCE, ROLES, Exchange, Orderly, Receiver, Role, an_exchange, places
 from tests.load.figures import Figure, percentile, steady_rate
@@ -36,7 +36,7 @@ HISTORY_CHANGES = 1_000_000
 PEOPLE_BESIDE = 300
 """Who tell while neighbours are ill."""
 LINE = "line"
-PARTS = (LINE, "neighbours", "pools", "batches")
+PARTS = (LINE, "neighbours", "pools", "batches", "gazetteer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Lengths:
     pool: int
     backlog: int
     batched: int
+    imported: int
 
 
 QUICK = Lengths(
@@ -68,6 +69,7 @@ QUICK = Lengths(
     pool=2_400,
     backlog=12_000,
     batched=2_000,
+    imported=100_000,
 )
 WHOLE = Lengths(
     people=10_000,
@@ -81,6 +83,7 @@ WHOLE = Lengths(
     pool=7_200,
     backlog=100_800,
     batched=16_000,
+    imported=1_000_000,
 )
 
 
@@ -117,6 +120,8 @@ async def main(given: argparse.Namespace) -> int:
         if LINE in given.only:
             code, sections = await the_line(run, kinds, given, before)
         await the_rest(run, kinds, given.only)
+        if "gazetteer" in given.only:
+            await the_gazetteer(run)
     sys.stdout.write(report.moved(run.figures, before) + "\n")
     if not given.quick:
         report.record(before, run.figures, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **sections)
@@ -170,6 +175,13 @@ async def the_rest(run: Run, kinds: Sequence[str], parts: Sequence[str]) -> None
         if "batches" in parts:
             say("batches:")
             run.add(await batches(ground, deliveries=lengths.batched))
+
+
+async def the_gazetteer(run: Run) -> None:
+    """Take the figures of the gazetteer, on a database of its own."""
+    say("gazetteer:")
+    await on(run.postgres.dsn, lambda c: c.execute("CREATE DATABASE gazetteer"))
+    run.add(await gazetteer.imports(run.postgres, run.home, run.lengths.imported))
 
 
 @asynccontextmanager

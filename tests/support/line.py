@@ -24,6 +24,7 @@ from broker.vault import RootKeyFile, StoreGate, Vault
 from broker.verification import NO_HOLDS, StoredGazetteer
 from contracts.adapters import Adapter
 from contracts.agreement import Agreement
+from contracts.changes.address import AddressChange
 from contracts.delivery import Delivery
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.person import IdentityLevel, NamePart, PersonName
@@ -72,6 +73,7 @@ def agreement(
     area: tuple[int, ...] = (),
     paths: tuple[str, ...] = ("/person", "/change/newAddress"),
     required: bool = True,
+    change_type: str = "address",
 ) -> Agreement:
     words = {"cy": "Enghraifft", "en": "Example"}
     return Agreement.model_validate(
@@ -83,12 +85,12 @@ def agreement(
             "purpose": words,
             "lawful_basis": "UK GDPR Article 6(1)(e)",
             "legal_gateway": "Example, not legal advice",
-            "change_type": "address",
+            "change_type": change_type,
             "area": area,
             "shares": (
                 {
                     "where": where,
-                    "role": {"old": "leaving", "new": "arriving"}.get(where, "national"),
+                    "role": {"old": "leaving", "new": "arriving", "home": "resident"}.get(where, "national"),
                     "paths": paths,
                     "because": words,
                 },
@@ -122,21 +124,19 @@ def somebody(number: int = 1, family: str = "Llŷr-Gwŷdd") -> Told:
 
 def a_move(house: int = 7, on: date | None = None) -> PreviewRequest:
     """A move from Cardiff to Swansea; `house` makes one differ from another."""
-    return PreviewRequest.model_validate(
+    move = AddressChange.model_validate(
         {
-            "type": "address",
-            "change": {
-                "previous_address": {"uprn": OLD_UPRN, "building_number": "1", "postal_code": "CF99 9ZZ"},
-                "new_address": {
-                    "uprn": NEW_UPRN,
-                    "building_number": str(house),
-                    "street_name": "Heol y Bŵa",
-                    "postal_code": "SA99 9ZZ",
-                },
-                "effective_date": on or date(2026, 6, 1),
+            "previous_address": {"uprn": OLD_UPRN, "building_number": "1", "postal_code": "CF99 9ZZ"},
+            "new_address": {
+                "uprn": NEW_UPRN,
+                "building_number": str(house),
+                "street_name": "Heol y Bŵa",
+                "postal_code": "SA99 9ZZ",
             },
+            "effective_date": on or date(2026, 6, 1),
         }
     )
+    return PreviewRequest(type="address", change=move)
 
 
 @dataclass

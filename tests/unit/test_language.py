@@ -18,7 +18,7 @@ from broker.language.catalogue import LANGUAGES, sources
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
-from contracts.changes import EVENTS
+from contracts.changes import CHANGE_TYPES, EVENTS
 from contracts.holds import HoldReason
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
@@ -54,8 +54,10 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }
+_OF_KINDS = {f"{what}-{kind}" for what in ("changes", "change-title", "cancel-title") for kind in CHANGE_TYPES}
 COMPOSED = (
-    {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
+    _OF_KINDS
+    | {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
     | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
 )

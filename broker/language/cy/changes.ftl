@@ -17,7 +17,6 @@ sent-follow = Dilyn eich newid
 changes-title = Fy newidiadau
 changes-none = Nid ydych wedi anfon unrhyw newidiadau.
 changes-new = Dweud wrthym am newid
-changes-address = Newid cyfeiriad
 changes-reference = Cyfeirnod
 changes-told = Anfonwyd
 changes-progress = Pa mor bell y mae
@@ -34,7 +33,6 @@ changes-done = { $n ->
 changes-pages = Tudalennau
 changes-newest = Diweddaraf
 changes-older = Hŷn
-change-title = Eich newid cyfeiriad
 timeline-title = Yr hyn y mae pob sefydliad wedi’i wneud
 details-summary = { $name }: yr hyn a ddywedir, a pham
 details-why = Pam
@@ -49,10 +47,9 @@ timeline-their-reference = Eu cyfeirnod nhw: { $reference }
 
 # Cancelling.
 cancel-link = Canslo’r newid hwn
-cancel-title = Canslo eich newid cyfeiriad
 cancel-not-told = Ni fydd sefydliadau nad ydynt wedi cael gwybod eto yn cael gwybod.
 cancel-told = Gofynnir i sefydliadau sydd wedi cael gwybod ei ddadwneud.
-cancel-warning = Ni allwch dynnu hyn yn ôl. Os ydych yn symud wedi’r cwbl, bydd angen i chi ddweud wrthym eto.
+cancel-warning = Ni allwch dynnu hyn yn ôl. Os byddwch yn newid eich meddwl, bydd angen i chi ddweud wrthym eto.
 cancel-warning-prefix = Rhybudd
 cancel-button = Canslo’r newid
 withdrawn-cancelled = Gwnaethoch ganslo’r newid hwn ar { $at }.

@@ -13,7 +13,6 @@ sent-follow = Follow your change
 changes-title = My changes
 changes-none = You have not sent any changes.
 changes-new = Tell us about a change
-changes-address = Change of address
 changes-reference = Reference number
 changes-told = Sent
 changes-progress = How far it is
@@ -26,7 +25,6 @@ changes-done = { $n ->
 changes-pages = Pages
 changes-newest = Newest
 changes-older = Older
-change-title = Your change of address
 timeline-title = What each organisation has done
 details-summary = { $name }: what it is told, and why
 details-why = Why
@@ -41,10 +39,9 @@ timeline-their-reference = Their reference: { $reference }
 
 # Cancelling.
 cancel-link = Cancel this change
-cancel-title = Cancel your change of address
 cancel-not-told = Organisations that have not been told yet will not be told.
 cancel-told = Organisations that have been told will be asked to undo it.
-cancel-warning = You cannot take this back. If you are moving after all, you will need to tell us again.
+cancel-warning = You cannot take this back. If you change your mind, you will need to tell us again.
 cancel-warning-prefix = Warning
 cancel-button = Cancel the change
 withdrawn-cancelled = You cancelled this change on { $at }.

@@ -12,7 +12,7 @@ from broker.intake import Told
 from contracts.address import Address
 from contracts.changes.address import KIND, Dependant
 from contracts.person import IdentityLevel, PersonName
-from contracts.requests import PreviewRequest
+from contracts.requests import PreviewRequest, preview_requests
 
 Answers = Mapping[str, Any]
 
@@ -122,7 +122,7 @@ def request_of(answers: Answers, who: Mapping[str, Any]) -> PreviewRequest:
         "preferredLanguage": answers["contact"]["language"],
         "identifiers": [{"system": NHS_NUMBER, "value": nhs_number}] if nhs_number else [],
     }
-    return PreviewRequest.model_validate_json(orjson.dumps(wire))
+    return preview_requests().validate_json(orjson.dumps(wire))
 
 
 def same_home(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:

@@ -32,10 +32,59 @@ LABELS: Final[Mapping[tuple[str, str], str]] = {
     ("change", "moveKind"): "field-move-kind",
     ("change", "tenure"): "field-tenure",
     ("change", "role"): "field-role",
+    ("change", "previousName"): "field-previous-name",
+    ("change", "newName"): "field-new-name",
+    ("change", "title"): "field-title",
+    ("change", "reason"): "field-reason",
+    ("change", "evidenceReference"): "field-evidence-reference",
+    ("change", "previousContact"): "field-previous-contact",
+    ("change", "newContact"): "field-new-contact",
+    ("change", "previousLanguage"): "field-previous-language",
+    ("change", "newLanguage"): "field-new-language",
+    ("change", "previousFormats"): "field-previous-formats",
+    ("change", "newFormats"): "field-new-formats",
+    ("change", "deceased"): "field-deceased",
+    ("change", "deathDate"): "field-death-date",
+    ("change", "registration"): "field-registration",
+    ("change", "informant"): "field-informant",
+    ("change", "homeAddress"): "field-home-address",
 }
-"""What each member of a recipient's data is called. A member without a name may not be sent: see `told_fields`."""
+"""What each member of a recipient's data is called, in the order it is shown."""
+_FORMATS: Final = {
+    "standard": "format-standard",
+    "large-print": "format-large-print",
+    "braille": "format-braille",
+    "easy-read": "format-easy-read",
+    "bsl": "format-bsl",
+    "text-relay": "format-text-relay",
+}
+_LANGUAGES: Final = {"cy": "language-cy", "en": "language-en"}
 _CODES: Final[Mapping[str, Mapping[str, str]]] = {
-    "preferredLanguage": {"cy": "language-cy", "en": "language-en"},
+    "preferredLanguage": _LANGUAGES,
+    "previousLanguage": _LANGUAGES,
+    "newLanguage": _LANGUAGES,
+    "previousFormats": _FORMATS,
+    "newFormats": _FORMATS,
+    "reason": {
+        "marriage": "name-reason-marriage",
+        "civil-partnership": "name-reason-civil-partnership",
+        "divorce": "name-reason-divorce",
+        "deed-poll": "name-reason-deed-poll",
+        "correction": "name-reason-correction",
+    },
+    "informant": {
+        "spouse": "informant-spouse",
+        "civil-partner": "informant-civil-partner",
+        "partner": "informant-partner",
+        "child": "informant-child",
+        "parent": "informant-parent",
+        "sibling": "informant-sibling",
+        "other-relative": "informant-other-relative",
+        "executor": "informant-executor",
+        "present-at-death": "informant-present-at-death",
+        "arranging-funeral": "informant-arranging-funeral",
+        "other": "informant-other",
+    },
     "role": {"leaving": "role-leaving", "arriving": "role-arriving", "national": "role-national"},
     "moveKind": {"permanent": "move-kind-permanent", "temporary": "move-kind-temporary"},
     "tenure": {
@@ -65,33 +114,46 @@ def name_in_full(name: Mapping[str, Any]) -> str:
 
 
 def told_fields(data: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
-    """Return everything a recipient would get, as (label, value). Raises ValueError for a member nobody has named."""
+    """Return everything a recipient would get, as (label, value).
+
+    Raises LookupError for a member nobody has named: it may not be sent without being shown.
+    """
     told = [(block, member) for block in ("person", "change") for member in data.get(block) or {}]
-    order = list(LABELS)
+    order = {labelled: place for place, labelled in enumerate(LABELS)}
     return [
-        (words(LABELS[block, member]), _value(member, data[block][member], words))
-        for block, member in sorted(told, key=order.index)
+        (
+            words(LABELS.get((block, member)) or f"field-{_hyphenated(member)}"),
+            _value(member, data[block][member], words),
+        )
+        for block, member in sorted(told, key=lambda named: order.get(named, len(order)))
     ]
 
 
+def _hyphenated(member: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in member)
+
+
 def _value(member: str, value: Any, words: Words) -> str:
+    several = value if isinstance(value, list) else [value]
     match member:
-        case "name":
+        case "name" | "previousName" | "newName":
             return name_in_full(value)
         case "birthDate" | "effectiveDate":
             return long_date(date.fromisoformat(value), words.language)
-        case "previousAddress" | "newAddress":
+        case "previousAddress" | "newAddress" | "homeAddress":
             return address_line(value)
-        case "household":
-            return "; ".join(child_in_words(child, words) for child in value)
+        case "household" | "deceased":
+            return "; ".join(child_in_words(one, words) for one in several)
         case "identityLevel":
             return words("identity-level-proven", level=str(value))
-        case "preferredLanguage" | "role" | "moveKind" | "tenure":
-            return words(_CODES[member][value])
-        case "identifiers":
-            return "; ".join(str(one["value"]) for one in value)
+        case "identifiers" | "previousContact" | "newContact":
+            return "; ".join(str(one["value"]) for one in several)
+        case "registration":
+            return ", ".join(str(value[name]) for name in ("reference", "district") if name in value)
+        case _ if member in _CODES:
+            return "; ".join(words(_CODES[member][one]) for one in several)
         case _:
-            return str(value)
+            return "; ".join(str(one) for one in several)
 
 
 def basis_words(basis: str, words: Words) -> tuple[str, Language]:
