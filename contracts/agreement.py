@@ -28,6 +28,15 @@ class Share(Strict):
     """Shown to the person before they send."""
 
 
+class Signatory(Strict):
+    """Who signed it, for whom, and when."""
+
+    organisation: Line
+    name: Line
+    post: Line
+    signed_on: date
+
+
 class Agreement(Strict):
     """One version of one agreement. A version never changes; a new one replaces it."""
 
@@ -53,4 +62,24 @@ class Agreement(Strict):
     valid_from: date
     valid_until: date | None = None
     review_by: date
+    """By then its parties look at it again. It stays in force; that it is overdue is an alarm."""
+    exchange_role: Literal["controller", "joint-controller", "processor"] = "processor"
+    """Of whoever runs the exchange, beside `controllerRole`, which is the organisation's."""
+    special_category_condition: Line | None = None
+    """UK GDPR Article 9(2) and Schedule 1 of the Data Protection Act 2018, where data of a special category is shared."""
+    impact_assessment: Line | None = None
+    """Where the data protection impact assessment is found."""
+    contact: Line | None = None
+    """The post or mailbox that answers for it at the organisation; never a person's own."""
+    benefits: Bilingual | None = None
+    rights: Bilingual | None = None
+    """How somebody uses their rights with the organisation: access, rectification, objection, complaint."""
+    quality: Bilingual | None = None
+    """How what is received is kept right."""
+    deletion: Bilingual | None = None
+    """What becomes of it when `retentionDays` are over."""
+    security: Bilingual | None = None
+    signatories: Annotated[tuple[Signatory, ...], Field(max_length=20)] = ()
+    example: bool = False
+    """Invented, for development: its document says that it is no legal advice."""
     revoked: bool = False

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from contracts.address import Address
-from contracts.agreement import Agreement, Share
+from contracts.agreement import Agreement, Share, Signatory
 from contracts.changes import CHANGE_TYPES, EventKind, withdrawal
 from contracts.changes.address import KIND, AddressChange, Dependant
 from contracts.changes.bereavement import Bereavement, DeathRegistration, Deceased
@@ -142,6 +142,25 @@ AGREEMENT: Final = Agreement(
     retention_days=365,
     valid_from=date(2026, 1, 1),
     review_by=date(2027, 1, 1),
+    impact_assessment="DPIA-2026-014",
+    contact="Data Protection Officer",
+    rights=Bilingual(cy="Ysgrifennwch at y swyddog diogelu data", en="Write to the data protection officer"),
+    quality=Bilingual(
+        cy="Caiff pob newid ei baru â’r cyfrif cyn ei ddefnyddio",
+        en="Each change is matched to its account before it is used",
+    ),
+    deletion=Bilingual(cy="Caiff ei ddileu’n awtomatig", en="It is deleted automatically"),
+    security=Bilingual(cy="Staff treth gyngor yn unig sy’n ei weld", en="Only council tax staff see it"),
+    signatories=(
+        Signatory(
+            organisation="Cardiff Council",
+            name="Heulwen Enghraifft",
+            post="Head of Revenues",
+            signed_on=date(2025, 12, 1),
+        ),
+        Signatory(organisation="Unwaith", name="Ifan Dychmygol", post="Service Owner", signed_on=date(2025, 12, 2)),
+    ),
+    example=True,
 )
 
 ORGANISATION: Final = Organisation(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from contracts.agreement import Agreement
+from contracts.body import Body
 from contracts.organisation import Organisation
 from contracts.text import Code, Strict
 
@@ -27,3 +28,5 @@ class Registration(Strict):
     organisations: tuple[Organisation, ...] = ()
     agreements: tuple[Agreement, ...] = ()
     clients: tuple[RegisteredClient, ...] = ()
+    bodies: tuple[Body, ...] = ()
+    """Who there is beside the councils and health boards of Wales, connected or not; or edits of those."""

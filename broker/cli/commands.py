@@ -26,6 +26,9 @@ app.add_typer(adapter_app, name="adapter")
 keys_app: Final = typer.Typer(no_args_is_help=True, help="Our own signing keys, which organisations verify.")
 app.add_typer(keys_app, name="keys")
 
+agreements_app: Final = typer.Typer(no_args_is_help=True, help="What is agreed with whom, and proposals for it.")
+app.add_typer(agreements_app, name="agreements")
+
 gazetteer_app: Final = typer.Typer(no_args_is_help=True, help="The open data that says where an address lies.")
 app.add_typer(gazetteer_app, name="gazetteer")
 
@@ -177,11 +180,51 @@ def rotate_keys(
 
 
 @app.command()
-def revoke(agreement: str, version: Annotated[int, typer.Argument(min=1)]) -> None:
+def revoke(
+    agreement: str,
+    version: Annotated[int, typer.Argument(min=1)],
+    reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator",
+    note: Annotated[str, typer.Option(help="The code of a ticket, such as INC-1234.")] = "",
+) -> None:
     """Revoke one version of an agreement: what is not yet sent under it is withheld, and nobody is told anew."""
-    from broker.cli.registering import revoke_agreement
+    from broker.cli.agreements import revoke as revoke_it
+    from broker.register.proposing import REVOKE
+    from broker.web.staff.reasons import NOTE
 
-    _finish(lambda _stop: revoke_agreement(agreement, version))
+    if reason not in (*REVOKE, "operator") or (note and not NOTE.fullmatch(note)):
+        _say(f"Give a reason ({', '.join(REVOKE)}) and, if there is one, the code of a ticket such as INC-1234.")
+        raise typer.Exit(REFUSED)
+    _finish(lambda _stop: revoke_it(agreement, version, reason, note))
+
+
+@agreements_app.command("list")
+def list_agreements(as_json: Json = False) -> None:
+    """Show the newest version of each agreement, and what waits for two people to approve it."""
+    from broker.cli.agreements import show
+
+    _finish(lambda _stop: show(as_json=as_json))
+
+
+@agreements_app.command("propose")
+def propose_agreement(
+    file: Annotated[Path, typer.Argument(help="One version of an agreement: see docs/agreements.md.")],
+) -> None:
+    """Propose a version of an agreement. It comes into force once two people have approved it at the staff pages."""
+    from broker.cli.agreements import propose
+
+    _finish(lambda _stop: propose("agreement", file))
+
+
+@agreements_app.command("export")
+def export_agreement(
+    agreement: str,
+    version: Annotated[int | None, typer.Argument(min=1, help="The newest, if left out.")] = None,
+    language: Annotated[Literal["cy", "en"], typer.Option(help="Cymraeg or English.")] = "en",
+) -> None:
+    """Print an agreement as a document, in Markdown."""
+    from broker.cli.agreements import export
+
+    _finish(lambda _stop: export(agreement, version, language))
 
 
 @app.command()

@@ -1,20 +1,20 @@
 """Bringing organisations, agreements and keys into the register, from files and from standard input."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from joserfc.jwk import KeySet, KeySetSerialization
 from pydantic import ValidationError
 from rich.console import Console
 
 from adapters.registry import check, secrets_of
 from adapters.standard_webhooks import SECRETS
+from broker.cli.agreements import propose_all, say_faults
 from broker.cli.workers import dsn_of, store, unless_away
 from broker.main.roles import secret_name
 from broker.main.rooms import utc_now
 from broker.outbound.certificates import ClientCertificate
+from broker.register.reading import Faulty, check_keys
 from broker.settings import SettingsRefused, load
 from broker.store import Database, register
 from broker.telemetry.logs import configure_logs
@@ -29,7 +29,10 @@ LONGEST_SECRET: Final = 16 * 1024
 
 @unless_away
 async def register_file(file: Path) -> int:
-    """Import a registration; all its objects are checked before the first is stored. 1, with reasons, if not so."""
+    """Import a registration; all its objects are checked before the first is stored. 1, with reasons, if not so.
+
+    In production each becomes a proposal, which two people approve at the staff pages.
+    """
     configure_logs(level="ERROR", style="console")
     errors = Console(stderr=True)
     try:
@@ -49,6 +52,8 @@ async def register_file(file: Path) -> int:
         if strangers := named - registered:
             errors.print(f"Not registered: {', '.join(sorted(strangers))}. Nothing was stored.")
             return 1
+        if load().production:
+            return await _propose(database, read)
         await _keep(database, read)
     Console().print(
         f"Registered: {len(read.organisations)} organisations, {len(read.agreements)} agreements,"
@@ -71,17 +76,30 @@ def read_registration(raw: bytes) -> Registration:
             raise ValueError(f"organisation {organisation.id}: {wrong}. Nothing was stored.") from None
     for client in read.clients:
         try:
-            keys = KeySet.import_key_set(KeySetSerialization(keys=client.jwks["keys"]))
-        except Exception:  # noqa: BLE001  whatever is wrong with it, its text might repeat a key
-            raise ValueError(f"clients of {client.organisation}: jwks is not a JWK Set") from None
-        if not keys.keys or any(key.is_private for key in keys.keys):
-            raise ValueError(f"clients of {client.organisation}: jwks must hold public keys, and no private one")
+            check_keys(client)
+        except Faulty:
+            raise ValueError(
+                f"clients of {client.organisation}: jwks must be a JWK Set of public keys, with no private one"
+            ) from None
     return read
+
+
+async def _propose(database: Database, read: Registration) -> int:
+    """Have two people decide on each: nothing comes into force by a command alone."""
+    try:
+        kept = await propose_all(database, [*read.organisations, *read.bodies, *read.clients, *read.agreements])
+    except Faulty as faulty:
+        say_faults(faulty.faults)
+        return 1
+    Console().print(f"Proposed: {len(kept)}. Two people must approve each at the staff pages, organisations first.")
+    return 0
 
 
 async def _keep(database: Database, read: Registration) -> None:
     for organisation in read.organisations:
         await register.put_organisation(database, organisation)
+    for body in read.bodies:
+        await register.put_body(database, body)
     for agreement in read.agreements:
         await register.put_agreement(database, agreement)
     for client in read.clients:
@@ -137,14 +155,3 @@ def _refused(name: str, value: bytes) -> str | None:
         except Misconfigured:
             return "The certificate has expired, or is not valid yet."
     return None
-
-
-@unless_away
-async def revoke_agreement(agreement: str, version: int) -> int:
-    """Revoke one version; 1 if there was none in force."""
-    configure_logs(level="ERROR", style="console")
-    async with store() as database:
-        done = await register.revoke_agreement(database, agreement, version, datetime.now(UTC))
-    if not done:
-        Console(stderr=True).print("Nothing changed: no such version, or it was revoked already.")
-    return 0 if done else 1

@@ -7,8 +7,10 @@ from typing import Final
 
 import structlog
 
+from broker.register.bodies import known
 from broker.store import Database, StoreUnavailable, breakers, register
 from contracts.agreement import Agreement
+from contracts.body import Body
 from contracts.breaker import Breaker
 from contracts.grants import GateUnavailable
 from contracts.organisation import Organisation
@@ -43,6 +45,10 @@ class Directory:
     def agreements(self) -> tuple[Agreement, ...]:
         """Return every version of every agreement, with its revocation as it is now."""
         return self._known.agreements
+
+    def bodies(self) -> tuple[Body, ...]:
+        """Return everybody the register knows, connected or not, by id."""
+        return known(self._known.bodies)
 
     def fresh(self) -> bool:
         """Return whether the store confirmed this snapshot within `STALE_SECONDS`."""

@@ -236,6 +236,7 @@ def sample_agreements() -> tuple[Agreement, ...]:
             retention_days=_NATIONAL_RETENTION_DAYS,
             valid_from=_VALID_FROM,
             review_by=_REVIEW_BY,
+            example=True,
         ),
         _health_board(CARDIFF_AND_VALE, area=(6815, 6950)),
         _health_board(SWANSEA_BAY, area=(6855, 6930)),
@@ -265,6 +266,7 @@ def sample_agreements() -> tuple[Agreement, ...]:
             retention_days=_NATIONAL_RETENTION_DAYS,
             valid_from=_VALID_FROM,
             review_by=_REVIEW_BY,
+            example=True,
         ),
     )
 
@@ -306,6 +308,7 @@ def _health_board(organisation: str, *, area: tuple[int, ...]) -> Agreement:
         retention_days=_PATIENT_RETENTION_DAYS,
         valid_from=_VALID_FROM,
         review_by=_REVIEW_BY,
+        example=True,
     )
 
 
@@ -342,4 +345,5 @@ def _council(organisation: str, *, area: int, leaving: Share) -> Agreement:
         retention_days=_COUNCIL_RETENTION_DAYS,
         valid_from=_VALID_FROM,
         review_by=_REVIEW_BY,
+        example=True,
     )

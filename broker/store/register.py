@@ -9,8 +9,10 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
-from broker.store.database import Database
+from broker.store.database import Connection, Database
+from broker.store.operations import record_act
 from contracts.agreement import Agreement
+from contracts.body import Body
 from contracts.organisation import Organisation
 from contracts.text import Strict
 
@@ -26,6 +28,8 @@ class Configuration:
     version: int
     organisations: dict[str, Organisation]
     agreements: tuple[Agreement, ...]
+    bodies: tuple[Body, ...] = ()
+    """Kept here, beside those the program knows by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,20 @@ async def version(database: Database) -> int:
 async def configuration(database: Database) -> Configuration:
     """Return the configuration in one snapshot. Raises StoreUnavailable."""
     async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        number = await connection.fetchval("SELECT version FROM configuration")
-        organisations = await connection.fetch(
-            "SELECT id AS organisation, definition::text, paused_at IS NOT NULL AND NOT draining AS paused, draining"
-            " FROM organisation"
-        )
-        agreements = await connection.fetch(
-            "SELECT organisation, definition::text, revoked_at IS NOT NULL AS revoked FROM agreement"
-        )
+        return await read_configuration(connection)
+
+
+async def read_configuration(connection: Connection) -> Configuration:
+    """Return the configuration as a transaction sees it."""
+    number = await connection.fetchval("SELECT version FROM configuration")
+    organisations = await connection.fetch(
+        "SELECT id AS organisation, definition::text, paused_at IS NOT NULL AND NOT draining AS paused, draining"
+        " FROM organisation"
+    )
+    agreements = await connection.fetch(
+        "SELECT organisation, definition::text, revoked_at IS NOT NULL AS revoked FROM agreement"
+    )
+    bodies = await connection.fetch("SELECT id AS organisation, definition::text FROM body ORDER BY id")
     known = {
         item.id: item.model_copy(update={"paused": row["paused"], "draining": row["draining"]})
         for row in organisations
@@ -69,6 +79,7 @@ async def configuration(database: Database) -> Configuration:
             for row in agreements
             if row["organisation"] in known and (agreed := _readable(Agreement, row)) is not None
         ),
+        bodies=tuple(body for row in bodies if (body := _readable(Body, row)) is not None),
     )
 
 
@@ -107,20 +118,80 @@ async def put_agreement(database: Database, agreement: Agreement) -> None:
             agreement.id,
             agreement.version,
             agreement.organisation,
-            agreement.model_dump_json(exclude={"revoked"}),
+            agreement.model_dump_json(exclude={"revoked"}, exclude_none=True),
         )
 
 
-async def revoke_agreement(database: Database, agreement_id: str, number: int, at: datetime) -> bool:
-    """Revoke one version; return whether it was in force. Raises StoreUnavailable."""
-    async with database.connection() as connection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """Who revoked a version of an agreement, when and why."""
+
+    agreement: str
+    version: int
+    at: datetime
+    by: str | None
+    reason: str | None
+    note: str | None
+
+
+async def revoke_agreement(
+    database: Database,
+    agreement_id: str,
+    number: int,
+    at: datetime,
+    *,
+    by: str | None = None,
+    reason: str | None = None,
+    note: str | None = None,
+    leaf: bytes | None = None,
+) -> bool:
+    """Revoke one version, with `leaf`; return whether it was in force. Holds at the gate at once.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
         done = await connection.execute(
-            "UPDATE agreement SET revoked_at = $3 WHERE id = $1 AND version = $2 AND revoked_at IS NULL",
+            "UPDATE agreement SET revoked_at = $3, revoked_by = $4, revoked_reason = $5, revoked_note = $6"
+            " WHERE id = $1 AND version = $2 AND revoked_at IS NULL",
             agreement_id,
             number,
             at,
+            by,
+            reason,
+            note,
         )
-    return bool(done == "UPDATE 1")
+        revoked = bool(done == "UPDATE 1")
+        if revoked and leaf is not None:
+            await record_act(connection, [leaf])
+    return revoked
+
+
+async def revocations(database: Database, agreement_id: str) -> list[Revocation]:
+    """Return which versions of an agreement were revoked. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT id AS agreement, version, revoked_at AS at, revoked_by AS by, revoked_reason AS reason,
+                   revoked_note AS note
+            FROM agreement WHERE id = $1 AND revoked_at IS NOT NULL ORDER BY version
+            """,
+            agreement_id,
+        )
+    return [Revocation(**row) for row in rows]
+
+
+async def put_body(database: Database, body: Body) -> None:
+    """Add a body or replace its definition. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO body (id, definition) VALUES ($1, $2)
+            ON CONFLICT (id) DO UPDATE SET definition = excluded.definition
+            WHERE body.definition <> excluded.definition
+            """,
+            body.id,
+            body.model_dump_json(),
+        )
 
 
 async def put_client(database: Database, client: Client) -> None:

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
 from broker import sealing
 from broker.store import Database, StoreUnavailable, lanes, mailbox
+from broker.store.together import Gathered
 from broker.vault.keys import Vault
 from contracts.grants import Asked, GateUnavailable, Grant, NotKnown, Verdict, Withheld
 from contracts.statuses import OCCUPIES_LANE_BELOW, RANK, Reason, Status
 
 MARGIN: Final = timedelta(seconds=2)
 """A grant outlives the attempt's own deadline by this, for the clocks and the way back."""
+
+_Question = tuple[UUID, int, timedelta]
+"""What is asked for (delivery, epoch), and for how long."""
 
 
 def decide(row: lanes.AtTheGate, epoch: int, now: datetime) -> Withheld | None:
@@ -58,17 +63,23 @@ class StoreGate:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
+        self._gathered: Gathered[Sequence[_Question], list[Verdict]] = Gathered(self._grant)
 
     async def grant(self, asked: Sequence[Asked], valid: timedelta) -> list[Verdict]:
         """Answer for each (delivery, epoch), in the order asked; a grant holds `valid` and a margin.
 
-        The same lane asked twice in one call is granted once. Raises GateUnavailable.
+        What several ask at once is one question to the store; the same lane asked twice in it is granted once.
+        Raises GateUnavailable.
         """
+        return await self._gathered.answer([(delivery_id, epoch, valid) for delivery_id, epoch in asked])
+
+    async def _grant(self, questions: Sequence[Sequence[_Question]]) -> list[list[Verdict]]:
+        asked = [one for question in questions for one in question]
         verdicts: dict[int, Verdict] = {}
 
         def weigh(rows: Mapping[UUID, lanes.AtTheGate]) -> Mapping[UUID, datetime]:
             granted: dict[UUID, datetime] = {}
-            for place, (delivery_id, epoch) in enumerate(asked):
+            for place, (delivery_id, epoch, valid) in enumerate(asked):
                 row = rows.get(delivery_id)
                 if row is None:
                     verdicts.setdefault(place, NotKnown())  # or weighed before
@@ -79,10 +90,11 @@ class StoreGate:
             return granted
 
         try:
-            await lanes.at_the_gate(self._database, [delivery_id for delivery_id, _ in asked], weigh)
+            await lanes.at_the_gate(self._database, [delivery_id for delivery_id, _, _ in asked], weigh)
         except StoreUnavailable:
             raise GateUnavailable from None
-        return [verdicts[place] for place in range(len(asked))]
+        told = iter([verdicts[place] for place in range(len(asked))])
+        return [list(islice(told, len(question))) for question in questions]
 
     def _weighed(self, row: lanes.AtTheGate, epoch: int, valid: timedelta, granted: Mapping[UUID, datetime]) -> Verdict:
         """Return the verdict on one delivery, given what else of the same call is granted."""

@@ -8,7 +8,7 @@ from broker.store.holds import HoldRow
 from broker.tracking.timeline import HELD, PLACED
 from contracts.holds import HoldOutcome
 from contracts.requests import DeliveryView, TimelineEntry
-from contracts.statuses import Status
+from contracts.statuses import Reason, Status
 
 _STATUS: Final[Mapping[Status, tuple[str, str]]] = {
     Status.WAITING: ("status-waiting", "grey"),
@@ -68,6 +68,8 @@ def entry_words(entry: TimelineEntry, words: Words) -> tuple[str, str]:
             said = words("happened-deferred-until", at=moment_in_words(entry.next_try, words.language))
         case "deferred":
             said = words("happened-deferred")
+        case "withheld" if entry.reason == Reason.REVOKED:
+            said = words("happened-revoked")
         case "withheld" if entry.status not in (Status.CANCELLED, Status.SUPERSEDED):
             said = words("happened-withheld")
         case "conflict":

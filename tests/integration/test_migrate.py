@@ -8,9 +8,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import ValidationError
 
 from broker.store import Database, register
 from broker.store.migrate import VERSIONS, SchemaTooNew, head, migrate, pending
+from contracts.organisation import Organisation
 from tests.support.line import organisation
 
 _VERSION = """
@@ -120,7 +122,9 @@ async def test_an_organisation_stored_before_it_was_refused_is_kept_and_can_be_s
                 """
             )
             kept = await connection.fetchval("SELECT definition FROM organisation WHERE id = 'library'")
-        assert set((await register.configuration(database)).organisations) == {"library"}
+            refused = await connection.fetchval("SELECT definition::text FROM organisation WHERE id = 'council'")
+        with pytest.raises(ValidationError):
+            Organisation.model_validate_json(refused)
         await migrate(empty_dsn)
         found = (await register.configuration(database)).organisations
         assert (found["council"].partitions, found["council"].policy.concurrency) == (3, 3)

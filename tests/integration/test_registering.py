@@ -1,9 +1,11 @@
 """An operator's commands on the register, on a real database: all or nothing, and never a value in what is said."""
 
 import asyncio
+import importlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the published example of St
 def settings(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "root.key"
     for room in (
+        "agreements",
         "registering",
         "doctor",
         "keys",
@@ -218,6 +221,50 @@ def test_a_version_is_revoked_once(settings: Path, dsn: str) -> None:
     unwaith("register", str(EXAMPLE))
     assert [unwaith("revoke", "cardiff-council-tax", version).exit_code for version in ("1", "1", "2")] == [0, 1, 1]
     assert [item.revoked for item in run_known(dsn).agreements] == [True]
+
+
+def test_in_production_what_is_registered_waits_for_two_people(
+    settings: Path, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in ("registering", "agreements"):
+        read = importlib.import_module(f"broker.cli.{room}")
+        if hasattr(read, "load"):
+            monkeypatch.setattr(read, "load", lambda: SimpleNamespace(production=True))
+    document = json.loads(EXAMPLE.read_text())
+    document["agreements"][0] |= {"reviewBy": "2999-01-01"}
+    done = unwaith("register", changed(tmp_path, **document))
+    assert done.exit_code == 0, done.output
+    assert "Two people must approve each" in done.output
+    assert run_known(dsn).organisations == {}
+    listed = json.loads(unwaith("agreements", "list", "--json").stdout)
+    assert [(item["kind"], item["approvals"]) for item in listed["proposals"]] == [
+        ("organisation", 0),
+        ("client", 0),
+        ("agreement", 0),
+    ]
+    document["agreements"][0] |= {"area": [1]}
+    refused = unwaith("register", changed(tmp_path, **document))
+    assert refused.exit_code == 1
+    assert "/cardiff-council-tax/area/0: is no local custodian code of Wales" in refused.stderr
+    assert len(json.loads(unwaith("agreements", "list", "--json").stdout)["proposals"]) == 3
+
+
+def test_an_agreement_is_proposed_from_a_file_and_exported(settings: Path, dsn: str, tmp_path: Path) -> None:
+    unwaith("register", str(EXAMPLE))
+    file = tmp_path / "agreement.json"
+    agreement = json.loads(EXAMPLE.read_text())["agreements"][0] | {"version": 2, "reviewBy": "2999-01-01"}
+    file.write_text(json.dumps(agreement | {"retentionDays": "hunter2"}))
+    refused = unwaith("agreements", "propose", str(file))
+    assert refused.exit_code == 1
+    assert "/retentionDays: is not valid" in refused.stderr
+    assert "hunter2" not in refused.output
+    file.write_text(json.dumps(agreement))
+    assert unwaith("agreements", "propose", str(file)).exit_code == 0
+    exported = unwaith("agreements", "export", "cardiff-council-tax", "--language", "cy")
+    assert "# Treth gyngor: symud tŷ" in exported.stdout
+    assert "fersiwn 1" in exported.stdout, "what is only proposed is not in force"
+    assert unwaith("agreements", "export", "cardiff-council-tax", "2").exit_code == 1
+    assert unwaith("revoke", "cardiff-council-tax", "1", "--reason", "hunter2").exit_code == 2
 
 
 def test_keys_are_shown_and_rotated_with_a_leaf_in_the_ledger(settings: Path, dsn: str) -> None:

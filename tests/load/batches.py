@@ -1,8 +1,9 @@
 """Deliveries in batches to one organisation: what a worker can do, what the whole line can, and what the store's part is.
 
-Three organisations are told the same and are owed as much. To the first everything works at once. For the second all is
-put into the log before the worker begins, and nothing but the worker runs: its own rate, however fast the rest is. With
-the third the store's statements are run by themselves.
+Four organisations are told the same and are owed as much. To the first everything works at once. For the second and the
+third all is put into the log before any worker begins, and nothing but one worker runs, and then several, as many as
+there are partitions: their own rate, however fast the rest is. With the fourth the store's statements are run by
+themselves.
 """
 
 import asyncio
@@ -17,36 +18,45 @@ from tests.load.organisations import Ground, many
 from tests.load.statements import statements
 
 BATCHED_GOAL: Final = 20_000.0
+WORKERS: Final = 3
+"""As many share one organisation, a partition each: the goal is theirs."""
 POLICY: Final = DeliveryPolicy(concurrency=8, batch=BatchPolicy(size=250, linger_seconds=0.02))
 
 
 async def batches(ground: Ground, *, deliveries: int) -> list[Figure]:
     """Return deliveries a second in batches of 250, and what claim, grant and fold take of the store for each."""
     name = f"{ground.kind}.batch"
-    first, second, third = many(3, ground.receiver, POLICY, prefix="batched", partitions=3)
+    first, *waiting, last = many(4, ground.receiver, POLICY, prefix="batched", partitions=WORKERS)
     await ground.sign_in(deliveries)
-    async with ground.exchange(name, [first, second, third], TUNING__RELAY_CREDIT="100000") as opened:
-        await opened.pause(first.id, second.id, third.id)
+    async with ground.exchange(name, [first, *waiting, last], TUNING__RELAY_CREDIT="100000") as opened:
+        await opened.pause(first.id, *(one.id for one in waiting), last.id)
         await opened.start("api")
-        await ground.preview(opened, 3)
+        await ground.preview(opened, 4)
         await ground.tell(opened, deliveries)
         await opened.stop("api")
         await opened.start("relay", "deliver", "track")
         await ground.receiver.taken()
-        await opened.pause(second.id, third.id)
+        await opened.pause(*(one.id for one in waiting), last.id)
         await opened.settled(first.id)
         line = await ground.receiver.taken()
         await opened.stop("deliver")
-        await opened.pause(first.id, third.id)
-        await _published(opened, second.id, deliveries)
+        await opened.pause(first.id, last.id)
+        for one in waiting:
+            await _published(opened, one.id, deliveries)
         await opened.stop("relay", "track")
-        await opened.start("deliver")
-        worker, seconds = await _arrived(ground, opened, deliveries)
-        await opened.stop()
-        found = await statements(opened, ground.home / "root.key", third)
+        arrivals = []
+        for one, workers in zip(waiting, (1, WORKERS), strict=True):
+            await opened.pause(*({first.id, last.id} | {other.id for other in waiting} - {one.id}))
+            await opened.start_workers(workers)
+            arrivals.append(await _arrived(ground, opened, deliveries))
+            await opened.stop("deliver")
+        found = await statements(opened, ground.home / "root.key", last)
+    (alone, seconds), (several, _) = arrivals
     return [
         Figure(f"{name}.line.rate", _rate(line), "/s", "higher"),
-        Figure(f"{name}.rate", _rate(worker), "/s", "higher", BATCHED_GOAL),
+        Figure(f"{name}.alone.rate", _rate(alone), "/s", "higher"),
+        Figure(f"{name}.rate", _rate(several), "/s", "higher", BATCHED_GOAL),
+        Figure(f"{name}.workers", WORKERS, "processes", "higher"),
         Figure(f"{name}.processor", seconds / deliveries * 1e6, "µs", "lower"),
         *(Figure(f"{ground.kind}.{one}", value, "µs", "lower", goal) for one, value, goal in found),
     ]

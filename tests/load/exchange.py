@@ -128,7 +128,7 @@ class Exchange:
     ports: dict[str, int]
     connection: Any
     """asyncpg, for the run's own questions."""
-    _running: dict[Role, asyncio.subprocess.Process] = field(default_factory=dict)
+    _running: dict[Role, list[asyncio.subprocess.Process]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -147,6 +147,10 @@ class Exchange:
         row = free_row(count)
         await self._start("api", row, row[0], "--processes", str(count))
 
+    async def start_workers(self, count: int) -> None:
+        """Start `count` delivery processes, and wait until each of them is ready."""
+        await asyncio.gather(*(self._start("deliver", [port], port) for port in free_row(count)))
+
     async def _start(
         self, role: Role, doors: Sequence[int], metrics_port: int, *options: str, sampled: bool = False
     ) -> float:
@@ -154,7 +158,7 @@ class Exchange:
         began = time.perf_counter()
         command = ["tests.load.sampled", str(self.sampled(role))] if sampled else ["broker.cli"]
         log = (self.folder / f"{role}.log").open("ab")
-        self._running[role] = process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             *command,
@@ -165,6 +169,7 @@ class Exchange:
             env={**os.environ, **self.environment, "UNWAITH_METRICS_PORT": str(metrics_port)},
         )
         log.close()
+        self._running.setdefault(role, []).append(process)
         closed = list(doors)
         async with aiohttp.ClientSession(trust_env=False) as session:
             while time.perf_counter() - began < READY_SECONDS:
@@ -184,36 +189,28 @@ class Exchange:
     async def stop(self, *roles: Role) -> None:
         """Stop roles in order; with none named, all that run."""
         for role in roles or tuple(self._running):
-            process = self._running.pop(role, None)
-            if process is not None and process.returncode is None:
-                process.terminate()
-                try:
-                    async with asyncio.timeout(STOP_SECONDS):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
+            await asyncio.gather(*(_ended(process) for process in self._running.pop(role, ())))
 
     def mark(self, *roles: Role) -> None:
         """Tell sampled roles to forget what they sampled so far."""
         for role in roles:
-            self._running[role].send_signal(signal.SIGUSR1)
+            for process in self._running[role]:
+                process.send_signal(signal.SIGUSR1)
 
     def sampled(self, role: Role) -> Path:
         """Where a sampled role writes its result when it ends."""
         return self.folder / f"{role}.samples.json"
 
     def processor_seconds(self, role: Role) -> float:
-        """Return the processor time a running role has used; NaN where the system does not tell."""
+        """Return the processor time a running role has used, in all its processes; NaN where the system does not tell."""
         try:
-            found = Path(f"/proc/{self._running[role].pid}/stat").read_text().rpartition(")")[2].split()
+            return sum(_processor_seconds(process.pid) for process in self._running[role])
         except OSError:
             return math.nan
-        return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> dict[str, tuple[float, float]]:
-        """Return resident memory of each running role, now and at its peak, in MB (10^6 bytes)."""
-        return {role: resident(process.pid) for role, process in self._running.items()}
+        """Return resident memory of each running role, now and at its peak, in MB (10^6 bytes); its largest process."""
+        return {role: max(resident(one.pid) for one in processes) for role, processes in self._running.items()}
 
     async def pause(self, *organisations: str) -> None:
         """Pause exactly these organisations."""
@@ -243,6 +240,23 @@ class Exchange:
 
     def _tail(self, role: Role) -> str:
         return "\n".join((self.folder / f"{role}.log").read_text(errors="replace").splitlines()[-10:])
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _processor_seconds(pid: int) -> float:
+    """Raises OSError where the system does not tell."""
+    found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> tuple[float, float]:

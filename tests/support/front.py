@@ -67,6 +67,24 @@ class Browser:
         return (await self.http.get(path)).text.partition('name="csrf" value="')[2].partition('"')[0]
 
 
+def parts_over(api: Api, url: str, citizens: Door, staff: Door | None) -> WebParts:
+    """Return the parts of pages at `url` beside `api`."""
+    return WebParts(
+        public_url=url,
+        database=api.parts.database,
+        vault=api.parts.vault,
+        directory=api.parts.directory,
+        gazetteer=api.parts.gazetteer,
+        intake=api.parts.intake,
+        metrics=api.parts.metrics,
+        citizens=citizens,
+        staff=staff,
+        checks=api.parts.checks,
+        stop=asyncio.Event(),
+        clock=api.parts.clock,
+    )
+
+
 @asynccontextmanager
 async def a_front(api: Api) -> AsyncIterator[Front]:
     async with AsyncExitStack() as stack:
@@ -80,18 +98,10 @@ async def a_front(api: Api) -> AsyncIterator[Front]:
                 prefix=prefix,
             )
 
-        parts = WebParts(
-            public_url=URL,
-            database=api.parts.database,
-            vault=api.parts.vault,
-            directory=api.parts.directory,
-            gazetteer=api.parts.gazetteer,
-            intake=api.parts.intake,
-            metrics=api.parts.metrics,
-            citizens=door(citizens, citizen_rules(secure=True), ""),
-            staff=door(staff, staff_rules(secure=True), STAFF),
-            checks=api.parts.checks,
-            stop=asyncio.Event(),
-            clock=api.parts.clock,
+        parts = parts_over(
+            api,
+            URL,
+            door(citizens, citizen_rules(secure=True), ""),
+            door(staff, staff_rules(secure=True), STAFF),
         )
         yield Front(api, citizens, staff, parts, create_pages(parts))

@@ -15,6 +15,8 @@ from broker.api.problems import DETAILS, TITLES
 from broker.identity.refusals import Denial
 from broker.language import Language, clock_time, long_date, moment_in_words, negotiated, words_in
 from broker.language.catalogue import LANGUAGES, sources
+from broker.register import checking
+from broker.sandbox.definitions import sample_agreements
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
@@ -51,13 +53,24 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
         *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
     ),
+    "problem": get_args(checking.Code),
+    "standing": get_args(checking.Standing),
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }
 _OF_KINDS = {f"{what}-{kind}" for what in ("changes", "change-title", "cancel-title") for kind in CHANGE_TYPES}
+PATHS = {path for agreement in sample_agreements() for share in agreement.shares for path in share.paths} | {
+    "/person", "/change", "/change/moveKind",
+}  # fmt: skip
+"""What agreements permit, in words."""
 COMPOSED = (
     _OF_KINDS
     | {f"staff-{kind}-{code}" for kind, codes in _STAFF_CODES.items() for code in codes}
+    | {
+        *(f"agreement-role-{role}" for role in ("controller", "joint-controller", "processor")),
+        *(f"agreement-where-{where}" for where in ("old", "new", "home", "anywhere")),
+        *(f"agreement-field-{'-'.join(path.strip('/').split('/'))}" for path in PATHS),
+    }
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
     | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
 )

@@ -74,6 +74,7 @@ happened-waiting = Gwnaethoch anfon eich newid. Caiff ei gadw tan ei ddiwrnod.
 happened-queued = Gwnaethoch anfon eich newid.
 happened-published = Cafodd ei anfon.
 happened-cancelled = Cafodd ei ganslo.
+happened-revoked = Ni chafodd ei anfon: mae’r cytundeb â’r sefydliad hwn wedi dod i ben.
 happened-superseded = Cafodd ei ddisodli gan newid diweddarach.
 happened-undelivered = Nid oedd modd ei ddanfon. Mae’r bobl sy’n rhedeg y gwasanaeth hwn wedi cael gwybod.
 happened-received = Derbyniodd y sefydliad ef.

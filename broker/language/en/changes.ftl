@@ -66,6 +66,7 @@ happened-waiting = You sent your change. It is kept until its day.
 happened-queued = You sent your change.
 happened-published = It was sent off.
 happened-cancelled = It was cancelled.
+happened-revoked = It was not sent: the agreement with this organisation has ended.
 happened-superseded = It was replaced by a later change.
 happened-undelivered = It could not be delivered. The people who run this service have been told.
 happened-received = The organisation received it.

@@ -1,0 +1,87 @@
+# Y gofrestr: beth sydd o’i le ar gynnig, a chytundeb ar ffurf dogfen.
+
+# Problemau
+staff-problem-not_json = nid JSON yw hwn
+staff-problem-too_large = mae’n hirach na 24 KB
+staff-problem-missing = ar goll
+staff-problem-not_known = nid yw’r maes hwn yn hysbys
+staff-problem-not_valid = nid yw’n ddilys: gweler y sgema gyhoeddedig
+staff-problem-organisation_unknown = nid yw’n sefydliad yn y gofrestr
+staff-problem-type_unknown = nid yw’n fath o newid
+staff-problem-area_unknown = nid yw’n god ceidwad lleol yng Nghymru
+staff-problem-area_missing = ar goll: mae angen ardal i rannu yn ôl yr hen gyfeiriad neu’r cyfeiriad newydd
+staff-problem-area_unused = ni chaiff ei ddefnyddio: nid oes dim yn cael ei rannu yn ôl yr hen gyfeiriad na’r cyfeiriad newydd
+staff-problem-path_outside = nid yw’n rhan o berson nac o’r math hwn o newid
+staff-problem-where_outside = nid yw’n lle sydd gan y math hwn o newid
+staff-problem-path_nothing = nid yw’n caniatáu dim o’r newid ei hun
+staff-problem-over_before = mae cyn iddo ddechrau
+staff-problem-over = mae ar ben eisoes
+staff-problem-review_past = mae yn y gorffennol
+staff-problem-not_next = nid dyma’r fersiwn ar ôl y diweddaraf: cynigiwch ef o’r newydd
+staff-problem-organisation_other = nid yr un sefydliad ag yn y fersiwn flaenorol
+staff-problem-type_other = nid yr un math o newid ag yn y fersiwn flaenorol
+staff-problem-overlaps = mae’n gorgyffwrdd â’r cytundeb { $about }: yr un sefydliad, math o newid ac ardal ar yr un pryd
+staff-problem-unsigned = mae’n wag: nid oes neb wedi llofnodi
+staff-problem-adapter_wrong = nid dyna’r hyn y mae ei addasydd yn ei dderbyn
+staff-problem-keys_wrong = rhaid iddo fod yn Set JWK o allweddi cyhoeddus, heb yr un breifat
+
+# Ble mae fersiwn yn sefyll
+staff-standing-in_force = Mewn grym
+staff-standing-overdue = Mewn grym, adolygiad yn hwyr
+staff-standing-to_come = Ddim mewn grym eto
+staff-standing-over = Ar ben
+staff-standing-revoked = Wedi’i ddiddymu
+
+# Y ddogfen
+agreement-about = Cytundeb { $id }, fersiwn { $version }
+agreement-example = Enghraifft, nid cyngor cyfreithiol
+agreement-not-stated = Heb ei nodi.
+agreement-parties = Y partïon
+agreement-role-controller = Mae { $name } yn rheolydd.
+agreement-role-joint-controller = Mae { $name } yn gyd-reolydd.
+agreement-role-processor = Mae { $name } yn brosesydd.
+agreement-contact = Cyswllt yn y sefydliad: { $contact }
+agreement-purpose = Diben a manteision
+agreement-people = Gwybodaeth pwy
+agreement-people-who = Pobl sy’n rhoi gwybod am y newid hwn: { $type }.
+agreement-level = Lefel hunaniaeth sydd ei hangen: { $level }.
+agreement-required = Mae’r gyfraith yn mynnu bod y sefydliad hwn yn cael gwybod: ni all person ei hepgor.
+agreement-optional = Caiff person hepgor y sefydliad hwn.
+agreement-area = Ardal: { $areas }
+agreement-nationwide = Ardal: Cymru gyfan
+agreement-powers = Sail gyfreithlon a phwerau deddfwriaethol
+agreement-lawful-basis = Sail gyfreithlon: { $basis }
+agreement-gateway = Porth cyfreithiol, fel y mae’r llofnodwyr yn ei nodi: { $gateway }
+agreement-special = Amod ar gyfer categorïau arbennig o ddata: { $condition }
+agreement-assessment = Asesiad o’r effaith ar ddiogelu data: { $assessment }
+agreement-information = Gwybodaeth a rennir
+agreement-nothing-else = Dim ond yr hyn a enwir yma a gaiff ei anfon.
+agreement-where-old = Pan fydd y cyfeiriad blaenorol yn yr ardal.
+agreement-where-new = Pan fydd y cyfeiriad newydd yn yr ardal.
+agreement-where-home = Pan fydd y cyfeiriad yn yr ardal.
+agreement-where-anywhere = Ble bynnag y mae’r cyfeiriadau.
+agreement-field-person = Popeth am y person
+agreement-field-person-name = Enw wedi’i wirio
+agreement-field-person-birthDate = Dyddiad geni
+agreement-field-person-identityLevel = Pa mor dda y profwyd yr hunaniaeth
+agreement-field-person-preferredLanguage = Dewis iaith
+agreement-field-person-identifiers = Rhifau a roddodd y person, megis rhif GIG
+agreement-field-change = Popeth am y newid
+agreement-field-change-previousAddress = Cyfeiriad blaenorol
+agreement-field-change-newAddress = Cyfeiriad newydd
+agreement-field-change-effectiveDate = Y diwrnod y mae’n wir ohono
+agreement-field-change-household = Plant a symudodd hefyd
+agreement-field-change-tenure = Sut y delir y cartref newydd
+agreement-field-change-moveKind = A yw’r symud yn barhaol
+agreement-quality = Ansawdd
+agreement-security = Diogelwch
+agreement-retention = Cadw a dileu
+agreement-kept-days = Mae’r sefydliad yn cadw’r hyn a gaiff am y nifer hwn o ddiwrnodau: { $n }.
+agreement-rights = Hawliau’r bobl dan sylw
+agreement-review = Dilysrwydd ac adolygu
+agreement-from = Mewn grym o { $day }
+agreement-until = Hyd at { $day }
+agreement-review-by = I’w adolygu erbyn { $day }
+agreement-is-revoked = Diddymwyd y fersiwn hon.
+agreement-signatories = Llofnodwyr
+agreement-signed = Llofnodwyd gan:

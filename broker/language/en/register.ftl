@@ -1,0 +1,87 @@
+# The register: what is wrong with a proposal, and an agreement as a document.
+
+# Problems
+staff-problem-not_json = is not JSON
+staff-problem-too_large = is longer than 24 KB
+staff-problem-missing = is missing
+staff-problem-not_known = is a field that is not known
+staff-problem-not_valid = is not valid: see the published schema
+staff-problem-organisation_unknown = is no organisation of the register
+staff-problem-type_unknown = is no type of change
+staff-problem-area_unknown = is no local custodian code of Wales
+staff-problem-area_missing = is missing: a share by old or new address needs an area
+staff-problem-area_unused = is not used: no share is by old or new address
+staff-problem-path_outside = is no part of a person or of this type of change
+staff-problem-where_outside = is no place that this type of change has
+staff-problem-path_nothing = permits nothing of the change itself
+staff-problem-over_before = is before it begins
+staff-problem-over = is over already
+staff-problem-review_past = is in the past
+staff-problem-not_next = is not the version after the newest: propose it anew
+staff-problem-organisation_other = is another organisation than in the version before
+staff-problem-type_other = is another type of change than in the version before
+staff-problem-overlaps = overlaps with the agreement { $about }: the same organisation, type of change and area at the same time
+staff-problem-unsigned = is empty: nobody has signed
+staff-problem-adapter_wrong = is not what its adapter takes
+staff-problem-keys_wrong = must be a JWK Set of public keys, with no private one
+
+# Where a version stands
+staff-standing-in_force = In force
+staff-standing-overdue = In force, review overdue
+staff-standing-to_come = Not yet in force
+staff-standing-over = Over
+staff-standing-revoked = Revoked
+
+# The document
+agreement-about = Agreement { $id }, version { $version }
+agreement-example = An example, not legal advice
+agreement-not-stated = Not stated.
+agreement-parties = The parties
+agreement-role-controller = { $name } is a controller.
+agreement-role-joint-controller = { $name } is a joint controller.
+agreement-role-processor = { $name } is a processor.
+agreement-contact = Contact at the organisation: { $contact }
+agreement-purpose = Purpose and benefits
+agreement-people = Whose information
+agreement-people-who = People who tell this change: { $type }.
+agreement-level = Level of identity needed: { $level }.
+agreement-required = The law requires this organisation to be told: a person cannot leave it out.
+agreement-optional = A person may leave this organisation out.
+agreement-area = Area: { $areas }
+agreement-nationwide = Area: all of Wales
+agreement-powers = Lawful basis and legislative powers
+agreement-lawful-basis = Lawful basis: { $basis }
+agreement-gateway = Legal gateway, as the signatories state it: { $gateway }
+agreement-special = Condition for special categories of data: { $condition }
+agreement-assessment = Data protection impact assessment: { $assessment }
+agreement-information = Information shared
+agreement-nothing-else = Only what is named here is sent.
+agreement-where-old = When the previous address is in the area.
+agreement-where-new = When the new address is in the area.
+agreement-where-home = When the address is in the area.
+agreement-where-anywhere = Wherever the addresses are.
+agreement-field-person = Everything about the person
+agreement-field-person-name = Verified name
+agreement-field-person-birthDate = Date of birth
+agreement-field-person-identityLevel = How well the identity was proven
+agreement-field-person-preferredLanguage = Preferred language
+agreement-field-person-identifiers = Numbers the person gave, such as an NHS number
+agreement-field-change = Everything about the change
+agreement-field-change-previousAddress = Previous address
+agreement-field-change-newAddress = New address
+agreement-field-change-effectiveDate = The day from which it is true
+agreement-field-change-household = Children who moved too
+agreement-field-change-tenure = How the new home is held
+agreement-field-change-moveKind = Whether the move is permanent
+agreement-quality = Quality
+agreement-security = Security
+agreement-retention = Retention and deletion
+agreement-kept-days = The organisation keeps what it receives for this many days: { $n }.
+agreement-rights = Rights of the people concerned
+agreement-review = Validity and review
+agreement-from = In force from { $day }
+agreement-until = Until { $day }
+agreement-review-by = To be reviewed by { $day }
+agreement-is-revoked = This version was revoked.
+agreement-signatories = Signatories
+agreement-signed = Signed by:

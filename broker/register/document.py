@@ -1,0 +1,173 @@
+"""An agreement as a document people can read, in one language.
+
+In the shape of Wales' own framework: what a WASPI protocol details (purposes, groups of people, legislative powers, data
+shared, procedures and review: waspi.org, "The WASPI Framework") with what the ICO's data sharing code, "Data sharing
+agreements", asks for beside it (parties and roles, quality, retention and deletion, rights). What an agreement leaves
+open is said to be so.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from broker.language import Words, long_date
+from broker.register.wales import councils
+from contracts.agreement import Agreement, Share
+from contracts.organisation import Organisation
+from contracts.text import Bilingual
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, what is said under it, and lists with a sentence before each."""
+
+    heading: str
+    said: tuple[str, ...]
+    lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The whole document."""
+
+    title: str
+    about: str
+    """Which version of which agreement."""
+    warning: str | None
+    """Said of invented ones."""
+    sections: tuple[Section, ...]
+
+
+def written(agreement: Agreement, organisation: Organisation | None, words: Words) -> Written:
+    """Return a version of an agreement as a document. `organisation`: None for one that is not registered yet."""
+    name = words.of(organisation.name) if organisation else agreement.organisation
+    return Written(
+        title=words.of(agreement.title),
+        about=words("agreement-about", id=agreement.id, version=agreement.version),
+        warning=words("agreement-example") if agreement.example else None,
+        sections=(
+            _parties(agreement, name, words),
+            Section(words("agreement-purpose"), tuple(_stated((agreement.purpose, agreement.benefits), words))),
+            _people(agreement, words),
+            _powers(agreement, words),
+            Section(
+                words("agreement-information"),
+                (words("agreement-nothing-else"),),
+                tuple(_shared(share, words) for share in agreement.shares),
+            ),
+            Section(words("agreement-quality"), tuple(_stated((agreement.quality,), words))),
+            Section(words("agreement-security"), tuple(_stated((agreement.security,), words))),
+            Section(
+                words("agreement-retention"),
+                (
+                    words("agreement-kept-days", n=agreement.retention_days),
+                    *_stated((agreement.deletion,), words),
+                ),
+            ),
+            Section(words("agreement-rights"), tuple(_stated((agreement.rights,), words))),
+            _review(agreement, words),
+            Section(
+                words("agreement-signatories"),
+                () if agreement.signatories else (words("agreement-not-stated"),),
+                tuple(_signed(agreement, words)),
+            ),
+        ),
+    )
+
+
+def as_markdown(document: Written) -> str:
+    """Return the document as Markdown, which reads as plain text too."""
+    lines = [f"# {document.title}", "", document.about, ""]
+    if document.warning:
+        lines += [f"**{document.warning}**", ""]
+    for number, section in enumerate(document.sections, 1):
+        lines += [f"## {number}. {section.heading}", ""]
+        lines += [line for said in section.said for line in (said, "")]
+        for lead, items in section.lists:
+            lines += [lead, "", *(f"- {item}" for item in items), ""]
+    return "\n".join(lines)
+
+
+def field_words(path: str, words: Words) -> str:
+    """Return what a permitted path stands for, the path itself where there are no words for it."""
+    name = "-".join(path.strip("/").split("/"))
+    try:
+        return words(f"agreement-field-{name}")
+    except LookupError:
+        return path
+
+
+def _parties(agreement: Agreement, name: str, words: Words) -> Section:
+    roles = (
+        words(f"agreement-role-{agreement.exchange_role}", name="Unwaith"),
+        words(f"agreement-role-{agreement.controller_role}", name=name),
+    )
+    contact = agreement.contact or words("agreement-not-stated")
+    return Section(words("agreement-parties"), (*roles, words("agreement-contact", contact=contact)))
+
+
+def _people(agreement: Agreement, words: Words) -> Section:
+    said = [
+        words("agreement-people-who", type=_type_words(agreement.change_type, words)),
+        words("agreement-level", level=agreement.identity_level.value),
+        words("agreement-required" if agreement.required else "agreement-optional"),
+    ]
+    if agreement.area:
+        areas = ", ".join(_area(code, words) for code in agreement.area)
+        said.append(words("agreement-area", areas=areas))
+    else:
+        said.append(words("agreement-nationwide"))
+    return Section(words("agreement-people"), tuple(said))
+
+
+def _powers(agreement: Agreement, words: Words) -> Section:
+    said = [
+        words("agreement-lawful-basis", basis=agreement.lawful_basis),
+        words("agreement-gateway", gateway=agreement.legal_gateway),
+    ]
+    if agreement.special_category_condition:
+        said.append(words("agreement-special", condition=agreement.special_category_condition))
+    assessment = agreement.impact_assessment or words("agreement-not-stated")
+    return Section(words("agreement-powers"), (*said, words("agreement-assessment", assessment=assessment)))
+
+
+def _shared(share: Share, words: Words) -> tuple[str, tuple[str, ...]]:
+    lead = f"{words(f'agreement-where-{share.where}')} {words.of(share.because)}"
+    return lead, tuple(field_words(path, words) for path in share.paths)
+
+
+def _review(agreement: Agreement, words: Words) -> Section:
+    said = [words("agreement-from", day=long_date(agreement.valid_from, words.language))]
+    if agreement.valid_until:
+        said.append(words("agreement-until", day=long_date(agreement.valid_until, words.language)))
+    said.append(words("agreement-review-by", day=long_date(agreement.review_by, words.language)))
+    if agreement.revoked:
+        said.append(words("agreement-is-revoked"))
+    return Section(words("agreement-review"), tuple(said))
+
+
+def _signed(agreement: Agreement, words: Words) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if agreement.signatories:
+        yield (
+            words("agreement-signed"),
+            tuple(
+                f"{one.name}, {one.post}, {one.organisation}, {long_date(one.signed_on, words.language)}"
+                for one in agreement.signatories
+            ),
+        )
+
+
+def _stated(said: Iterable[Bilingual | None], words: Words) -> list[str]:
+    found = [words.of(item) for item in said if item is not None]
+    return found or [words("agreement-not-stated")]
+
+
+def _type_words(change_type: str, words: Words) -> str:
+    try:
+        return words(f"staff-change-{change_type}")
+    except LookupError:
+        return change_type
+
+
+def _area(code: int, words: Words) -> str:
+    found = councils().get(code)
+    return words.of(found.name) if found else str(code)

@@ -1,0 +1,164 @@
+"""Proposals for the register: made from documents, approved by two people, in force or not. Decision 30."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from broker.register.checking import Fault, agreement_faults
+from broker.register.reading import Document, Faulty, read
+from broker.store import Database, proposals, register
+from broker.store.proposals import Approval, Kind, Proposal
+from broker.store.register import Configuration
+from contracts.agreement import Agreement
+from contracts.body import Body
+from contracts.ids import new_id
+from contracts.organisation import Organisation
+from contracts.registration import RegisteredClient
+
+REJECT: Final = ("mistaken", "organisation_asked", "not_lawful", "superseded")
+REVOKE: Final = ("organisation_asked", "not_lawful", "incident", "finished")
+"""Why, from closed lists."""
+
+Leaves = Callable[[Proposal, str], Sequence[bytes]]
+"""Makes what the ledger keeps of an act on a proposal: its name is given."""
+
+
+async def propose(
+    database: Database,
+    document: Document,
+    by: str,
+    at: datetime,
+    leaves: Leaves,
+    *,
+    counts: bool,
+    beside: Sequence[Document] = (),
+) -> Proposal:
+    """Keep a proposal and return it. `counts`: who proposes has signed in, and is the first of the two who approve.
+
+    `beside` are documents proposed together with it, so that an agreement may come with its organisation.
+    Raises Faulty and StoreUnavailable.
+    """
+    known = await register.configuration(database)
+    kind, subject = kind_of(document), subject_of(document)
+    newest = await proposals.newest_version(database, kind, subject)
+    faults = faults_of(document, known, at.date(), beside)
+    if faults:
+        raise Faulty(faults)
+    written = orjson.dumps(
+        document.model_dump(mode="json", exclude=_not_kept(document), exclude_none=True), option=orjson.OPT_SORT_KEYS
+    )
+    proposal = Proposal(
+        id=new_id(at),
+        kind=kind,
+        subject=subject,
+        organisation=owner_of(document),
+        based_on=newest,
+        document=written,
+        digest=hashlib.sha256(written).digest(),
+        pauses=turns_delivery(document, known),
+        proposed_by=by,
+        proposed_at=at,
+        approvals=(Approval(by, at),) if counts else (),
+    )
+    await proposals.propose(database, proposal, leaves(proposal, "proposed"))
+    return proposal
+
+
+async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, leaves: Leaves) -> bool:
+    """Record an approval; return whether the proposal came into force by it.
+
+    Raises proposals.NotOpen, proposals.ApprovedBefore, proposals.NoLongerFits and StoreUnavailable.
+    """
+
+    def fits(proposal: Proposal, known: Configuration, newest: int) -> Sequence[Fault]:
+        document = read(proposal.kind, proposal.document)
+        if newest != proposal.based_on:
+            return [Fault("", "not_next")]
+        return faults_of(document, known, at.date(), ())
+
+    def kept(proposal: Proposal, in_force: bool) -> Sequence[bytes]:
+        approved = leaves(proposal, "approved")
+        return [*approved, *leaves(proposal, "in_force")] if in_force else approved
+
+    return await proposals.approve(database, proposal_id, Approval(by, at), fits, kept)
+
+
+async def reject(
+    database: Database, proposal_id: UUID, by: str, at: datetime, reason: str, note: str, leaves: Leaves
+) -> None:
+    """End a proposal. Raises proposals.NotOpen and StoreUnavailable."""
+    await proposals.reject(
+        database, proposal_id, Approval(by, at), reason, note, lambda proposal: leaves(proposal, "rejected")
+    )
+
+
+def faults_of(document: Document, known: Configuration, today: date, beside: Sequence[Document]) -> list[Fault]:
+    """Return what keeps a document from being proposed, or from coming into force."""
+    organisations = set(known.organisations) | {item.id for item in beside if isinstance(item, Organisation)}
+    match document:
+        case Agreement():
+            return agreement_faults(document, known.agreements, organisations, today)
+        case RegisteredClient() if document.organisation not in organisations:
+            return [Fault("/organisation", "organisation_unknown")]
+        case _:
+            return []
+
+
+def turns_delivery(document: Document, known: Configuration) -> bool:
+    """Return whether it changes where an organisation is reached, or with which key it proves itself or is sealed to.
+
+    Of an organisation that is new nothing is turned: there is none to send to yet.
+    """
+    match document:
+        case Organisation():
+            before = known.organisations.get(document.id)
+            return before is not None and _way(before) != _way(document)
+        case RegisteredClient():
+            return document.organisation in known.organisations
+        case _:
+            return False
+
+
+def kind_of(document: Document) -> Kind:
+    match document:
+        case Agreement():
+            return "agreement"
+        case Organisation():
+            return "organisation"
+        case RegisteredClient():
+            return "client"
+        case Body():
+            return "body"
+
+
+def subject_of(document: Document) -> str:
+    return document.client_id if isinstance(document, RegisteredClient) else document.id
+
+
+def owner_of(document: Document) -> str | None:
+    match document:
+        case Agreement() | RegisteredClient():
+            return document.organisation
+        case Organisation():
+            return document.id
+        case Body():
+            return None
+
+
+def _way(organisation: Organisation) -> tuple[object, ...]:
+    return organisation.adapter, organisation.adapter_settings, organisation.allowed_hosts
+
+
+def _not_kept(document: Document) -> set[str]:
+    """Return what of a document is a state of the register's, not part of what is agreed."""
+    match document:
+        case Agreement():
+            return {"revoked"}
+        case Organisation():
+            return {"paused", "draining"}
+        case _:
+            return set()

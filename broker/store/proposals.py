@@ -1,0 +1,326 @@
+"""What is proposed of the register: who approved it, and how it comes into force, in one transaction with its leaves.
+
+Decisions take turns under one advisory lock: of two people who approve at once the second finds what the first did,
+and of two proposals that do not go together the second finds the first in force.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import orjson
+
+from broker.store.database import Connection, Database
+from broker.store.operations import record_act
+from broker.store.register import Configuration, read_configuration
+from contracts.agreement import Agreement
+from contracts.body import Body
+from contracts.organisation import Organisation
+from contracts.registration import RegisteredClient
+
+Kind = Literal["agreement", "organisation", "client", "body"]
+Outcome = Literal["in_force", "rejected"]
+
+NEEDED: Final = 2
+"""Different people who approve, before anything comes into force. The schema asks for them too."""
+PAUSED_FOR: Final = "change_proposed"
+"""Why an organisation is paused while a change of where or under which key it is sent to waits for a decision."""
+_TURNS: Final = 7_856_920_341_177_013  # any number, the same in every version of the program
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One version of one thing, as somebody wants it to be."""
+
+    id: UUID
+    kind: Kind
+    subject: str
+    organisation: str | None
+    """Whose it is; None for a body."""
+    based_on: int
+    """The version it was written against; 0 for something new."""
+    document: bytes
+    """JSON with sorted keys, whole."""
+    digest: bytes
+    pauses: bool
+    """It changes where or under which key: nothing is sent to the organisation until it is decided."""
+    proposed_by: str
+    proposed_at: datetime
+    approvals: tuple[Approval, ...] = ()
+    outcome: Outcome | None = None
+    """None while it waits."""
+    ended_by: str | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version of what is replaced when it is edited."""
+
+    version: int
+    definition: dict[str, Any]
+    at: datetime
+
+
+class NotOpen(Exception):  # noqa: N818  an answer
+    """There is no such proposal, or it was decided before."""
+
+
+class ApprovedBefore(Exception):  # noqa: N818  an answer
+    """The same person has approved it already: another must."""
+
+
+class NoLongerFits(Exception):  # noqa: N818  an answer
+    """What is in force has changed since it was proposed; `faults` say how. Nothing was written."""
+
+    def __init__(self, faults: Sequence[Any]) -> None:
+        super().__init__("propose it anew")
+        self.faults = tuple(faults)
+
+
+_COLUMNS: Final = """
+SELECT p.id, p.kind, p.subject, p.organisation, p.based_on, p.document, p.digest, p.pauses, p.proposed_by, p.proposed_at,
+       e.outcome, e.ended_by, e.ended_at, e.reason, e.note,
+       ARRAY(SELECT approved_by FROM proposal_approval WHERE proposal_id = p.id ORDER BY approved_at, approved_by) AS people,
+       ARRAY(SELECT approved_at FROM proposal_approval WHERE proposal_id = p.id ORDER BY approved_at, approved_by) AS times
+FROM proposal p LEFT JOIN proposal_end e ON e.proposal_id = p.id
+"""
+
+
+async def propose(database: Database, proposal: Proposal, leaves: Sequence[bytes]) -> None:
+    """Keep a proposal, with the approvals it begins with. Raises StoreUnavailable.
+
+    Where it `pauses`, its organisation is paused from now on, unless it is so already.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(
+            """
+            INSERT INTO proposal (id, kind, subject, organisation, based_on, document, digest, pauses, proposed_by,
+                                  proposed_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            """,
+            proposal.id,
+            proposal.kind,
+            proposal.subject,
+            proposal.organisation,
+            proposal.based_on,
+            proposal.document,
+            proposal.digest,
+            proposal.pauses,
+            proposal.proposed_by,
+            proposal.proposed_at,
+        )
+        for approval in proposal.approvals:
+            await _approved(connection, proposal.id, approval)
+        if proposal.pauses:
+            await connection.execute(
+                "UPDATE organisation SET paused_reason = $2, paused_at = $3 WHERE id = $1 AND paused_at IS NULL",
+                proposal.organisation,
+                PAUSED_FOR,
+                proposal.proposed_at,
+            )
+        await record_act(connection, leaves)
+
+
+async def waiting(database: Database) -> list[Proposal]:
+    """Return the proposals that wait for a decision, the oldest first. Raises StoreUnavailable."""
+    return await _found(database, "WHERE e.proposal_id IS NULL ORDER BY p.proposed_at, p.id")
+
+
+async def of(database: Database, kind: Kind, subject: str) -> list[Proposal]:
+    """Return every proposal there was about one thing, the newest first. Raises StoreUnavailable."""
+    return await _found(
+        database, "WHERE p.kind = $1 AND p.subject = $2 ORDER BY p.proposed_at DESC, p.id", kind, subject
+    )
+
+
+async def find(database: Database, proposal_id: UUID) -> Proposal | None:
+    """Return one proposal. Raises StoreUnavailable."""
+    found = await _found(database, "WHERE p.id = $1", proposal_id)
+    return found[0] if found else None
+
+
+async def approve(
+    database: Database,
+    proposal_id: UUID,
+    approval: Approval,
+    fits: Callable[[Proposal, Configuration, int], Sequence[Any]],
+    leaves: Callable[[Proposal, bool], Sequence[bytes]],
+) -> bool:
+    """Record that somebody approves; return whether it came into force by that.
+
+    It does once `NEEDED` different people have approved and `fits` finds nothing wrong with it, given what is in force
+    and the newest version of what it is about. `leaves` makes what the ledger keeps, given whether it comes into force.
+
+    Raises NotOpen, ApprovedBefore, NoLongerFits and StoreUnavailable; then nothing was written.
+    """
+    async with database.transaction() as connection:
+        proposal = await _open(connection, proposal_id)
+        if not await _approved(connection, proposal_id, approval):
+            raise ApprovedBefore
+        in_force = len(proposal.approvals) + 1 >= NEEDED
+        if in_force:
+            newest = await _newest(connection, proposal.kind, proposal.subject)
+            faults = fits(proposal, await read_configuration(connection), newest)
+            if faults:
+                raise NoLongerFits(faults)
+            await _end(connection, proposal_id, "in_force", approval, None, None)
+            await _put(connection, proposal)
+            await _go_on(connection, proposal)
+        await record_act(connection, leaves(proposal, in_force))
+    return in_force
+
+
+async def reject(
+    database: Database,
+    proposal_id: UUID,
+    by: Approval,
+    reason: str,
+    note: str,
+    leaves: Callable[[Proposal], Sequence[bytes]],
+) -> None:
+    """End a proposal: it never comes into force. One person is enough. Raises NotOpen and StoreUnavailable."""
+    async with database.transaction() as connection:
+        proposal = await _open(connection, proposal_id)
+        await _end(connection, proposal_id, "rejected", by, reason, note)
+        await _go_on(connection, proposal)
+        await record_act(connection, leaves(proposal))
+
+
+async def newest_version(database: Database, kind: Kind, subject: str) -> int:
+    """Return the number of the newest version in the register, 0 for none. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        return await _newest(connection, kind, subject)
+
+
+async def versions(database: Database, kind: Kind, subject: str) -> list[Kept]:
+    """Return every version there was, the newest first; of agreements see `Configuration`. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT version, definition::text, at FROM register_version WHERE kind = $1 AND id = $2 ORDER BY version DESC",
+            kind,
+            subject,
+        )
+    return [Kept(row["version"], orjson.loads(row["definition"]), row["at"]) for row in rows]
+
+
+async def _found(database: Database, which: str, *values: object) -> list[Proposal]:
+    async with database.connection() as connection:
+        return [_proposal(row) for row in await connection.fetch(_COLUMNS + which, *values)]
+
+
+def _proposal(row: Any) -> Proposal:
+    values = dict(row)
+    people, times = values.pop("people"), values.pop("times")
+    return Proposal(**values, approvals=tuple(map(Approval, people, times)))
+
+
+async def _open(connection: Connection, proposal_id: UUID) -> Proposal:
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURNS)
+    row = await connection.fetchrow(_COLUMNS + "WHERE p.id = $1 AND e.proposal_id IS NULL", proposal_id)
+    if row is None:
+        raise NotOpen
+    return _proposal(row)
+
+
+async def _approved(connection: Connection, proposal_id: UUID, approval: Approval) -> bool:
+    done = await connection.execute(
+        "INSERT INTO proposal_approval (proposal_id, approved_by, approved_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        proposal_id,
+        approval.by,
+        approval.at,
+    )
+    return bool(done == "INSERT 0 1")
+
+
+async def _end(
+    connection: Connection, proposal_id: UUID, outcome: Outcome, by: Approval, reason: str | None, note: str | None
+) -> None:
+    await connection.execute(
+        "INSERT INTO proposal_end (proposal_id, outcome, ended_by, ended_at, reason, note) VALUES ($1, $2, $3, $4, $5, $6)",
+        proposal_id,
+        outcome,
+        by.by,
+        by.at,
+        reason,
+        note,
+    )
+
+
+async def _go_on(connection: Connection, proposal: Proposal) -> None:
+    """Resume the organisation that was paused for this, unless another proposal of its still waits."""
+    if not proposal.pauses:
+        return
+    await connection.execute(
+        """
+        UPDATE organisation SET paused_reason = NULL, paused_note = NULL, paused_at = NULL
+        WHERE id = $1 AND paused_reason = $2 AND NOT EXISTS (
+            SELECT FROM proposal p WHERE p.organisation = $1 AND p.pauses
+            AND NOT EXISTS (SELECT FROM proposal_end e WHERE e.proposal_id = p.id))
+        """,
+        proposal.organisation,
+        PAUSED_FOR,
+    )
+    await connection.execute("SELECT pg_notify('unwaith_due', '')")
+
+
+async def _newest(connection: Connection, kind: Kind, subject: str) -> int:
+    if kind == "agreement":
+        found = await connection.fetchval("SELECT max(version) FROM agreement WHERE id = $1", subject)
+    else:
+        found = await connection.fetchval(
+            "SELECT max(version) FROM register_version WHERE kind = $1 AND id = $2", kind, subject
+        )
+    return int(found or 0)
+
+
+async def _put(connection: Connection, proposal: Proposal) -> None:
+    """Bring what was proposed into the register, as it was proposed."""
+    match proposal.kind:
+        case "agreement":
+            agreement = Agreement.model_validate_json(proposal.document)
+            await connection.execute(
+                "INSERT INTO agreement (id, version, organisation, definition) VALUES ($1, $2, $3, $4)",
+                agreement.id,
+                agreement.version,
+                agreement.organisation,
+                agreement.model_dump_json(exclude={"revoked"}, exclude_none=True),
+            )
+        case "organisation":
+            organisation = Organisation.model_validate_json(proposal.document)
+            await connection.execute(
+                "INSERT INTO organisation (id, definition) VALUES ($1, $2)"
+                " ON CONFLICT (id) DO UPDATE SET definition = excluded.definition",
+                organisation.id,
+                organisation.model_dump_json(exclude={"paused", "draining"}),
+            )
+        case "client":
+            client = RegisteredClient.model_validate_json(proposal.document)
+            await connection.execute(
+                """
+                INSERT INTO client (client_id, organisation, jwks, scopes) VALUES ($1, $2, $3, $4)
+                ON CONFLICT (client_id) DO UPDATE SET jwks = excluded.jwks, scopes = excluded.scopes
+                """,
+                client.client_id,
+                client.organisation,
+                orjson.dumps(client.jwks, option=orjson.OPT_SORT_KEYS).decode(),
+                sorted(client.scopes),
+            )
+        case "body":
+            body = Body.model_validate_json(proposal.document)
+            await connection.execute(
+                "INSERT INTO body (id, definition) VALUES ($1, $2)"
+                " ON CONFLICT (id) DO UPDATE SET definition = excluded.definition",
+                body.id,
+                body.model_dump_json(),
+            )
