@@ -18,8 +18,10 @@ from typing import ClassVar, Final, Protocol
 from uuid import UUID, uuid4
 
 from contracts.adapters import Adapter
+from contracts.changes import CHANGE_TYPES, address
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.events import canonical
+from contracts.examples import CHANGES
 from contracts.receipts import Receipt, ReceiptKind
 from contracts.statuses import STATUS_OF, Outcome, Reason, Status
 
@@ -204,6 +206,21 @@ def sample_delivery(*, delivery_id: UUID | None = None, attempt: int = 1, data: 
     )
 
 
+def sample_change(name: str, **changes: object) -> Delivery:
+    """Return a delivery of the example of a change type, told whole to who is told because of where it happens.
+
+    `changes` are other members of the change; None leaves one out.
+    """
+    kind = CHANGE_TYPES[name]
+    change = CHANGES[name].model_dump(mode="json", exclude_none=True) | changes
+    data = {
+        "person": json.loads(WELSH)["person"],
+        "change": {member: value for member, value in change.items() if value is not None},
+        "roles": [kind.roles[-2]],
+    }
+    return replace(sample_delivery(data=canonical(data)), type=kind.event_type, dataschema=kind.dataschema)
+
+
 TAKEN_BACK: Final = UUID("0f5bb1f2-62d0-4d5c-9a3c-4a2f3c9d7e10")
 """The id of the delivery that `sample_withdrawal` takes back."""
 
@@ -336,6 +353,21 @@ class AdapterConformance:
             told = await attempt(adapter, sample_withdrawal())
             assert isinstance(told, Receipt | Rejected), f"one person's change of mind: {told!r}"
             assert isinstance(told, Receipt) or not peer.arrivals, "rejected, but sent"
+            await self._delivers(adapter, peer)
+
+    async def test_every_type_of_change_is_carried_or_rejected_aloud(self) -> None:
+        async with self.system() as (adapter, peer):
+            peer.does(Says(self.well))
+            carried = getattr(type(adapter), "carries", {address.KIND.event_type})
+            for name, kind in CHANGE_TYPES.items():
+                arrived = len(peer.arrivals)
+                told = await attempt(adapter, sample_change(name))
+                if carried is None or kind.event_type in carried:
+                    assert isinstance(told, Receipt), f"{name}: {told!r}"
+                    assert len(peer.arrivals) > arrived
+                else:
+                    assert isinstance(told, Rejected), f"an agreement nobody should have made: {told!r}"
+                    assert len(peer.arrivals) == arrived, "rejected, but sent"
             await self._delivers(adapter, peer)
 
     async def test_cancelling_leaves_nothing_behind(self) -> None:

@@ -12,7 +12,7 @@ Nothing is sent from here, so nothing is answered here. What becomes of a delive
 The idempotency key is the event's id. What was laid down once is not laid down again by a repeat.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -35,6 +35,7 @@ class PullSettings(Strict):
 class Pull:
     """Lays deliveries into one organisation's mailbox. Implements `Adapter` and `BatchAdapter`."""
 
+    carries: ClassVar[Collection[str] | None] = None
     secrets: ClassVar[Sequence[str]] = ()
 
     @staticmethod

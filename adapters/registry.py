@@ -13,7 +13,17 @@ from adapters.hl7v2 import Hl7v2
 from adapters.pull import Pull
 from adapters.sftp import Sftp
 from adapters.webhook import Webhook
-from contracts.adapters import Adapter, AdapterContext, AdapterFactory, ChecksSettings, Collector, MakesCollectors
+from contracts.adapters import (
+    Adapter,
+    AdapterContext,
+    AdapterFactory,
+    CarriesTypes,
+    ChecksSettings,
+    Collector,
+    MakesCollectors,
+)
+from contracts.agreement import Agreement
+from contracts.changes import address, change_types
 
 GROUP: Final = "unwaith.adapters"
 
@@ -62,6 +72,35 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     factory = _factory(name)
     if isinstance(factory, ChecksSettings):
         factory.check_settings(settings)
+
+
+def carries(name: str, event_type: str) -> bool:
+    """Return whether the adapter `name` can carry changes of an event type. Raises ValueError for an unknown name."""
+    factory = _factory(name)
+    carried = factory.carries if isinstance(factory, CarriesTypes) else {address.KIND.event_type}
+    return carried is None or event_type in carried
+
+
+def check_agreement(agreement: Agreement, adapter: str) -> None:
+    """See that what is agreed with an organisation reached by `adapter` can be told to it.
+
+    Raises ValueError, naming what must be put right: an unknown change type, a place such a change has not, or a type
+    that the adapter cannot carry.
+    """
+    kind = change_types().get(agreement.change_type)
+    if kind is None:
+        raise ValueError(f"agreement {agreement.id}: changeType must be one of {', '.join(change_types())}")
+    places = (*kind.ends, "anywhere")
+    if strange := sorted({share.where for share in agreement.shares} - set(places)):
+        raise ValueError(
+            f"agreement {agreement.id}: a change of {kind.name} has no place {', '.join(strange)};"
+            f" where must be one of {', '.join(places)}"
+        )
+    if not carries(adapter, kind.event_type):
+        raise ValueError(
+            f"agreement {agreement.id}: {agreement.organisation} is reached by {adapter}, which cannot carry"
+            f" a change of {kind.name}"
+        )
 
 
 def names() -> Sequence[str]:

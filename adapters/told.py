@@ -7,7 +7,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict, ValidationError
 
 from contracts.changes import withdrawal
-from contracts.delivery import Delivery, Misconfigured, Rejected
+from contracts.delivery import Delivery, Rejected
 from contracts.events import SEQUENCE_DIGITS
 from contracts.statuses import Reason
 from contracts.text import Strict
@@ -150,15 +150,11 @@ def withdrawn(delivery: Delivery) -> Withdrawn | None:
 def told(delivery: Delivery) -> Told:
     """Return what a delivery of a change of address tells.
 
-    Raises Misconfigured for another type of change, which none of the translating adapters carries: no agreement with
-    their organisations may be about it. Raises Rejected for data that is not as `contracts` has it, and for a withdrawal,
-    which is asked about with `withdrawn` where it can be carried: it follows from what a person does, whatever was
-    agreed, and one person must not have everybody else's paused.
+    Raises Rejected for another type of change, for data that is not as `contracts` has it, and for a withdrawal, which is
+    asked about with `withdrawn` where it can be carried.
     """
-    if delivery.type == withdrawal.KIND.event_type:
-        raise Rejected(Reason.INVALID_FOR_RECEIVER)
     if delivery.type != ADDRESS_CHANGED:
-        raise Misconfigured(Reason.ADAPTER_FAULT)
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
     try:
         return Told.model_validate_json(delivery.data)
     except ValidationError:

@@ -23,7 +23,7 @@ An answer in the body is `{"outcome": ..., "reference": ...}`, an `Outcome` and 
 has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and `failed` are raised: tried again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -125,6 +125,7 @@ WEBHOOK_ANSWERS: Final = TypeAdapter(list[OnErrorOmit[WebhookAnswer]])
 class Webhook:
     """Delivers to one organisation's endpoint."""
 
+    carries: ClassVar[Collection[str] | None] = None
     secrets: ClassVar[Sequence[str]] = (*SECRETS, CLIENT_SECRET, CLIENT_CERTIFICATE)
 
     @staticmethod

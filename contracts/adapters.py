@@ -1,7 +1,7 @@
 """What an adapter is, and what it is given. An adapter knows no log, no retry and no storage."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -218,6 +218,19 @@ class AdapterFactory(Protocol):
         ...
 
     def __call__(self, context: AdapterContext) -> Adapter: ...
+
+
+@runtime_checkable
+class CarriesTypes(Protocol):
+    """A factory that says what its adapters can carry. One that does not say carries changes of address alone."""
+
+    @property
+    def carries(self) -> Collection[str] | None:
+        """Event types (CloudEvents `type`) of changes; None for every one there is.
+
+        What is not among them is refused in agreements, and `Rejected` by the adapter if it comes all the same.
+        """
+        ...
 
 
 @runtime_checkable

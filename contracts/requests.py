@@ -6,6 +6,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     Field,
     SerializeAsAny,
@@ -16,12 +17,12 @@ from pydantic import (
 )
 
 from contracts.address import Address, PostalCode
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import change_types
 from contracts.changes.kind import Place, Sensitivity
 from contracts.holds import HoldView
 from contracts.person import Identifier
 from contracts.statuses import Status
-from contracts.text import Bilingual, Code, Line, Strict
+from contracts.text import Bilingual, Code, Line, Strict, normalise
 
 Reference = Annotated[
     str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]$")
@@ -50,7 +51,7 @@ class PreviewRequest(Strict):
 
     @model_validator(mode="after")
     def _is_of_its_type(self) -> Self:
-        kind = CHANGE_TYPES.get(self.type)
+        kind = change_types().get(self.type)
         if kind is None or not isinstance(self.change, kind.model):
             raise ValueError("change is not of its type")
         return self
@@ -81,7 +82,7 @@ R = TypeVar("R", bound=PreviewRequest)
 
 def _by_type(base: type[R]) -> TypeAdapter[R]:
     models: list[Any] = []
-    for kind in CHANGE_TYPES.values():
+    for kind in change_types().values():
         own: dict[str, Any] = {"type": (Literal[kind.name], ...), "change": (kind.model, ...)}
         name = f"{kind.name.title().replace('-', '')}{base.__name__}"
         models.append(create_model(name, __base__=base, __doc__=base.__doc__, **own))
@@ -228,11 +229,23 @@ class ChangeList(Strict):
     changes: tuple[ChangeSummary, ...]
 
 
-class AddressSearch(Strict):
-    """Addresses at a postcode. Asked by POST: a postcode never stands in a URL of ours."""
+SearchText = Annotated[str, AfterValidator(normalise), StringConstraints(min_length=1, max_length=200)]
+"""What somebody types of an address: `3 Otter Row, Cardiff`."""
 
-    postal_code: PostalCode
+
+class AddressSearch(Strict):
+    """Addresses at a postcode, or those that may be meant by a text. By POST: neither stands in a URL of ours."""
+
+    postal_code: PostalCode | None = None
+    text: SearchText | None = None
+    """Part of the address, as people type it, in either language; with a postcode, the likeliest of those there."""
     language: Literal["cy", "en"] = "en"
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.postal_code is None and self.text is None:
+            raise ValueError("needs a postalCode or a text")
+        return self
 
 
 class FoundAddress(Strict):

@@ -14,7 +14,7 @@ What its answer means:
 The idempotency key is the header `Idempotency-Key`: the delivery's id, the same on every try.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import StringConstraints
@@ -49,6 +49,8 @@ class ExampleSettings(Strict):
 class Example:
     """Delivers to one organisation."""
 
+    carries: ClassVar[Collection[str] | None] = None
+    """Event types of changes it can carry; None for all, as where they go on as they are. Left out: moves alone."""
     secrets: ClassVar[Sequence[str]] = ("token",)
     """Names of the secrets it may ask for; an operator keeps them with `unwaith secret ORGANISATION token`."""
 

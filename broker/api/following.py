@@ -22,7 +22,7 @@ from broker.intake.references import read_reference
 from broker.store import changes
 from broker.tracking.timeline import HELD, followed, held_too, withdrawn_too
 from broker.vault import PersonKey
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import change_types
 from contracts.requests import ChangeList, ChangeSummary, ChangeView
 from contracts.statuses import Status
 from contracts.text import Bilingual
@@ -106,7 +106,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         if found is None:
             raise Absent
         seen = await whole(parts, person, found)
-        model = CHANGE_TYPES[found.type].model.model_validate_json(orjson.dumps(seen.change))
+        model = change_types()[found.type].model.model_validate_json(orjson.dumps(seen.change))
         told = {delivery.organisation for delivery in seen.deliveries}
         not_told = None if seen.withdrawn else await parts.intake.untold(found.type, model, told)
         body = json_bytes(seen.model_copy(update={"not_told": not_told}))

@@ -17,6 +17,7 @@ from broker.identity.citizens import Citizen
 from broker.identity.refusals import Absent, Denial, Forbidden
 from broker.store import changes
 from broker.tracking.withdrawing import carry_out
+from contracts.changes.installed import installed
 from contracts.examples import CHANGES, asked
 from contracts.problems import FieldProblem
 from contracts.requests import (
@@ -32,7 +33,6 @@ from contracts.requests import (
 )
 
 _SEARCH: Final = {"postalCode": "CF11 0ZZ", "language": "cy"}
-_ASKED: Final = {name: asked(name) for name in CHANGES}
 _SHOWN: Final = {"preview": "eyJjYXJkaWZmIjoi4oCmIn0", "leaveOut": ["transport-for-wales"]}
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -40,6 +40,9 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 def routes(router: APIRouter, parts: ApiParts) -> None:
     """Add the routes by which a change is told."""
+    examples = {name: asked(name) for name in CHANGES} | {
+        one.kind.name: {"type": one.kind.name, "change": one.example} for one in installed()
+    }
 
     @router.post(
         "/v1/addresses/search",
@@ -48,9 +51,12 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         openapi_extra=body_of(AddressSearch, postcode=_SEARCH),
     )
     async def search_addresses(request: Request) -> Response:
-        """Return the addresses at a postcode. By POST: a postcode never stands in a URL."""
+        """Return the addresses at a postcode, or the likeliest for a text. By POST: neither ever stands in a URL."""
         sought = await read_model(request, AddressSearch)
-        found = await parts.gazetteer.at(sought.postal_code, sought.language)
+        if sought.text is not None:
+            found = await parts.gazetteer.search(sought.text, sought.postal_code, sought.language)
+        else:
+            found = await parts.gazetteer.at(sought.postal_code or "", sought.language)
         result = [FoundAddress.model_validate({"address": p.address, "invented": p.invented}) for p in found]
         return json_answer(AddressSearchResult(addresses=tuple(result)))
 
@@ -58,7 +64,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         "/v1/changes/preview",
         response_model=Preview,
         responses=WRITTEN,
-        openapi_extra=body_of(PreviewRequest, **_ASKED),
+        openapi_extra=body_of(PreviewRequest, **examples),
     )
     async def preview_change(request: Request) -> Response:
         """Return who would be told what, and why. Nothing is sent and nothing of the change is stored."""
@@ -83,7 +89,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
                 "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
                 "description": "Names this change; asking again with the same key never tells it twice.",
             },
-            **{name: example | _SHOWN for name, example in _ASKED.items()},
+            **{name: example | _SHOWN for name, example in examples.items()},
         ),
     )
     async def tell_change(request: Request) -> Response:

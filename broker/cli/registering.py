@@ -7,13 +7,14 @@ from typing import Final
 from pydantic import ValidationError
 from rich.console import Console
 
-from adapters.registry import check, secrets_of
+from adapters.registry import check, check_agreement, secrets_of
 from adapters.standard_webhooks import SECRETS
 from broker.cli.agreements import propose_all, say_faults
 from broker.cli.workers import dsn_of, store, unless_away
 from broker.main.roles import secret_name
 from broker.main.rooms import utc_now
 from broker.outbound.certificates import ClientCertificate
+from broker.register.checking import newest
 from broker.register.reading import Faulty, check_keys
 from broker.settings import SettingsRefused, load
 from broker.store import Database, register
@@ -45,12 +46,16 @@ async def register_file(file: Path) -> int:
         errors.print(str(wrong))
         return 1
     async with store() as database:
-        registered = {item.id for item in read.organisations} | set(
-            (await register.configuration(database)).organisations
-        )
+        known = await register.configuration(database)
+        registered = {item.id for item in read.organisations} | set(known.organisations)
         named = {item.organisation for item in read.agreements} | {item.organisation for item in read.clients}
         if strangers := named - registered:
             errors.print(f"Not registered: {', '.join(sorted(strangers))}. Nothing was stored.")
+            return 1
+        try:
+            _check_carried(read, known)
+        except ValueError as wrong:
+            errors.print(f"{wrong}. Nothing was stored.")
             return 1
         if load().production:
             return await _propose(database, read)
@@ -82,6 +87,18 @@ def read_registration(raw: bytes) -> Registration:
                 f"clients of {client.organisation}: jwks must be a JWK Set of public keys, with no private one"
             ) from None
     return read
+
+
+def _check_carried(read: Registration, known: register.Configuration) -> None:
+    """See that every agreement, those that stand among them, can be told by the way its organisation is reached.
+
+    Raises ValueError, naming what must be put right.
+    """
+    adapters = {one.id: one.adapter for one in (*known.organisations.values(), *read.organisations)}
+    reached_anew = {one.id for one in read.organisations}
+    standing = newest(one for one in known.agreements if one.organisation in reached_anew and not one.revoked)
+    for agreement in (*standing.values(), *read.agreements):
+        check_agreement(agreement, adapters[agreement.organisation])
 
 
 async def _propose(database: Database, read: Registration) -> int:

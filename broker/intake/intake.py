@@ -34,7 +34,7 @@ from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
 from broker.verification import Facts, Gazetteer, HoldPolicy, check_change, holds_on, too_many
 from contracts.agreement import Agreement
-from contracts.changes import CHANGE_TYPES, ChangeKind
+from contracts.changes import ChangeKind, change_types
 from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
@@ -128,7 +128,7 @@ class Intake:
         `change` is of its type's model; `told` are the organisations that it is owed to, None for one that nobody
         would be told of.
         """
-        kind = CHANGE_TYPES[change_type]
+        kind = change_types()[change_type]
         today = self._clock().astimezone(WALES).date()
         in_force = self._standing(self._directory.agreements(), kind.name, today)
         areas = await self._areas(kind, change)
@@ -189,7 +189,7 @@ class Intake:
         self, who: Told, person: PersonKey, request: PreviewRequest, change: Mapping[str, Any]
     ) -> _Decided:
         """Return who is told what. `change` is the request's, in wire form."""
-        kind = CHANGE_TYPES[request.type]
+        kind = change_types()[request.type]
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
         today = self._clock().astimezone(WALES).date()
@@ -221,7 +221,7 @@ class Intake:
             {(item.id, item.version): item for item in decided.agreements},
             [place for place, code in decided.areas.items() if code is None],
             untold(
-                CHANGE_TYPES[request.type],
+                change_types()[request.type],
                 request.change,
                 decided.areas,
                 decided.in_force,
@@ -229,7 +229,7 @@ class Intake:
                 told,
                 sent=False,
             ),
-            CHANGE_TYPES[request.type].sensitivity,
+            change_types()[request.type].sensitivity,
         )
 
     def _standing(self, agreements: Sequence[Agreement], change_type: str, on: date) -> Standing:
@@ -274,7 +274,7 @@ class Intake:
 
         Two requests at one moment may both be let in where the day's last, or the same change, is one: nothing is locked.
         """
-        kind, policy = CHANGE_TYPES[request.type], self._holding
+        kind, policy = change_types()[request.type], self._holding
         known = await holds.known(self._database, person.person_id, kind.name, policy.most_a_day)
         if policy.repeats and known.last is not None and request.corrects is None:
             before = opened(person, known.last.id, known.last.type, known.last.sealed)
@@ -307,7 +307,7 @@ class Intake:
     ) -> changes.Told:
         now = self._clock()
         change_id = new_id(now)
-        kind = CHANGE_TYPES[request.type]
+        kind = change_types()[request.type]
         sealed = tuple([await self._owed(person, change_id, kind, request, item, now) for item in owed])
         return changes.Told(
             id=change_id,

@@ -4,7 +4,7 @@ Whole sentences by id, from the `.ftl` files beside this one (Fluent). No page, 
 organisation: those come from the register in both languages.
 """
 
-from broker.language.catalogue import LANGUAGES, Language, Words, words_in
+from broker.language.catalogue import LANGUAGES, Language, Words, check_kinds, words_in
 from broker.language.dates import clock_time, long_date, moment_in_words
 from broker.language.negotiation import as_language, negotiated
 
@@ -13,6 +13,7 @@ __all__ = [
     "Language",
     "Words",
     "as_language",
+    "check_kinds",
     "clock_time",
     "long_date",
     "moment_in_words",

@@ -8,6 +8,8 @@ from typing import Final, Literal
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.syntax.ast import Message
 
+from contracts.changes import change_types
+from contracts.changes.installed import installed
 from contracts.text import Bilingual
 
 Language = Literal["cy", "en"]
@@ -48,8 +50,21 @@ class Words:
 
 
 def sources(language: Language) -> dict[str, str]:
-    """Return a language's Fluent texts by file name."""
-    return {file.name: file.read_text(encoding="utf-8") for file in sorted((HERE / language).glob("*.ftl"))}
+    """Return a language's Fluent texts by file name: ours, then those of installed change types."""
+    ours = {file.name: file.read_text(encoding="utf-8") for file in sorted((HERE / language).glob("*.ftl"))}
+    return ours | {f"{one.kind.name}/{language}.ftl": one.messages(language) for one in installed()}
+
+
+KIND_MESSAGES: Final = ("changes", "change-title", "cancel-title", "staff-change")
+"""What every change type is called: in a list, over its timeline, where it is cancelled, and for operators."""
+
+
+def check_kinds() -> None:
+    """See that every change type is named in both languages. Raises ValueError, naming the messages that are missing."""
+    for language in LANGUAGES:
+        wanted = [f"{what}-{name}" for name in change_types() for what in KIND_MESSAGES]
+        if missing := [message for message in wanted if message not in ids(language)]:
+            raise ValueError(f"messages are missing in {language}.ftl: {', '.join(missing)}")
 
 
 @cache

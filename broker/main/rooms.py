@@ -13,8 +13,9 @@ from broker.eventlog import EventLog
 from broker.eventlog.cluster import Cluster
 from broker.eventlog.kafka import KafkaLog
 from broker.eventlog.postgres import PostgresLog
+from broker.language import check_kinds
 from broker.register import Directory
-from broker.settings import Settings
+from broker.settings import Settings, SettingsRefused
 from broker.store import Database, StoreUnavailable, register
 from broker.telemetry.health import Check
 from broker.telemetry.metrics import Metrics, new_metrics
@@ -56,8 +57,13 @@ async def open_rooms(
 ) -> AsyncIterator[Rooms]:
     """Open what every role shares, waiting for the store if it is not there yet.
 
-    `metrics` may be what the logs of this process count into already.
+    `metrics` may be what the logs of this process count into already. Raises SettingsRefused for an installed change
+    type that is not whole.
     """
+    try:
+        check_kinds()
+    except ValueError as wrong:
+        raise SettingsRefused(f"{wrong}. Put it right, or uninstall its package.") from None
     metrics = metrics or new_metrics()
     database = await Database.open(dsn, size=16)
     eventlog = open_log(settings, database)

@@ -14,14 +14,14 @@ from pydantic import BaseModel
 
 from broker.register.wales import councils
 from contracts.agreement import Agreement
-from contracts.changes import CHANGE_TYPES, ChangeKind
+from contracts.changes import ChangeKind, change_types
 from contracts.person import Person
 
 Code = Literal[
     "not_json", "too_large", "missing", "not_known", "not_valid",
     "organisation_unknown", "type_unknown", "area_unknown", "area_missing", "area_unused", "path_outside",
     "path_nothing", "where_outside", "over_before", "over", "review_past", "not_next", "organisation_other", "type_other", "overlaps",
-    "unsigned", "adapter_wrong", "keys_wrong",
+    "unsigned", "adapter_wrong", "keys_wrong", "not_carried",
 ]  # fmt: skip
 Standing = Literal["revoked", "overdue", "in_force", "to_come", "over"]
 
@@ -124,7 +124,7 @@ def _of_its_area(proposed: Agreement) -> Iterable[Fault]:
 
 
 def _of_its_shares(proposed: Agreement) -> Iterable[Fault]:
-    kind = CHANGE_TYPES.get(proposed.change_type)
+    kind = change_types().get(proposed.change_type)
     if kind is None:
         yield Fault("/changeType", "type_unknown")
         return

@@ -8,13 +8,15 @@ from uuid import UUID
 
 import orjson
 
-from broker.register.checking import Fault, agreement_faults
+from adapters.registry import carries
+from broker.register.checking import Fault, agreement_faults, newest
 from broker.register.reading import Document, Faulty, read
 from broker.store import Database, proposals, register
 from broker.store.proposals import Approval, Kind, Proposal
 from broker.store.register import Configuration
 from contracts.agreement import Agreement
 from contracts.body import Body
+from contracts.changes import change_types
 from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.registration import RegisteredClient
@@ -101,11 +103,36 @@ def faults_of(document: Document, known: Configuration, today: date, beside: Seq
     organisations = set(known.organisations) | {item.id for item in beside if isinstance(item, Organisation)}
     match document:
         case Agreement():
-            return agreement_faults(document, known.agreements, organisations, today)
+            return [
+                *agreement_faults(document, known.agreements, organisations, today),
+                *_not_carried(document, known, beside),
+            ]
+        case Organisation():
+            return _no_longer_carried(document, known)
         case RegisteredClient() if document.organisation not in organisations:
             return [Fault("/organisation", "organisation_unknown")]
         case _:
             return []
+
+
+def _not_carried(agreement: Agreement, known: Configuration, beside: Sequence[Document]) -> list[Fault]:
+    """Return whether its organisation cannot be told of such a change by the way it is reached."""
+    reached = {item.id: item for item in (*known.organisations.values(), *beside) if isinstance(item, Organisation)}
+    kind, organisation = change_types().get(agreement.change_type), reached.get(agreement.organisation)
+    if kind is None or organisation is None or carries(organisation.adapter, kind.event_type):
+        return []
+    return [Fault("/changeType", "not_carried")]
+
+
+def _no_longer_carried(organisation: Organisation, known: Configuration) -> list[Fault]:
+    """Return the agreements that stand and could not be kept by the way it is to be reached."""
+    standing = [one for one in known.agreements if one.organisation == organisation.id and not one.revoked]
+    kinds = change_types()
+    return [
+        Fault("/adapter", "not_carried", one.id)
+        for one in newest(standing).values()
+        if one.change_type in kinds and not carries(organisation.adapter, kinds[one.change_type].event_type)
+    ]
 
 
 def turns_delivery(document: Document, known: Configuration) -> bool:

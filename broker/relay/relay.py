@@ -14,7 +14,7 @@ from broker import audit, failpoints
 from broker.eventlog import EventLog, LogUnavailable, Record
 from broker.store import Database, StoreUnavailable, batches, breakers, lanes
 from broker.telemetry.metrics import Metrics
-from contracts.changes import EVENTS
+from contracts.changes import event_kinds
 from contracts.closings import latest
 from contracts.organisation import Organisation
 from contracts.receipts import withheld
@@ -287,7 +287,7 @@ class Relay:
 
 def sealed_delivery(item: lanes.Numbered) -> SealedDelivery:
     """Return the record's delivery: everything in clear is the recipient's own, nothing joins it to another's."""
-    kind = EVENTS[item.type]
+    kind = event_kinds()[item.type]
     return SealedDelivery(
         id=item.delivery_id,
         epoch=item.epoch,

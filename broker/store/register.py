@@ -9,6 +9,8 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from broker.language.address_words import found_by
+from broker.store import finding
 from broker.store.database import Connection, Database
 from broker.store.operations import record_act
 from contracts.agreement import Agreement
@@ -247,20 +249,45 @@ class Place:
 
 
 async def put_places(database: Database, places: Sequence[Place]) -> None:
-    """Add addresses, replacing those already there. Raises StoreUnavailable."""
-    async with database.connection() as connection:
+    """Add addresses, replacing those already there, so that they are found by their words. Raises StoreUnavailable."""
+    async with database.transaction() as connection:
         await connection.executemany(
             """
-            INSERT INTO place (uprn, language, custodian_code, postal_code, address, invented)
-            VALUES ($1, $2, $3, $4, $5, $6)
+            INSERT INTO place (uprn, language, custodian_code, postal_code, address, invented, found_by)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
             ON CONFLICT (uprn, language) DO UPDATE SET custodian_code = excluded.custodian_code,
-                postal_code = excluded.postal_code, address = excluded.address, invented = excluded.invented
+                postal_code = excluded.postal_code, address = excluded.address, invented = excluded.invented,
+                found_by = excluded.found_by
             """,
             [
-                (p.uprn, p.language, p.custodian_code, p.postal_code, orjson.dumps(p.address).decode(), p.invented)
+                (
+                    p.uprn,
+                    p.language,
+                    p.custodian_code,
+                    p.postal_code,
+                    orjson.dumps(p.address).decode(),
+                    p.invented,
+                    found_by(p.address),
+                )
                 for p in places
             ],
         )
+        await finding.gather(connection, [p.postal_code for p in places])
+
+
+async def places_of(database: Database, uprns: Sequence[int], language: str) -> dict[int, Place]:
+    """Return the addresses with these UPRNs, in one language where they have it. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT DISTINCT ON (uprn)
+                uprn, language, custodian_code, postal_code, address::text AS address, invented
+            FROM place WHERE uprn = ANY($1) ORDER BY uprn, language <> $2
+            """,
+            list(uprns),
+            language,
+        )
+    return {row["uprn"]: _place(row) for row in rows}
 
 
 async def custodian_of_uprn(database: Database, uprns: Sequence[int]) -> dict[int, int]:
@@ -296,9 +323,15 @@ async def places_at(database: Database, postal_code: str, language: str, limit: 
             language,
             limit,
         )
-    return [
-        Place(
-            r["uprn"], r["language"], r["custodian_code"], r["postal_code"], orjson.loads(r["address"]), r["invented"]
-        )
-        for r in rows
-    ]
+    return [_place(row) for row in rows]
+
+
+def _place(row: Mapping[str, Any]) -> Place:
+    return Place(
+        row["uprn"],
+        row["language"],
+        row["custodian_code"],
+        row["postal_code"],
+        orjson.loads(row["address"]),
+        row["invented"],
+    )

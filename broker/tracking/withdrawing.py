@@ -22,7 +22,7 @@ from broker.tracking.entries import entry_of, settled, standing_of
 from broker.tracking.fold import Standing, stopped
 from broker.tracking.superseding import bring_back
 from broker.vault import Vault
-from contracts.changes import EVENTS
+from contracts.changes import event_kinds
 from contracts.events import SEQUENCE_DIGITS, canonical
 from contracts.ids import new_id
 from contracts.receipts import withheld
@@ -132,7 +132,7 @@ def _owed_back(vault: Vault, key: tuple[int, int, bytes], sent: Sent, now: datet
         **{name: was[name] for name in ("person", "roles") if name in was},
         "withdraws": {
             "id": str(sent.id),
-            "type": EVENTS[sent.event].event_type,
+            "type": event_kinds()[sent.event].event_type,
             "sequence": f"{sent.sequence or 0:0{SEQUENCE_DIGITS}d}",
             **{name: was[name] for name in ("change",) if name in was},
         },

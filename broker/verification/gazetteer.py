@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from broker.store import Database, editions, register
 from broker.store.editions import Unit
 from broker.store.together import Together
+from broker.verification import finding
 from broker.verification.open_data import packed
 from contracts.address import Address
 
@@ -31,6 +32,13 @@ class Gazetteer(Protocol):
 
     async def at(self, postal_code: str, language: str) -> list[register.Place]:
         """Return the addresses at a postcode, at most 100, in `cy` or `en`."""
+        ...
+
+    async def search(self, text: str, postal_code: str | None, language: str) -> list[register.Place]:
+        """Return the addresses that may be meant by what somebody typed, at most 20, the likeliest first.
+
+        In `cy` or `en` where they have a form in it. A postcode may stand in the text instead.
+        """
         ...
 
 
@@ -91,6 +99,9 @@ class StoredGazetteer:
 
     async def at(self, postal_code: str, language: str) -> list[register.Place]:
         return await register.places_at(self._database, postal_code, language, 100)
+
+    async def search(self, text: str, postal_code: str | None, language: str) -> list[register.Place]:
+        return await finding.find(self._database, finding.asked_by(text, postal_code), language)
 
 
 def authority(held: AbstractSet[int], unit: Unit | None) -> int | None:

@@ -24,7 +24,7 @@ from broker.web.telling.wording import told_fields
 from broker.web.timeline_words import advice_of, entry_words, hold_words, status_words, tag_colour
 from broker.web.untold_words import Untold, untold_words
 from broker.web.visit import Page, Visit
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import change_types
 from contracts.holds import HoldOutcome
 from contracts.requests import DeliveryView
 from contracts.statuses import ENDED
@@ -187,7 +187,7 @@ async def show_sent(visit: Visit) -> Response:
 
 async def _untold(visit: Visit, change: changes.ToldBefore, content: bytes, told: Collection[str]) -> list[Untold]:
     """Return who was not told of a change that was sent to `told`."""
-    model = CHANGE_TYPES[change.type].model.model_validate_json(content)
+    model = change_types()[change.type].model.model_validate_json(content)
     return untold_words(await visit.parts.intake.untold(change.type, model, told), visit.words)
 
 

@@ -392,8 +392,8 @@ async def test_what_cannot_honestly_be_taken_back_is_rejected_aloud(
 
 async def test_another_type_of_change_is_not_carried() -> None:
     async with board() as (adapter, peer):
-        ended = await attempt(adapter, replace(sample_delivery(), type="wales.unwaith.name-changed.v1"))
-        assert isinstance(ended, Misconfigured)
+        ended = await attempt(adapter, replace(sample_delivery(), type="wales.unwaith.birth.v1"))
+        assert isinstance(ended, Rejected)
         assert peer.accepted == 0
 
 

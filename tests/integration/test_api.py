@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from broker.intake.references import read_reference
+from broker.store import register
 from contracts.events import canonical
 from tests.support.api import Api, a_move_on_the_wire
 from tests.support.line import ALL, now
@@ -147,6 +148,22 @@ async def test_addresses_are_found_by_post(api: Api) -> None:
     assert [item["address"]["uprn"] for item in answer.json()["addresses"]] == [900000000001]
     assert answer.json()["addresses"][0]["invented"] is True
     assert (await api.post("/v1/addresses/search", {"postalCode": "ZZ1 1ZZ"})).json() == {"addresses": []}
+
+
+async def test_addresses_are_found_by_what_people_type(api: Api) -> None:
+    home = {"uprn": 900000000777, "buildingNumber": "7", "streetName": "Figwort Row", "addressLocality": "Cardiff"}
+    await register.put_places(
+        api.line.database, [register.Place(900000000777, "en", 6815, "CF99 9ZD", home, invented=True)]
+    )
+    language = api.citizen() | {"accept-language": "en"}
+    for typed in ({"text": "7 figwert row"}, {"text": "7", "postalCode": "CF99 9ZD"}, {"text": "cf999zd"}):
+        found = await api.post("/v1/addresses/search", typed, language)
+        assert found.status_code == 200
+        assert [one["address"]["uprn"] for one in found.json()["addresses"]] == [900000000777], typed
+        assert found.json()["addresses"][0]["invented"] is True
+    for asked, pointer in (({}, ""), ({"text": ""}, "/text"), ({"text": "x" * 201}, "/text"), ({"text": 3}, "/text")):
+        refused = await api.post("/v1/addresses/search", asked, language)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
 async def test_an_organisation_answers_later_and_the_person_sees_it(api: Api) -> None:

@@ -296,3 +296,31 @@ def test_keys_are_shown_and_rotated_with_a_leaf_in_the_ledger(settings: Path, ds
         {"purpose": "message-signatures", "compromised": 1},
         {"purpose": "message-signatures", "compromised": 0},
     ]
+
+
+def test_an_agreement_about_what_its_organisation_cannot_be_told_is_refused(
+    settings: Path, dsn: str, tmp_path: Path
+) -> None:
+    document = json.loads(EXAMPLE.read_text())
+    cardiff = document["organisations"][0]
+    by_file = cardiff | {"adapter": "sftp", "adapterSettings": SFTP}
+    [moves] = document["agreements"]
+    paths = ["/person/name", "/change/newName"]
+    share = moves["shares"][0] | {"where": "home", "role": "resident", "paths": paths}
+    names = moves | {"id": "cardiff-names", "changeType": "name", "shares": [share]}
+    for agreement, organisation, why in (
+        (names | {"changeType": "birth"}, cardiff, "changeType must be one of address, name"),
+        (names | {"shares": [share | {"where": "old"}]}, cardiff, "a change of name has no place old"),
+        (names, by_file, "reached by sftp, which cannot carry a change of name"),
+    ):
+        done = unwaith("register", changed(tmp_path, organisations=[organisation], agreements=[agreement], clients=[]))
+        assert done.exit_code == 1
+        assert why in " ".join(done.stderr.split())
+        assert asyncio.run(known(dsn)).organisations == {}, "half done"
+    done = unwaith("register", changed(tmp_path, agreements=[names]))
+    assert done.exit_code == 0, done.stderr
+    # the way it is reached may not become one that cannot carry what is agreed
+    done = unwaith("register", changed(tmp_path, organisations=[by_file], agreements=[], clients=[]))
+    assert done.exit_code == 1
+    assert "cardiff-names" in done.stderr
+    assert asyncio.run(known(dsn)).organisations["cardiff"].adapter == "webhook"

@@ -57,6 +57,8 @@ async def move(guest: Guest, person: str = "sian") -> None:
     await guest.sign_in(person)
     await guest.fill("/change", kind="address")
     await guest.sign_in(person, prove=True)
+    await guest.fill("/move/new/postcode", part="3 seagras st, abertawe")
+    assert re.search(r"3 (Seagrass Street|Stryd y Morwellt)", (await guest.get("/move/new/choose")).html)
     await guest.fill("/move/new/postcode", postcode="SA99 9AA")
     uprn = await first_uprn(guest, "/move/new/choose")
     await guest.fill("/move/new/choose", uprn=uprn)

@@ -23,7 +23,7 @@ from broker.store.embedded import EmbeddedPostgres
 from broker.telemetry.logs import configure_logs
 from deploy.kafka.jars import PartMissing
 from deploy.kafka.kafka import Broker
-from tests.load import floors, gazetteer, history, machine, measures, pages, plans, report
+from tests.load import finding, floors, gazetteer, history, machine, measures, pages, plans, report
 from tests.load.batches import batches
 from tests.load.exchange import AUDIENCE, ROLES, Exchange, Orderly, Receiver, Role, an_exchange, places
 from tests.load.figures import Figure, percentile, steady_rate
@@ -55,6 +55,7 @@ class Lengths:
     backlog: int
     batched: int
     imported: int
+    addresses: int
 
 
 QUICK = Lengths(
@@ -70,6 +71,7 @@ QUICK = Lengths(
     backlog=12_000,
     batched=2_000,
     imported=100_000,
+    addresses=60_000,
 )
 WHOLE = Lengths(
     people=10_000,
@@ -84,6 +86,7 @@ WHOLE = Lengths(
     backlog=100_800,
     batched=16_000,
     imported=1_000_000,
+    addresses=1_500_000,
 )
 
 
@@ -182,6 +185,9 @@ async def the_gazetteer(run: Run) -> None:
     say("gazetteer:")
     await on(run.postgres.dsn, lambda c: c.execute("CREATE DATABASE gazetteer"))
     run.add(await gazetteer.imports(run.postgres, run.home, run.lengths.imported))
+    dsn = run.postgres.dsn_of("gazetteer")
+    await finding.fill(dsn, run.lengths.addresses)
+    run.add(await finding.measured(dsn, run.lengths.addresses))
 
 
 @asynccontextmanager

@@ -162,7 +162,7 @@ def without_closing(node: Any) -> Any:
         lambda new: new["paths"].pop("/v1/receipts"),
         lambda new: new["paths"]["/v1/changes"]["post"].update(operationId="tell"),
         lambda new: new["components"]["schemas"]["AddressChangeRequest"]["required"].append("leaveOut"),
-        lambda new: new["components"]["schemas"]["AddressSearch"]["properties"]["postalCode"].update(maxLength=8),
+        lambda new: new["components"]["schemas"]["AddressSearch"]["properties"]["text"]["anyOf"][0].update(maxLength=8),
         lambda new: new["components"]["schemas"]["ChangeView"]["properties"].pop("deliveries"),
         lambda new: new["components"]["schemas"]["Status"]["enum"].append("lost"),
         lambda new: new["paths"]["/v1/changes"]["get"]["parameters"].append({"name": "page", "required": True}),

@@ -7,7 +7,7 @@ import pytest
 from adapters.conformance import sample_delivery
 from adapters.told import told
 from contracts.changes import withdrawal
-from contracts.delivery import Misconfigured, Rejected
+from contracts.delivery import Rejected
 from contracts.statuses import Reason
 
 
@@ -17,6 +17,7 @@ def test_a_person_who_takes_a_change_back_pauses_nobody() -> None:
     assert rejected.value.reason is Reason.INVALID_FOR_RECEIVER
 
 
-def test_an_agreement_about_what_an_adapter_cannot_carry_is_for_an_operator() -> None:
-    with pytest.raises(Misconfigured):
+def test_a_type_nobody_knows_is_rejected_and_pauses_nobody() -> None:
+    with pytest.raises(Rejected) as rejected:
         told(replace(sample_delivery(), type="wales.unwaith.person-died.v1"))
+    assert rejected.value.reason is Reason.INVALID_FOR_RECEIVER

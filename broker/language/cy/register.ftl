@@ -13,6 +13,7 @@ staff-problem-area_missing = ar goll: mae angen ardal i rannu yn ôl yr hen gyfe
 staff-problem-area_unused = ni chaiff ei ddefnyddio: nid oes dim yn cael ei rannu yn ôl yr hen gyfeiriad na’r cyfeiriad newydd
 staff-problem-path_outside = nid yw’n rhan o berson nac o’r math hwn o newid
 staff-problem-where_outside = nid yw’n lle sydd gan y math hwn o newid
+staff-problem-not_carried = ni ellir dweud hyn drwy’r ffordd y cyrhaeddir y sefydliad
 staff-problem-path_nothing = nid yw’n caniatáu dim o’r newid ei hun
 staff-problem-over_before = mae cyn iddo ddechrau
 staff-problem-over = mae ar ben eisoes

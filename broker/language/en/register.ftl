@@ -13,6 +13,7 @@ staff-problem-area_missing = is missing: a share by old or new address needs an 
 staff-problem-area_unused = is not used: no share is by old or new address
 staff-problem-path_outside = is no part of a person or of this type of change
 staff-problem-where_outside = is no place that this type of change has
+staff-problem-not_carried = cannot be told by the way the organisation is reached
 staff-problem-path_nothing = permits nothing of the change itself
 staff-problem-over_before = is before it begins
 staff-problem-over = is over already

@@ -138,35 +138,47 @@ async def ask_postcode(visit: Visit, finder: Finder) -> Response:
         back=f"{finder.base}{kept_query(visit)}" if finder.suggesting else finder.journey.before(visit, finder.which),
         title=finder.by_postcode,
         finder=finder,
-        answer=finder.known(visit).get("postcode"),
+        answer=finder.known(visit),
         query=kept_query(visit),
     )
 
 
 async def take_postcode(visit: Visit, finder: Finder) -> Response:
-    said = " ".join((await visit.form()).get("postcode", "").split())
-    if not said:
+    form = await visit.form()
+    said, part = (" ".join(form.get(name, "").split()) for name in ("postcode", "part"))
+    if not said and not part:
         return await visit.again([("postcode", "postcode-missing")])
-    postcode = _postal_code(said)
-    if postcode is None:
+    postcode = _postal_code(said) if said else None
+    if said and postcode is None:
         return await visit.again([("postcode", "postcode-wrong")])
-    if not await visit.parts.gazetteer.at(postcode, visit.language):
-        return await visit.again([("postcode", "postcode-unknown")])
-    await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(postcode=postcode))
+    if fault := _line_fault(part, None):
+        return await visit.again([("part", fault)])
+    asked = {"postcode": postcode or "", "part": part}
+    if not await _found(visit, asked):
+        return await visit.again([("part", "part-unknown")] if part else [("postcode", "postcode-unknown")])
+    await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(asked))
     return visit.to(f"{finder.base}/choose{kept_query(visit)}")
 
 
+async def _found(visit: Visit, asked: Mapping[str, Any]) -> list[Place]:
+    """Return the addresses to choose from, by the postcode and the part of the address that were asked for."""
+    gazetteer, postcode, part = visit.parts.gazetteer, asked.get("postcode") or None, asked.get("part")
+    if part:
+        return await gazetteer.search(part, postcode, visit.language)
+    return await gazetteer.at(postcode, visit.language) if postcode else []
+
+
 async def ask_choice(visit: Visit, finder: Finder) -> Response:
-    postcode = finder.known(visit).get("postcode")
-    if postcode is None:
+    known = finder.known(visit)
+    if not (known.get("postcode") or known.get("part")):
         return visit.to(f"{finder.base}/postcode{kept_query(visit)}")
-    found = await visit.parts.gazetteer.at(postcode, visit.language)
+    found = await _found(visit, known)
     return visit.page(
         "move/choose.html",
         back=f"{finder.base}/postcode{kept_query(visit)}",
         title=finder.chosen,
         finder=finder,
-        postcode=postcode,
+        asked=", ".join(said for said in (known.get("part"), known.get("postcode")) if said),
         found=[(str(place.uprn), address_line(_wire(place))) for place in found],
         invented=any(place.invented for place in found),
         answer=str((finder.known(visit).get("address") or {}).get("uprn", "")),
@@ -178,8 +190,7 @@ async def take_choice(visit: Visit, finder: Finder) -> Response:
     chosen = (await visit.form()).get("uprn")
     if chosen == "none":
         return visit.to(f"{finder.base}/type{kept_query(visit)}")
-    postcode = finder.known(visit).get("postcode") or ""
-    found = await visit.parts.gazetteer.at(postcode, visit.language) if postcode else []
+    found = await _found(visit, finder.known(visit))
     address = next((_wire(place) for place in found if str(place.uprn) == chosen), None)
     if address is None:
         return await visit.again([("uprn", "choose-missing")])
