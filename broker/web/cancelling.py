@@ -11,7 +11,7 @@ from broker.tracking.withdrawing import carry_out
 from broker.web.following import own_change
 from broker.web.telling.journey import proven
 from broker.web.visit import Page, Visit
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import change_types
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ async def ask(visit: Visit) -> Response:
     withdrawn, _ = await withdrawals.of_change(visit.parts.database, change.id)
     if withdrawn is not None:
         return visit.to(place)
-    if not proven(visit.signed_in.who, CHANGE_TYPES[change.type]):
+    if not proven(visit.signed_in.who, change_types()[change.type]):
         return visit.to(f"/sign-in?prove=1&next={place}/cancel")
     return visit.page(
         "cancel.html",
@@ -52,7 +52,7 @@ async def cancel(visit: Visit) -> Response:
         raise HTTPException(404)
     person, change = found
     place = f"/changes/{change.ordinal}"
-    if not proven(visit.signed_in.who, CHANGE_TYPES[change.type]):
+    if not proven(visit.signed_in.who, change_types()[change.type]):
         return visit.to(f"/sign-in?prove=1&next={place}/cancel")
     parts = visit.parts
     if await intake.cancel(parts.database, person, change, parts.clock()):
