@@ -129,6 +129,11 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         **_asked(f"{STAFF}/replay/{{place}}", ForStaff(May.REPLAY)),
         ("GET", f"{STAFF}/replays/{{replay}}"): ForStaff(May.REPLAY),
         ("GET", f"{STAFF}/replays/{{replay}}/live"): ForStaff(May.REPLAY),
+        ("GET", f"{STAFF}/holds"): ForStaff(May.DECIDE),
+        ("GET", f"{STAFF}/holds/{{hold}}"): ForStaff(May.DECIDE),
+        ("POST", f"{STAFF}/holds/{{hold}}/reveal"): ForStaff(May.DECIDE),
+        ("POST", f"{STAFF}/holds/{{hold}}/release"): ForStaff(May.DECIDE),
+        ("POST", f"{STAFF}/holds/{{hold}}/refuse"): ForStaff(May.DECIDE),
         ("GET", f"{STAFF}/acts"): ForStaff(May.READ_ACTS),
     }
 )

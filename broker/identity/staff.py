@@ -17,6 +17,8 @@ class May(StrEnum):
     """Pause an organisation, and resume it."""
     REPLAY = "replay"
     """Have undelivered deliveries sent again."""
+    DECIDE = "decide"
+    """Decide on changes that need a person; on record, see what was told."""
     READ_ACTS = "read_acts"
     """Read what the operators did."""
 
@@ -25,6 +27,7 @@ GROUPS: Final[Mapping[str, frozenset[May]]] = MappingProxyType(
     {
         "unwaith-support": frozenset({May.LOOK, May.TRACE}),
         "unwaith-manager": frozenset({May.LOOK, May.TRACE, May.PAUSE, May.REPLAY}),
+        "unwaith-caseworker": frozenset({May.LOOK, May.DECIDE}),
         "unwaith-auditor": frozenset({May.LOOK, May.READ_ACTS}),
     }
 )

@@ -21,7 +21,7 @@ from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
 from contracts.changes import CHANGE_TYPES, EVENTS
-from contracts.holds import HoldReason
+from contracts.holds import DECIDED_BY, DecidedBy, HoldReason
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
 
@@ -42,7 +42,17 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "breaker": [phase.value for phase in Phase if phase is not Phase.CLOSED],
     "status": Status,
     "outcome": Outcome,
-    "reason": {*Reason, *reasons.PAUSE, *reasons.RESUME, *reasons.REPLAY, *reasons.TRACE, "operator"},
+    "reason": {
+        *Reason,
+        *reasons.PAUSE,
+        *reasons.RESUME,
+        *reasons.REPLAY,
+        *reasons.TRACE,
+        *reasons.REVEAL,
+        *reasons.RELEASE,
+        *reasons.REFUSE,
+        "operator",
+    },
     "refusal": Refusal,
     "receipt": ReceiptKind,
     "change": EVENTS,
@@ -52,7 +62,9 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "did": (
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
         *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
+        *("change-disclosed", "hold-released", "hold-refused"),
     ),
+    "hold": [reason for reason, by in DECIDED_BY.items() if by is DecidedBy.STAFF],
     "problem": get_args(checking.Code),
     "standing": get_args(checking.Standing),
     "act": ("change", "delivery", "absent", "nothing"),
@@ -73,6 +85,7 @@ COMPOSED = (
     }
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
     | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
+    | {f"looked-{reason.replace('_', '-')}" for reason in reasons.REVEAL}
 )
 """Messages named after a code: whoever adds a code finds out here that it has no words yet."""
 

@@ -28,6 +28,7 @@ def staff_page(visit: Visit, template: str, *, status: int = 200, **context: obj
         (May.LOOK, "staff-nav-overview", prefix),
         (May.TRACE, "staff-nav-trace", f"{prefix}/trace"),
         (May.REPLAY, "staff-nav-replay", f"{prefix}/replay"),
+        (May.DECIDE, "staff-nav-holds", f"{prefix}/holds"),
         (May.READ_ACTS, "staff-nav-acts", f"{prefix}/acts"),
     ]
     navigation = [
