@@ -48,7 +48,14 @@ CANNOT_BE_ASKED: Final = {"/sign-in", "/signed-in", "/static/{name}", f"{STAFF}/
 
 def address_of(path: str, place: str = "x") -> str:
     """Return a page's address with something in the place of each thing it names."""
-    named = {"number:int": "1", "organisation": COUNCIL, "status": "undelivered", "name": "none"}
+    named = {
+        "number:int": "1",
+        "version:int": "1",
+        "agreement": "transport-for-wales.address",
+        "organisation": COUNCIL,
+        "status": "undelivered",
+        "name": "none",
+    }
     return re.sub(r"\{([a-z:]+)\}", lambda found: named.get(found[1], place), path)
 
 
@@ -167,6 +174,22 @@ async def test_what_staff_need_for_each_page_is_exactly_this() -> None:
             "POST /holds/{hold}/refuse",
         },
         May.READ_ACTS: {"GET /acts"},
+        May.READ_REGISTER: {
+            "GET /register",
+            "GET /register/{organisation}",
+            "GET /agreements",
+            "GET /agreements/{agreement}",
+            "GET /agreements/{agreement}/{version:int}",
+            "GET /proposals/{proposal}",
+        },
+        May.PROPOSE: {
+            "GET /proposals",
+            "POST /proposals",
+            "GET /proposals/check/{place}",
+            "POST /proposals/check/{place}",
+        },
+        May.APPROVE: {"POST /proposals/{proposal}/approve", "POST /proposals/{proposal}/reject"},
+        May.REVOKE: {"POST /agreements/{agreement}/{version:int}/revoke"},
     }
 
 

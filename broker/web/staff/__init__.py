@@ -4,7 +4,18 @@ Nothing personal is read here, let alone opened, but for what needs a person to 
 and its person sees that. Every act is written into the ledger with who did it and why.
 """
 
-from broker.web.staff import acting, acts, browsing, deciding, overview, replaying, tracing
+from broker.web.staff import (
+    acting,
+    acts,
+    agreements,
+    browsing,
+    deciding,
+    overview,
+    proposals,
+    registered,
+    replaying,
+    tracing,
+)
 from broker.web.staff.allowed import allowances, refused
 from broker.web.streaming import Watchers
 from broker.web.visit import Page
@@ -24,6 +35,9 @@ def pages(prefix: str) -> list[Page]:
         *tracing.PAGES,
         *acting.PAGES,
         *replaying.pages(watchers),
+        *registered.PAGES,
+        *agreements.PAGES,
+        *proposals.PAGES,
         *deciding.PAGES,
         *acts.PAGES,
     )
