@@ -333,7 +333,7 @@ class Intake:
             leaf=audit.leaf(
                 "change.accepted",
                 now,
-                f"citizen:{person.person_id}",
+                audit.by_oneself(person.person_id),
                 change_id=change_id,
                 detail={
                     "type": kind.name,
