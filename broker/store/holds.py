@@ -22,6 +22,9 @@ class Placed:
     reason: HoldReason
     until: datetime | None
     """None: until somebody decides."""
+    registration: bytes | None = field(default=None, repr=False)
+    """What a registrar must confirm, as keyed digests; see `broker.verification.registrations`."""
+    fact: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class Last:
 
 
 _KNOWN: Final = """
-SELECT now(), p.created_at AS known_since,
+SELECT asked.person_id, asked.type AS asked_type, now(), p.created_at AS known_since,
        (SELECT count(*) FROM (SELECT accepted_at FROM change WHERE person_id = p.id AND type <> 'withdrawal'
                               ORDER BY ordinal DESC LIMIT $3) latest
         WHERE accepted_at > now() - interval '24 hours') AS told,
@@ -72,19 +75,28 @@ SELECT now(), p.created_at AS known_since,
        last.id, last.reference, last.type, last.sealed,
        array(SELECT organisation FROM delivery WHERE change_id = last.id
              AND status NOT IN ('cancelled', 'superseded', 'undelivered', 'rejected', 'not_matched')) AS organisations
-FROM person p LEFT JOIN LATERAL (
+FROM unnest($1::bigint[], $2::text[]) AS asked(person_id, type)
+JOIN person p ON p.id = asked.person_id LEFT JOIN LATERAL (
     SELECT c.id, c.reference, c.type, c.sealed FROM change c
-    WHERE c.person_id = p.id AND c.type = $2 AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = c.id)
+    WHERE c.person_id = p.id AND c.type = asked.type AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = c.id)
     ORDER BY c.ordinal DESC LIMIT 1
 ) last ON true
-WHERE p.id = $1
 """
 
 
-async def known(database: Database, person_id: int, change_type: str, most: int) -> Known:
-    """Return what is known of a person, their changes of a day counted up to `most`. Raises StoreUnavailable."""
+async def known(database: Database, most: int, asked: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Known]:
+    """Return what is known of each (person, change type), their changes of a day counted up to `most`.
+
+    Raises StoreUnavailable.
+    """
     async with database.connection() as connection:
-        row = await connection.fetchrow(_KNOWN, person_id, change_type, most)
+        rows = await connection.fetch(
+            _KNOWN, [person_id for person_id, _ in asked], [change_type for _, change_type in asked], most
+        )
+    return {(row["person_id"], row["asked_type"]): _known(row) for row in rows}
+
+
+def _known(row: Connection) -> Known:
     last = None
     if row["id"] is not None:
         last = Last(
@@ -140,8 +152,8 @@ async def carry_over(
     """
     rows = await connection.fetch(
         """
-        INSERT INTO hold (id, change_id, person_id, reason, placed_at, until)
-        SELECT gen_random_uuid(), $1, person_id, reason, now(), until FROM hold
+        INSERT INTO hold (id, change_id, person_id, reason, placed_at, until, registration, fact)
+        SELECT gen_random_uuid(), $1, person_id, reason, now(), until, registration, fact FROM hold
         WHERE change_id = $2 AND ended_at IS NULL ON CONFLICT DO NOTHING RETURNING reason
         """,
         change_id,
@@ -220,6 +232,75 @@ async def end(connection: Connection, hold_id: UUID, outcome: HoldOutcome, decid
 async def over(database: Database, limit: int) -> list[HoldRow]:
     """Return holds of which the time is over, the oldest first. Raises StoreUnavailable."""
     return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until LIMIT $1", limit)
+
+
+# What registrars say --------------------------------------------------------------------------------------------------
+
+
+async def confirm(
+    database: Database, organisation: str, registration: bytes, facts: Sequence[bytes], leaf: bytes
+) -> None:
+    """Keep what a registrar says of an entry, with `leaf`; what they said of it before is replaced.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(
+            """
+            INSERT INTO confirmation (organisation, registration, facts) VALUES ($1, $2, $3)
+            ON CONFLICT (registration, organisation) DO UPDATE SET facts = excluded.facts, at = now()
+            """,
+            organisation,
+            registration,
+            list(facts),
+        )
+        await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A hold that waited for a registrar, who has said something."""
+
+    hold_id: UUID
+    change_id: UUID
+    organisation: str
+    agrees: bool
+    """What was told is what the registrar said; of several, what one of them said."""
+
+
+async def answered(database: Database, limit: int) -> list[Answered]:
+    """Return what registrars have answered, the oldest first. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT DISTINCT ON (h.placed_at, h.id) h.id AS hold_id, h.change_id, c.organisation,
+                   h.fact = ANY(c.facts) AS agrees
+            FROM hold h JOIN confirmation c USING (registration)
+            WHERE h.ended_at IS NULL AND h.reason = 'awaits_registrar'
+            ORDER BY h.placed_at, h.id, agrees DESC, c.at LIMIT $1
+            """,
+            limit,
+        )
+    return [Answered(**row) for row in rows]
+
+
+async def differs(database: Database, hold_id: UUID, leaf: bytes) -> bool:
+    """Have a person decide on a hold of which a registrar said something else, with `leaf`; False if it has ended.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        change_id = await connection.fetchval("SELECT change_id FROM hold WHERE id = $1", hold_id)
+        await _locked(connection, change_id)
+        done = await connection.execute(
+            "UPDATE hold SET reason = 'registrar_differs'"
+            " WHERE id = $1 AND ended_at IS NULL AND reason = 'awaits_registrar'",
+            hold_id,
+        )
+        if done != "UPDATE 1":
+            return False
+        await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf)
+    return True
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
