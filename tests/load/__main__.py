@@ -30,13 +30,14 @@ from tests.load.figures import Figure, percentile, steady_rate
 from tests.load.neighbours import neighbours
 from tests.load.organisations import Ground
 from tests.load.pools import pools
+from tests.load.routing import routing
 from tests.support.ports import free_port
 
 HISTORY_CHANGES = 1_000_000
 PEOPLE_BESIDE = 300
 """Who tell while neighbours are ill."""
 LINE = "line"
-PARTS = (LINE, "neighbours", "pools", "batches", "gazetteer")
+PARTS = (LINE, "neighbours", "pools", "batches", "routing", "gazetteer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,9 @@ async def the_rest(run: Run, kinds: Sequence[str], parts: Sequence[str]) -> None
         if "batches" in parts:
             say("batches:")
             run.add(await batches(ground, deliveries=lengths.batched))
+    if "routing" in parts:
+        say("routing:")
+        run.add(routing())
 
 
 async def the_gazetteer(run: Run) -> None:
