@@ -168,3 +168,20 @@ def a_move(previous: dict[str, Any], new: dict[str, Any], on: date, *, nhs_numbe
     change = {"previousAddress": previous, "newAddress": new, "effectiveDate": on.isoformat(), "tenure": "owner"}
     identifiers = [{"system": NHS_NUMBER, "value": nhs_number}] if nhs_number else []
     return {"type": "address", "change": change, "preferredLanguage": "cy", "identifiers": identifiers}
+
+
+def after_a_move(home: dict[str, Any], on: date) -> list[tuple[str, dict[str, Any]]]:
+    """Return what somebody tells who has just moved, each as `POST /v1/changes/preview` takes it and what to call it.
+
+    The telephone numbers are of the range Ofcom keeps for drama.
+    """
+    day = {"effectiveDate": on.isoformat(), "homeAddress": home}
+    contact = {
+        "previousContact": {"system": "phone", "use": "mobile", "value": "+447700900123"},
+        "newContact": {"system": "phone", "use": "mobile", "value": "+447700900456"},
+    }
+    language = {"previousLanguage": "en", "newLanguage": "cy", "newFormats": ["large-print"]}
+    return [
+        ("A new mobile number", {"type": "contact", "change": {**contact, **day}}),
+        ("Letters in Welsh, in large print", {"type": "language", "change": {**language, **day}}),
+    ]

@@ -1,4 +1,4 @@
-"""`unwaith demo`: one move, told once, watched until every organisation has answered."""
+"""`unwaith demo`: a move and what changes after it, each told once and watched until every organisation has answered."""
 
 import asyncio
 import importlib
@@ -18,12 +18,12 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
-from broker.cli.citizen import Citizen, DidNotHappen, a_move
+from broker.cli.citizen import Citizen, DidNotHappen, a_move, after_a_move
 from broker.main.embedded import DEMO_CLIENT, REDIRECT, Addresses, Sandbox, consecutive, sandbox
 from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.definitions import REACHED_BY
 from broker.sandbox.inbox_page import WAYS
-from broker.sandbox.people import sample_people
+from broker.sandbox.people import SamplePerson, sample_people
 from broker.sandbox.state import SandboxState
 from broker.telemetry.logs import configure_logs
 from contracts.requests import ChangeView, DeliveryView, Preview
@@ -103,7 +103,14 @@ def _kafka() -> ModuleType:
 
 async def _show(running: Sandbox, person: str, console: Console, stop: asyncio.Event) -> None:
     await _answer_later(running)
-    await tell_one_move(running.addresses, running.state, person, console, stop)
+    async with _signed_in(running.addresses, running.state, person, console) as (chosen, citizen):
+        home = await _tell_a_move(chosen, citizen, console, stop)
+        for what, change in after_a_move(home, datetime.now(UTC).date()):
+            preview = await citizen.preview(change)
+            names = ", ".join(recipient.name.en for recipient in preview.recipients)
+            console.print(f"[bold]{what}[/]: {names} will be told.")
+            await _tell(citizen, change, preview, console, stop)
+        console.print("[green]Every organisation has answered as it should.[/] Each change was told once.")
 
 
 async def tell(data: Path, port: int, person: str, *, stop: asyncio.Event) -> int:
@@ -113,7 +120,10 @@ async def tell(data: Path, port: int, person: str, *, stop: asyncio.Event) -> in
         Console(stderr=True).print(f"There is no sandbox in {data}. Start one: make run")
         return 2
     try:
-        await tell_one_move(consecutive(port), SandboxState.open(data / "sandbox"), person, console, stop)
+        state = SandboxState.open(data / "sandbox")
+        async with _signed_in(consecutive(port), state, person, console) as (chosen, citizen):
+            await _tell_a_move(chosen, citizen, console, stop)
+        console.print("[green]Every organisation has answered as it should.[/] It was told once.")
     except httpx.ConnectError:
         Console(stderr=True).print(f"Nothing answers at port {port}. Start it first: make run")
         return 2
@@ -123,16 +133,14 @@ async def tell(data: Path, port: int, person: str, *, stop: asyncio.Event) -> in
     return 0
 
 
-async def tell_one_move(
-    addresses: Addresses, state: SandboxState, person: str, console: Console, stop: asyncio.Event
-) -> None:
-    """Sign in, preview, tell, and watch until every organisation has answered as it should. Raises DidNotHappen."""
+@asynccontextmanager
+async def _signed_in(
+    addresses: Addresses, state: SandboxState, person: str, console: Console
+) -> AsyncIterator[tuple[SamplePerson, Citizen]]:
+    """Sign a sample person in and give their software. Raises DidNotHappen."""
     chosen = next((item for item in sample_people() if item.key == person), None)
     if chosen is None:
         raise DidNotHappen(f"there is no sample person {person}: " + ", ".join(p.key for p in sample_people()))
-    homes = sample_addresses()
-    old = next(home.postal_code for home in homes if home.uprn == chosen.uprn)
-    new = next(home.postal_code for home in homes if home.custodian_code == SWANSEA and home.postal_code != old)
     async with Citizen(
         issuer=addresses.issuer,
         api=addresses.public_url,
@@ -143,15 +151,29 @@ async def tell_one_move(
     ) as citizen:
         await citizen.sign_in(person)
         console.print(f"[bold]{chosen.name}[/] has signed in: authorization code, PKCE, identity proven to P2.")
-        previous, home = await citizen.home_and_new_home(old, new)
-        today = datetime.now(UTC).date()
-        move = a_move(previous, home, today, nhs_number=chosen.nhs_number)
-        preview = await citizen.preview(move)
-        console.print(_shown(preview))
-        told = await citizen.tell(move, preview)
-        console.print(f"Told once. Reference [bold]{told.reference}[/]")
-        await _watch(lambda: citizen.follow(told.reference), console, stop)
-        console.print("[green]Every organisation has answered as it should.[/] It was told once.")
+        yield chosen, citizen
+
+
+async def _tell_a_move(chosen: SamplePerson, citizen: Citizen, console: Console, stop: asyncio.Event) -> dict[str, Any]:
+    """Preview a move to Swansea, tell it, and watch it; return the new home. Raises DidNotHappen."""
+    homes = sample_addresses()
+    old = next(home.postal_code for home in homes if home.uprn == chosen.uprn)
+    new = next(home.postal_code for home in homes if home.custodian_code == SWANSEA and home.postal_code != old)
+    previous, home = await citizen.home_and_new_home(old, new)
+    move = a_move(previous, home, datetime.now(UTC).date(), nhs_number=chosen.nhs_number)
+    preview = await citizen.preview(move)
+    console.print(_shown(preview))
+    await _tell(citizen, move, preview, console, stop)
+    return home
+
+
+async def _tell(
+    citizen: Citizen, change: dict[str, Any], preview: Preview, console: Console, stop: asyncio.Event
+) -> None:
+    """Tell what was previewed, and watch until every organisation has answered as it should. Raises DidNotHappen."""
+    told = await citizen.tell(change, preview)
+    console.print(f"Told once. Reference [bold]{told.reference}[/]")
+    await _watch(lambda: citizen.follow(told.reference), console, stop)
 
 
 async def _answer_later(running: Sandbox) -> None:

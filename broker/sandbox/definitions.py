@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from broker.sandbox.residents import agreements_on_residents
 from contracts.agreement import Agreement, Share
 from contracts.organisation import AnswersPolicy, DeliveryPolicy, Organisation, Sector
 from contracts.text import Bilingual
@@ -182,6 +183,20 @@ def _reached(party: _Party, host: str, adapter: str, settings: dict[str, Any], *
 
 
 def sample_agreements() -> tuple[Agreement, ...]:
+    """Return every agreement of the sample organisations: on moves, and on what changes where people live."""
+    return (
+        *agreements_on_moves(),
+        *agreements_on_residents(
+            lawful_basis=LAWFUL_BASIS,
+            legal_gateway=LEGAL_GATEWAY,
+            valid_from=_VALID_FROM,
+            review_by=_REVIEW_BY,
+            retention_days=_NATIONAL_RETENTION_DAYS,
+        ),
+    )
+
+
+def agreements_on_moves() -> tuple[Agreement, ...]:
     """Return one agreement for each sample organisation, all for a change of address."""
     return (
         _council(

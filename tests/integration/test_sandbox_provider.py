@@ -909,7 +909,7 @@ def test_every_sample_address_has_both_languages_and_is_invented() -> None:
 def test_sample_organisations_and_agreements_belong_together() -> None:
     served = dict.fromkeys(definitions.ORGANISATION_IDS, "http://127.0.0.1:8111")
     organisations = definitions.sample_organisations(served)
-    agreements = {agreement.organisation: agreement for agreement in definitions.sample_agreements()}
+    agreements = {agreement.organisation: agreement for agreement in definitions.agreements_on_moves()}
     every = definitions.every_organisation(
         dict.fromkeys(definitions.EVERY_ID, "http://127.0.0.1:8111"),
         dict.fromkeys(definitions.WITH_DOORS, 8112),
@@ -936,7 +936,7 @@ def test_sample_organisations_and_agreements_belong_together() -> None:
 def test_the_health_boards_are_real_ones_by_name_code_and_area() -> None:
     served = dict.fromkeys(definitions.EVERY_ID, "http://127.0.0.1:8111")
     doors = dict.fromkeys(definitions.WITH_DOORS, 8112)
-    areas = {agreement.organisation: agreement.area for agreement in definitions.sample_agreements()}
+    areas = {agreement.organisation: agreement.area for agreement in definitions.agreements_on_moves()}
     checked = []
     for organisation in definitions.every_organisation(served, doors, host_key="ssh-ed25519 AAAA"):
         board = health_boards().get(organisation.codes.get("gss", ""))

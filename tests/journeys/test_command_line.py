@@ -128,11 +128,8 @@ def test_demo_goes_all_the_way(log: str, request: pytest.FixtureRequest) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     assert "has signed in: authorization code, PKCE" in done.stdout
     assert "Every organisation has answered as it should" in done.stdout
-    rows = [
-        [cell.strip() for cell in line.strip("│").split("│")]
-        for line in done.stdout[done.stdout.index("Change ") :].splitlines()
-        if line.startswith("│")
-    ]
+    move, *others = (table_in(part) for part in done.stdout.split("Change ")[1:])
+    rows = move
     told = next(" ".join(lines) for lines in zip(*rows, strict=True))
     assert all(organisation in told for organisation in WAYS), told
     found = [row for row in rows if row[1]]  # the first line of each organisation
@@ -142,6 +139,17 @@ def test_demo_goes_all_the_way(log: str, request: pytest.FixtureRequest) -> None
         reached = [float(time) for time in times if time != "-"]
         assert len(reached) in SEEN[way], "sent, received, applied, as far as this way says them"
         assert reached == sorted(reached)
+    assert len(others) == 2, "a telephone number, and a language"
+    for told_after in others:
+        found = [row for row in told_after if row[1]]
+        assert {"webhook", "pull"} <= {row[1] for row in found}
+        assert all(row[-1] == ANSWERS[row[1]] for row in found)
+
+
+def table_in(part: str) -> list[list[str]]:
+    """Return the rows of the table whose title `part` begins with."""
+    lines = part[: part.index("└")].splitlines()
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
 
 
 def test_demo_says_why_it_did_not_end_well() -> None:
