@@ -6,9 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.cli.workers import dsn_of
-from broker.main.rooms import open_log
+from broker.main.rooms import open_log, utc_now
+from broker.register import checking
 from broker.settings import load
-from broker.store import Database, StoreUnavailable, changes, operations
+from broker.store import Database, StoreUnavailable, changes, operations, register
 from broker.store.migrate import pending
 from broker.telemetry.logs import configure_logs
 from contracts.statuses import Status
@@ -23,12 +24,16 @@ async def examine(*, as_json: bool) -> int:
     wrong: list[str] = []
     books: changes.Books | None = None
     unanswered: list[str] = []
+    overdue: list[str] = []
     try:
         books = await changes.books(database)
         if await pending(dsn_of(settings)):
             wrong.append("the schema is older than this program: run unwaith migrate")
         else:
             seen = await operations.overview(database, 1)
+            today = utc_now().date()
+            agreed = checking.newest((await register.configuration(database)).agreements).values()
+            overdue = [item.id for item in agreed if checking.is_overdue(item, today)]
             unanswered = [one.organisation for one in seen.organisations if one.silent or one.uncollected]
         if not await log.ready():
             wrong.append("the log does not answer")
@@ -40,6 +45,7 @@ async def examine(*, as_json: bool) -> int:
     if books is not None:
         wrong += books.faults()
     wrong += [f"{one}: no answers have come by the time agreed, or they cannot be fetched" for one in unanswered]
+    wrong += [f"agreement {one}: it should have been reviewed by now" for one in overdue]
     if as_json:
         Console().print_json(json.dumps({"wrong": wrong, "organisations": books.by_status if books else {}}))
     else:

@@ -116,7 +116,23 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         **_asked(f"{STAFF}/replay/{{place}}", ForStaff(May.REPLAY)),
         ("GET", f"{STAFF}/replays/{{replay}}"): ForStaff(May.REPLAY),
         ("GET", f"{STAFF}/replays/{{replay}}/live"): ForStaff(May.REPLAY),
+        ("GET", f"{STAFF}/holds"): ForStaff(May.DECIDE),
+        ("GET", f"{STAFF}/holds/{{hold}}"): ForStaff(May.DECIDE),
+        ("POST", f"{STAFF}/holds/{{hold}}/reveal"): ForStaff(May.DECIDE),
+        ("POST", f"{STAFF}/holds/{{hold}}/release"): ForStaff(May.DECIDE),
+        ("POST", f"{STAFF}/holds/{{hold}}/refuse"): ForStaff(May.DECIDE),
         ("GET", f"{STAFF}/acts"): ForStaff(May.READ_ACTS),
+        ("GET", f"{STAFF}/register"): ForStaff(May.READ_REGISTER),
+        ("GET", f"{STAFF}/register/{{organisation}}"): ForStaff(May.READ_REGISTER),
+        ("GET", f"{STAFF}/agreements"): ForStaff(May.READ_REGISTER),
+        ("GET", f"{STAFF}/agreements/{{agreement}}"): ForStaff(May.READ_REGISTER),
+        ("GET", f"{STAFF}/agreements/{{agreement}}/{{version:int}}"): ForStaff(May.READ_REGISTER),
+        ("POST", f"{STAFF}/agreements/{{agreement}}/{{version:int}}/revoke"): ForStaff(May.REVOKE),
+        **_asked(f"{STAFF}/proposals", ForStaff(May.PROPOSE)),
+        **_asked(f"{STAFF}/proposals/check/{{place}}", ForStaff(May.PROPOSE)),
+        ("GET", f"{STAFF}/proposals/{{proposal}}"): ForStaff(May.READ_REGISTER),
+        ("POST", f"{STAFF}/proposals/{{proposal}}/approve"): ForStaff(May.APPROVE),
+        ("POST", f"{STAFF}/proposals/{{proposal}}/reject"): ForStaff(May.APPROVE),
     }
 )
 

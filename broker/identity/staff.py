@@ -17,15 +17,31 @@ class May(StrEnum):
     """Pause an organisation, and resume it."""
     REPLAY = "replay"
     """Have undelivered deliveries sent again."""
+    DECIDE = "decide"
+    """Decide on changes that need a person; on record, see what was told."""
     READ_ACTS = "read_acts"
     """Read what the operators did."""
+    READ_REGISTER = "read_register"
+    """See organisations, agreements and what is proposed, with every version."""
+    PROPOSE = "propose"
+    """Propose a change of the register, and be the first of the two who approve it."""
+    APPROVE = "approve"
+    """Approve what somebody else proposed, or reject it."""
+    REVOKE = "revoke"
+    """Revoke an agreement at once."""
 
 
 GROUPS: Final[Mapping[str, frozenset[May]]] = MappingProxyType(
     {
-        "unwaith-support": frozenset({May.LOOK, May.TRACE}),
-        "unwaith-manager": frozenset({May.LOOK, May.TRACE, May.PAUSE, May.REPLAY}),
-        "unwaith-auditor": frozenset({May.LOOK, May.READ_ACTS}),
+        "unwaith-support": frozenset({May.LOOK, May.TRACE, May.READ_REGISTER}),
+        "unwaith-manager": frozenset(
+            {May.LOOK, May.TRACE, May.PAUSE, May.REPLAY, May.READ_REGISTER, May.PROPOSE, May.APPROVE, May.REVOKE}
+        ),
+        "unwaith-caseworker": frozenset({May.LOOK, May.DECIDE}),
+        "unwaith-auditor": frozenset({May.LOOK, May.READ_ACTS, May.READ_REGISTER}),
+        "unwaith-security": frozenset(
+            {May.LOOK, May.TRACE, May.PAUSE, May.READ_ACTS, May.READ_REGISTER, May.APPROVE, May.REVOKE}
+        ),
     }
 )
 """Signed in is not yet allowed: who belongs to none of these may do nothing."""

@@ -15,7 +15,7 @@ from broker.intake.refusals import (
     TooBusy,
     TooMany,
 )
-from broker.intake.withdrawing import cancel
+from broker.intake.withdrawing import cancel, refuse
 from broker.intake.writer import Writer
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "TooMany",
     "Writer",
     "cancel",
+    "refuse",
 ]

@@ -42,10 +42,6 @@ from contracts.requests import ChangeRequest, NotTold, Preview, PreviewRequest
 
 WALES: Final = ZoneInfo("Europe/London")
 
-_NOT_CONFIRMED: Final = FieldProblem(
-    pointer="/type", code="confirmation_needed", detail="needs a confirmation that cannot be had here"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -196,8 +192,6 @@ class Intake:
         doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
-        if kind.confirmation is not None:
-            raise NotAcceptable([_NOT_CONFIRMED])
         areas = await self._areas(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
@@ -291,7 +285,7 @@ class Intake:
         )
         if too_many(facts, policy):
             raise TooMany
-        found = holds_on(kind.name, None, facts, policy)
+        found = holds_on(kind.name, kind.confirmation, facts, policy)
         return owed, tuple(holds.Placed(id=new_id(known.now), reason=one.reason, until=one.until) for one in found)
 
     async def _sealed(

@@ -1,6 +1,6 @@
 """Cancelling a change, and replacing it by a corrected one. Recorded here; what is due because of it is tracking's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +10,7 @@ from broker.intake.references import new_reference, read_reference
 from broker.intake.refusals import NotAcceptable
 from broker.routing import Recipient
 from broker.store import Database, changes, withdrawals
+from broker.store.holds import HoldRow
 from broker.store.withdrawals import Correctable, TakingBack
 from broker.vault import PersonKey
 from contracts.events import canonical
@@ -25,6 +26,23 @@ async def cancel(database: Database, person: PersonKey, change: changes.ToldBefo
     """
     back = _taking_back(person, "change.cancelled", change.id, now)
     return await withdrawals.cancel(database, person.person_id, change.id, back)
+
+
+async def refuse(
+    database: Database,
+    person: PersonKey,
+    change_id: UUID,
+    hold: HoldRow,
+    actor: str,
+    detail: Mapping[str, str],
+    now: datetime,
+) -> bool:
+    """Withdraw somebody's held change because whoever decides on it refused it; False if there is nothing to refuse.
+
+    `detail` has the `reason`, a code, and stands in the ledger. Raises StoreUnavailable.
+    """
+    back = _taking_back(person, "hold.refused", change_id, now, actor=actor, hold=hold.reason.value, **detail)
+    return await withdrawals.refuse(database, person.person_id, change_id, back, hold.id, actor, detail["reason"])
 
 
 async def correctable(database: Database, person: PersonKey, said: str, change_type: str) -> Correctable:
@@ -76,7 +94,9 @@ async def replace_by(
         raise _wrong("withdrawn", "was cancelled or replaced already") from None
 
 
-def _taking_back(person: PersonKey, action: str, change_id: UUID, now: datetime, **detail: str) -> TakingBack:
+def _taking_back(
+    person: PersonKey, action: str, change_id: UUID, now: datetime, *, actor: str = "", **detail: str
+) -> TakingBack:
     """Return the change that takes one back. Its reference is nobody's but ours: it shows with the one it takes back."""
     back = new_id(now)
     content = canonical({"withdraws": str(change_id)})
@@ -85,7 +105,7 @@ def _taking_back(person: PersonKey, action: str, change_id: UUID, now: datetime,
         reference=new_reference(),
         generation=person.generation,
         sealed=sealing.seal(sealing.record_key(person.key, back), content, b"withdrawal|v1|" + back.bytes),
-        leaf=audit.leaf(action, now, f"citizen:{person.person_id}", change_id=change_id, detail={**detail}),
+        leaf=audit.leaf(action, now, actor or f"citizen:{person.person_id}", change_id=change_id, detail={**detail}),
     )
 
 

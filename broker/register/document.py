@@ -17,12 +17,23 @@ from contracts.text import Bilingual
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What is said in the document's language, and what stands after it as its parties wrote it, in whichever."""
+
+    text: str
+    quoted: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.quoted}".strip()
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A heading, what is said under it, and lists with a sentence before each."""
 
     heading: str
-    said: tuple[str, ...]
-    lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    said: tuple[Said, ...]
+    lists: tuple[tuple[str, tuple[Said, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ def written(agreement: Agreement, organisation: Organisation | None, words: Word
             _powers(agreement, words),
             Section(
                 words("agreement-information"),
-                (words("agreement-nothing-else"),),
+                (Said(words("agreement-nothing-else")),),
                 tuple(_shared(share, words) for share in agreement.shares),
             ),
             Section(words("agreement-quality"), tuple(_stated((agreement.quality,), words))),
@@ -59,7 +70,7 @@ def written(agreement: Agreement, organisation: Organisation | None, words: Word
             Section(
                 words("agreement-retention"),
                 (
-                    words("agreement-kept-days", n=agreement.retention_days),
+                    Said(words("agreement-kept-days", n=agreement.retention_days)),
                     *_stated((agreement.deletion,), words),
                 ),
             ),
@@ -67,7 +78,7 @@ def written(agreement: Agreement, organisation: Organisation | None, words: Word
             _review(agreement, words),
             Section(
                 words("agreement-signatories"),
-                () if agreement.signatories else (words("agreement-not-stated"),),
+                () if agreement.signatories else (Said(words("agreement-not-stated")),),
                 tuple(_signed(agreement, words)),
             ),
         ),
@@ -81,7 +92,7 @@ def as_markdown(document: Written) -> str:
         lines += [f"**{document.warning}**", ""]
     for number, section in enumerate(document.sections, 1):
         lines += [f"## {number}. {section.heading}", ""]
-        lines += [line for said in section.said for line in (said, "")]
+        lines += [line for said in section.said for line in (str(said), "")]
         for lead, items in section.lists:
             lines += [lead, "", *(f"- {item}" for item in items), ""]
     return "\n".join(lines)
@@ -97,42 +108,47 @@ def field_words(path: str, words: Words) -> str:
 
 
 def _parties(agreement: Agreement, name: str, words: Words) -> Section:
-    roles = (
-        words(f"agreement-role-{agreement.exchange_role}", name="Unwaith"),
-        words(f"agreement-role-{agreement.controller_role}", name=name),
+    return Section(
+        words("agreement-parties"),
+        (
+            Said(words(f"agreement-role-{agreement.exchange_role}", name="Unwaith")),
+            Said(words(f"agreement-role-{agreement.controller_role}", name=name)),
+            _quoted("agreement-contact", agreement.contact, words),
+        ),
     )
-    contact = agreement.contact or words("agreement-not-stated")
-    return Section(words("agreement-parties"), (*roles, words("agreement-contact", contact=contact)))
 
 
 def _people(agreement: Agreement, words: Words) -> Section:
-    said = [
-        words("agreement-people-who", type=_type_words(agreement.change_type, words)),
-        words("agreement-level", level=agreement.identity_level.value),
-        words("agreement-required" if agreement.required else "agreement-optional"),
-    ]
-    if agreement.area:
-        areas = ", ".join(_area(code, words) for code in agreement.area)
-        said.append(words("agreement-area", areas=areas))
-    else:
-        said.append(words("agreement-nationwide"))
-    return Section(words("agreement-people"), tuple(said))
+    areas = ", ".join(_area(code, words) for code in agreement.area)
+    return Section(
+        words("agreement-people"),
+        (
+            Said(words("agreement-people-who", type=_type_words(agreement.change_type, words))),
+            Said(words("agreement-level", level=agreement.identity_level.value)),
+            Said(words("agreement-required" if agreement.required else "agreement-optional")),
+            Said(words("agreement-area", areas=areas) if areas else words("agreement-nationwide")),
+        ),
+    )
 
 
 def _powers(agreement: Agreement, words: Words) -> Section:
     said = [
-        words("agreement-lawful-basis", basis=agreement.lawful_basis),
-        words("agreement-gateway", gateway=agreement.legal_gateway),
+        _quoted("agreement-lawful-basis", agreement.lawful_basis, words),
+        _quoted("agreement-gateway", agreement.legal_gateway, words),
+        _quoted("agreement-assessment", agreement.impact_assessment, words),
     ]
     if agreement.special_category_condition:
-        said.append(words("agreement-special", condition=agreement.special_category_condition))
-    assessment = agreement.impact_assessment or words("agreement-not-stated")
-    return Section(words("agreement-powers"), (*said, words("agreement-assessment", assessment=assessment)))
+        said.append(_quoted("agreement-special", agreement.special_category_condition, words))
+    return Section(words("agreement-powers"), tuple(said))
 
 
-def _shared(share: Share, words: Words) -> tuple[str, tuple[str, ...]]:
+def _quoted(message: str, value: str | None, words: Words) -> Said:
+    return Said(words(message), value) if value else Said(f"{words(message)} {words('agreement-not-stated')}")
+
+
+def _shared(share: Share, words: Words) -> tuple[str, tuple[Said, ...]]:
     lead = f"{words(f'agreement-where-{share.where}')} {words.of(share.because)}"
-    return lead, tuple(field_words(path, words) for path in share.paths)
+    return lead, tuple(Said(field_words(path, words)) for path in share.paths)
 
 
 def _review(agreement: Agreement, words: Words) -> Section:
@@ -142,23 +158,23 @@ def _review(agreement: Agreement, words: Words) -> Section:
     said.append(words("agreement-review-by", day=long_date(agreement.review_by, words.language)))
     if agreement.revoked:
         said.append(words("agreement-is-revoked"))
-    return Section(words("agreement-review"), tuple(said))
+    return Section(words("agreement-review"), tuple(map(Said, said)))
 
 
-def _signed(agreement: Agreement, words: Words) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _signed(agreement: Agreement, words: Words) -> Iterator[tuple[str, tuple[Said, ...]]]:
     if agreement.signatories:
         yield (
             words("agreement-signed"),
             tuple(
-                f"{one.name}, {one.post}, {one.organisation}, {long_date(one.signed_on, words.language)}"
+                Said(f"{long_date(one.signed_on, words.language)}:", f"{one.name}, {one.post}, {one.organisation}")
                 for one in agreement.signatories
             ),
         )
 
 
-def _stated(said: Iterable[Bilingual | None], words: Words) -> list[str]:
-    found = [words.of(item) for item in said if item is not None]
-    return found or [words("agreement-not-stated")]
+def _stated(said: Iterable[Bilingual | None], words: Words) -> list[Said]:
+    found = [Said(words.of(item)) for item in said if item is not None]
+    return found or [Said(words("agreement-not-stated"))]
 
 
 def _type_words(change_type: str, words: Words) -> str:

@@ -21,8 +21,8 @@ from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.registration import RegisteredClient
 
-REJECT: Final = ("mistaken", "organisation_asked", "not_lawful", "superseded")
-REVOKE: Final = ("organisation_asked", "not_lawful", "incident", "finished")
+REJECT: Final = ("document_wrong", "organisation_asked", "not_lawful")
+REVOKE: Final = ("organisation_asked", "not_lawful", "incident", "no_longer_needed")
 """Why, from closed lists."""
 
 Leaves = Callable[[Proposal, str], Sequence[bytes]]

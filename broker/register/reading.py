@@ -56,6 +56,18 @@ def read(kind: str, raw: bytes) -> Document:
     return document
 
 
+def kind_of(raw: bytes) -> str:
+    """Return which kind of document this is, by what only that kind has. Raises Faulty for what is no object."""
+    try:
+        found = orjson.loads(raw)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Faulty([Fault("", "not_json")])
+    telling = {"shares": "agreement", "adapter": "organisation", "jwks": "client"}
+    return next((kind for field, kind in telling.items() if field in found), "body")
+
+
 def faults_of(wrong: ValidationError) -> list[Fault]:
     """Return what a model found, by field. Of a field that is not known its own name is what helps."""
     found = [

@@ -96,10 +96,18 @@ SAMPLE_STAFF: Final[tuple[SamplePerson, ...]] = (
         groups=("unwaith-manager",),
     ),
     SamplePerson(
+        "nia", (("GivenName", "Nia"), ("FamilyName", "Clo-clap")), date(1982, 1, 1), IdentityLevel.P0, 0, 0,
+        groups=("unwaith-security",),
+    ),
+    SamplePerson(
+        "tegid", (("GivenName", "Tegid"), ("FamilyName", "Pwyll-y-maes")), date(1982, 1, 1), IdentityLevel.P0, 0, 0,
+        groups=("unwaith-caseworker",),
+    ),
+    SamplePerson(
         "mabli", (("GivenName", "Mabli"), ("FamilyName", "Heb-swydd")), date(1990, 1, 1), IdentityLevel.P0, 0, 0,
     ),
 )  # fmt: skip
-"""Staff who can sign in at the staff provider: one of support, one auditor, one manager, and `mabli`, who belongs to nothing."""
+"""Staff who can sign in at the staff provider, one of each role, and `mabli`, who belongs to nothing."""
 
 
 def sample_people() -> tuple[SamplePerson, ...]:

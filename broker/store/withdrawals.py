@@ -14,10 +14,10 @@ import asyncpg
 
 from broker.store.changes import Told, accept
 from broker.store.database import Connection, Database
-from broker.store.holds import carry_over
+from broker.store.holds import carry_over, end
 from broker.store.lanes import LOCK_LANES
 from broker.store.receipts import Folding, unfolded
-from contracts.holds import HoldReason
+from contracts.holds import HoldOutcome, HoldReason
 
 
 class WithdrawnAlready(Exception):  # noqa: N818  says what holds
@@ -69,9 +69,10 @@ WITH counted AS (
     INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at, corrects)
     SELECT $2, $1, last_ordinal, $3, 'withdrawal', $4, $5, now(), $6 FROM counted
 ), holds AS (
-    UPDATE hold SET ended_at = now(), outcome = 'withdrawn', decided_by = 'citizen:' || $1 WHERE change_id = $6 AND ended_at IS NULL
+    UPDATE hold SET ended_at = now(), outcome = 'withdrawn', decided_by = 'citizen:' || $1
+    WHERE change_id = $6 AND ended_at IS NULL
 ), leaves AS (
-    INSERT INTO audit_leaf (leaf) VALUES ($8)
+    INSERT INTO audit_leaf (leaf, by_operator) VALUES ($8, $9)
 )
 INSERT INTO withdrawal (change_id, person_id, corrected_by, taken_back_by, asked_at, look_at)
 VALUES ($6, $1, $7, $2, now(), now())
@@ -79,10 +80,25 @@ VALUES ($6, $1, $7, $2, now(), now())
 
 
 async def _ask(
-    connection: Connection, person_id: int, change_id: UUID, back: TakingBack, corrected_by: UUID | None
+    connection: Connection,
+    person_id: int,
+    change_id: UUID,
+    back: TakingBack,
+    corrected_by: UUID | None,
+    *,
+    by_operator: bool = False,
 ) -> None:
     await connection.execute(
-        _ASK, person_id, back.id, back.reference, back.generation, back.sealed, change_id, corrected_by, back.leaf
+        _ASK,
+        person_id,
+        back.id,
+        back.reference,
+        back.generation,
+        back.sealed,
+        change_id,
+        corrected_by,
+        back.leaf,
+        by_operator,
     )
 
 
@@ -96,6 +112,23 @@ async def cancel(database: Database, person_id: int, change_id: UUID, back: Taki
         if await connection.fetchval("SELECT EXISTS (SELECT FROM withdrawal WHERE change_id = $1)", change_id):
             return False
         await _ask(connection, person_id, change_id, back, None)
+    return True
+
+
+async def refuse(
+    database: Database, person_id: int, change_id: UUID, back: TakingBack, hold_id: UUID, decided_by: str, why: str
+) -> bool:
+    """Withdraw a change because of a hold that somebody decided on; False if that hold, or the change, has ended.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        await connection.execute("SELECT FROM person WHERE id = $1 FOR UPDATE", person_id)
+        if await connection.fetchval("SELECT EXISTS (SELECT FROM withdrawal WHERE change_id = $1)", change_id):
+            return False
+        if not await end(connection, hold_id, HoldOutcome.REFUSED, decided_by, why):
+            return False
+        await _ask(connection, person_id, change_id, back, None, by_operator=True)
     return True
 
 

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
+from contracts.changes import Confirmation
 from contracts.holds import HoldReason
-
-Confirmation = Literal["person", "registrar"]
 
 REDIRECTS: Final = frozenset({"address", "contact"})
 """Kinds of change by which mail or messages can be turned towards somebody else."""
 
 _CONFIRMS: Final[dict[Confirmation, HoldReason]] = {
-    "person": HoldReason.NEEDS_PERSON,
-    "registrar": HoldReason.AWAITS_REGISTRAR,
+    Confirmation.A_PERSON: HoldReason.NEEDS_PERSON,
+    Confirmation.REGISTRAR: HoldReason.AWAITS_REGISTRAR,
 }
 
 

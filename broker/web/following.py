@@ -14,7 +14,7 @@ from starlette.responses import Response
 from broker import sealing
 from broker.intake.intake import opened
 from broker.language import Words, moment_in_words
-from broker.store import changes, holds, withdrawals
+from broker.store import changes, disclosures, holds, withdrawals
 from broker.store.withdrawals import Withdrawn
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
@@ -111,6 +111,10 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         over=_over(deliveries),
         every=every,
         held=[hold_words(hold, visit.words) for hold in await _holds(visit, change)],
+        looked=[
+            visit.words(f"looked-{look.reason.replace('_', '-')}", at=moment_in_words(look.at, visit.language))
+            for look in await disclosures.of_change(visit.parts.database, change.id)
+        ],
         withdrawn=None if withdrawn is None else _withdrawn(visit, withdrawn),
         taken_back=[
             (visit.words.of(one.name), status_words(one.status, visit.words), tag_colour(one.status))

@@ -1,5 +1,6 @@
 """What a citizen's software is answered about holds, repeats, and too many changes in a day."""
 
+import orjson
 import pytest
 
 from broker.intake import Intake
@@ -38,7 +39,9 @@ async def test_what_is_held_says_so_and_a_repeat_leads_to_it(api: Api) -> None:
         assert status == 202
         place = headers["location"]
         seen = await client.get(place, headers=api.citizen(1))
-        assert seen.content == body, "what is answered is what is read back, to the byte"
+        known = seen.json()
+        known.pop("notTold", None)  # the preview said it
+        assert known == orjson.loads(body), "what is answered is what is read back"
         [hold] = seen.json()["holds"]
         assert (hold["reason"], set(hold)) == ("new_account", {"reason", "since", "until"})
         for item in seen.json()["deliveries"]:

@@ -179,7 +179,7 @@ async def test_delivery_is_paused_while_a_change_of_endpoint_or_key_waits(known:
 async def test_a_pause_lasts_until_the_last_is_decided_and_an_operators_own_stays(known: Database) -> None:
     first, second = await proposed(known, elsewhere()), await proposed(known, key())
     at = now()
-    await proposing.reject(known, first.id, RHYS, at, "mistaken", "INC-1", ledger.on_proposals(RHYS, at))
+    await proposing.reject(known, first.id, RHYS, at, "document_wrong", "INC-1", ledger.on_proposals(RHYS, at))
     assert await paused(known) == proposals.PAUSED_FOR
     await approved(known, second, RHYS)
     assert await paused(known) is None

@@ -8,6 +8,7 @@ import pytest
 from broker.store import register
 from contracts.changes import CHANGE_TYPES
 from contracts.examples import asked
+from contracts.holds import HoldReason
 from tests.support.api import Api
 from tests.support.line import NEW_UPRN, SWANSEA, agreement
 
@@ -81,9 +82,18 @@ async def test_where_home_is_not_known_nobody_is_told_and_the_person_hears_it(ap
     assert answer.json()["type"].endswith(":nobody-to-tell")
 
 
-@pytest.mark.parametrize("name", [name for name, kind in CHANGE_TYPES.items() if kind.confirmation is not None])
-async def test_what_must_be_confirmed_is_not_taken_while_nobody_can(api: Api, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"), [("name", HoldReason.NEEDS_PERSON), ("bereavement", HoldReason.AWAITS_REGISTRAR)]
+)
+async def test_what_must_be_confirmed_is_held_until_it_is(api: Api, name: str, reason: HoldReason) -> None:
     await agreed(api, name)
-    answer = await api.post("/v1/changes/preview", told_today(name), api.citizen(73))
-    assert answer.status_code == 422
-    assert [(one["pointer"], one["code"]) for one in answer.json()["errors"]] == [("/type", "confirmation_needed")]
+    told = await api.tell(told_today(name), headers=api.citizen(73))
+    assert told.status_code == 202, told.text
+    view = told.json()
+    [hold] = view["holds"]
+    assert (hold["reason"], set(hold)) == (reason, {"reason", "since"})
+    assert {(one["status"], one["held"]) for one in view["deliveries"]} == {("waiting", True)}
+
+
+async def test_every_type_that_must_be_confirmed_is_tried_here() -> None:
+    assert {name for name, kind in CHANGE_TYPES.items() if kind.confirmation} == {"name", "bereavement"}

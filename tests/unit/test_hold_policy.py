@@ -9,13 +9,13 @@ import pytest
 from broker.verification.holds import (
     NO_HOLDS,
     REDIRECTS,
-    Confirmation,
     Facts,
     Hold,
     HoldPolicy,
     holds_on,
     too_many,
 )
+from contracts.changes import Confirmation
 from contracts.holds import DECIDED_BY, DecidedBy, HoldReason
 
 NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -57,7 +57,7 @@ def test_what_redirects_nothing_waits_for_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("confirmed_by", "reason"),
-    [("person", HoldReason.NEEDS_PERSON), ("registrar", HoldReason.AWAITS_REGISTRAR)],
+    [(Confirmation.A_PERSON, HoldReason.NEEDS_PERSON), (Confirmation.REGISTRAR, HoldReason.AWAITS_REGISTRAR)],
 )
 @pytest.mark.parametrize("policy", [POLICY, NO_HOLDS])
 def test_a_kind_that_must_be_confirmed_always_waits_for_it(
@@ -79,7 +79,7 @@ def test_so_many_a_day_and_no_more(told: int, refused: bool) -> None:
 
 def test_what_lapses_says_when_and_what_is_decided_does_not() -> None:
     everything = replace(WELL_KNOWN, known_since=NOW, contact_since=NOW, objected=True)
-    for confirmed_by in ("person", "registrar"):
+    for confirmed_by in Confirmation:
         for hold in holds_on("address", confirmed_by, everything, POLICY):
             assert (hold.until is not None) == (DECIDED_BY[hold.reason] is DecidedBy.TIME)
     assert set(DECIDED_BY) == set(HoldReason), "somebody ends every hold"

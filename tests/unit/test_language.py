@@ -15,13 +15,15 @@ from broker.api.problems import DETAILS, TITLES
 from broker.identity.refusals import Denial
 from broker.language import Language, clock_time, long_date, moment_in_words, negotiated, words_in
 from broker.language.catalogue import LANGUAGES, sources
-from broker.register import checking
+from broker.register import checking, proposing
 from broker.sandbox.definitions import sample_agreements
+from broker.store import proposals
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
 from contracts.changes import CHANGE_TYPES, EVENTS
-from contracts.holds import HoldReason
+from contracts.holds import DECIDED_BY, DecidedBy, HoldReason
+from contracts.organisation import Sector
 from contracts.receipts import ReceiptKind
 from contracts.statuses import Outcome, Reason, Status
 
@@ -42,7 +44,20 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "breaker": [phase.value for phase in Phase if phase is not Phase.CLOSED],
     "status": Status,
     "outcome": Outcome,
-    "reason": {*Reason, *reasons.PAUSE, *reasons.RESUME, *reasons.REPLAY, *reasons.TRACE, "operator"},
+    "reason": {
+        *Reason,
+        *reasons.PAUSE,
+        *reasons.RESUME,
+        *reasons.REPLAY,
+        *reasons.TRACE,
+        *proposing.REJECT,
+        *proposing.REVOKE,
+        proposals.PAUSED_FOR,
+        *reasons.REVEAL,
+        *reasons.RELEASE,
+        *reasons.REFUSE,
+        "operator",
+    },
     "refusal": Refusal,
     "receipt": ReceiptKind,
     "change": EVENTS,
@@ -52,9 +67,16 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "did": (
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
         *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
+        *("proposal-proposed", "proposal-approved", "proposal-in_force", "proposal-rejected", "agreement-revoked"),
+        *("change-disclosed", "hold-released", "hold-refused"),
     ),
+    "hold": [reason for reason, by in DECIDED_BY.items() if by is DecidedBy.STAFF],
     "problem": get_args(checking.Code),
+    "kind": get_args(proposals.Kind),
+    "sector": get_args(Sector),
     "standing": get_args(checking.Standing),
+    "propose": ("over-title", "over-body"),
+    "proposal": ("none-title", "none-body", "waiting", *get_args(proposals.Outcome)),
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }
@@ -73,6 +95,7 @@ COMPOSED = (
     }
     | {f"staff-{name}" for name in (*(part for part, _ in replaying.PARTS), "since", "upto")}
     | {f"held-{reason.replace('_', '-')}" for reason in HoldReason}
+    | {f"looked-{reason.replace('_', '-')}" for reason in reasons.REVEAL}
 )
 """Messages named after a code: whoever adds a code finds out here that it has no words yet."""
 

@@ -1,6 +1,7 @@
 """Which deliveries may be replayed, what a preview says, and which staff may do what."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
@@ -102,12 +103,33 @@ def test_who_belongs_to_nothing_may_nothing() -> None:
     assert may([]) == may(["staff", "unwaith", ""]) == frozenset()
 
 
-def test_only_managers_act_and_only_auditors_read_the_acts() -> None:
-    allowed = {act: {group for group in GROUPS if act in may([group])} for act in May}
-    assert allowed[May.PAUSE] == allowed[May.REPLAY] == {"unwaith-manager"}
-    assert allowed[May.READ_ACTS] == {"unwaith-auditor"}
-    assert allowed[May.LOOK] == set(GROUPS)
-    assert may(["unwaith-support", "unwaith-auditor"]) == {May.LOOK, May.TRACE, May.READ_ACTS}
+def test_each_act_is_for_these_roles_alone() -> None:
+    """As `docs/agreements.md` shows it. A change here is a change of who may do what: it must be meant."""
+    everybody = {"support", "manager", "caseworker", "auditor", "security"}
+    allowed = {act: {group.removeprefix("unwaith-") for group in GROUPS if act in may([group])} for act in May}
+    assert allowed == {
+        May.LOOK: everybody,
+        May.TRACE: {"support", "manager", "security"},
+        May.PAUSE: {"manager", "security"},
+        May.REPLAY: {"manager"},
+        May.DECIDE: {"caseworker"},
+        May.READ_ACTS: {"auditor", "security"},
+        May.READ_REGISTER: everybody - {"caseworker"},
+        May.PROPOSE: {"manager"},
+        May.APPROVE: {"manager", "security"},
+        May.REVOKE: {"manager", "security"},
+    }
+    together = may(["unwaith-support", "unwaith-auditor"])
+    assert together == {May.LOOK, May.TRACE, May.READ_ACTS, May.READ_REGISTER}
+
+
+def test_the_published_table_of_roles_is_the_one_that_holds() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "agreements.md").read_text(encoding="utf-8")
+    groups = [group.removeprefix("unwaith-") for group in GROUPS]
+    assert f"| | {' | '.join(groups)} |" in page
+    for act in May:
+        marks = " | ".join("yes" if act in may([f"unwaith-{group}"]) else "" for group in groups)
+        assert f"| `{act.value}` | {marks} |" in page, act
 
 
 async def test_a_store_that_is_away_says_nothing_of_the_delivery(

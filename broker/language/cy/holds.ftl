@@ -14,3 +14,41 @@ told-already-title = Rydych wedi dweud hyn wrthym eisoes
 told-already-body = Mae pawb rydych am roi gwybod iddynt wedi cael gwybod am hyn, neu ar fin cael gwybod, gyda’ch newid { $reference }. Nid oes neb yn cael gwybod ddwywaith.
 too-many-title = Ni allwch anfon rhagor o newidiadau heddiw
 too-many-body = Er eich diogelwch, dim ond hyn a hyn o newidiadau y byddwn yn eu cymryd gan un person mewn diwrnod. Nid yw’r newid hwn wedi’i anfon. Mae eich atebion wedi’u cadw; rhowch gynnig arall arni yfory.
+
+# Newidiadau y mae angen person arnynt: y tudalennau i staff
+staff-nav-holds = Penderfyniadau
+staff-holds-title = Newidiadau y mae angen penderfyniad arnynt
+staff-holds-body = Nid oes neb yn cael gwybod am y newidiadau hyn nes bod rhywun wedi penderfynu. Mae’r hyn a ddywedwyd, a chan bwy, wedi’i guddio nes i chi ddweud pam rydych yn edrych.
+staff-holds-caption = Yr hynaf yn gyntaf
+staff-holds-none = Nid oes dim yn aros am benderfyniad.
+staff-holds-others = Yn aros am benderfyniad rhywun arall, sef cofrestrydd neu’r person ei hun: { $n }.
+staff-holds-age = Ers faint
+staff-hold-needs_person = Rhaid i berson bwyso a mesur y dystiolaeth
+staff-hold-registrar_differs = Dywedodd cofrestrydd rywbeth arall
+staff-hold-title = Penderfynu ar newid
+staff-hold-over = Mae hyn wedi’i benderfynu, neu mae’r person wedi tynnu’r newid yn ôl.
+staff-hold-nothing-title = Nid oes dim i chi benderfynu arno yma
+staff-hold-nothing-body = Penderfyniad rhywun arall ydyw, neu nid oes newid o’r fath.
+staff-hold-told = Yr hyn a ddywedwyd
+staff-hold-until = Fe’i dangosir i chi tan { $until }. Gall y person weld eich bod wedi edrych, a pham.
+staff-hold-own = Eich newid chi yw hwn, neu newid rhywun yr ysgrifennir ato yn eich cyfeiriad chi. Rhaid i rywun arall benderfynu arno.
+staff-hold-reveal-body = Fe’i dangosir i chi am bymtheg munud. Cofnodir hynny gyda’ch enw a’ch rheswm, a gall y person ei weld.
+staff-hold-reveal = Dangos yr hyn a ddywedwyd
+staff-hold-decide-body = O’i ryddhau, fe’i hanfonir ar unwaith oni bai bod rhywbeth arall yn ei ddal yn ôl. O’i wrthod, ni fydd neb byth yn cael gwybod amdano, a dywedir wrth y person iddo gael ei wrthod.
+staff-hold-release = Ei ryddhau
+staff-hold-refuse = Ei wrthod
+staff-reason-evidence = I bwyso a mesur y dystiolaeth
+staff-reason-evidence_agrees = Rhyddhau: mae’r dystiolaeth yn cytuno â’r hyn a ddywedwyd
+staff-reason-spoke_to_person = Rhyddhau: siaradais â’r person
+staff-reason-evidence_missing = Gwrthod: ni anfonwyd tystiolaeth mewn pryd
+staff-reason-evidence_differs = Gwrthod: mae’r dystiolaeth yn dweud rhywbeth arall
+staff-reason-not_the_person = Gwrthod: nid y person a’i dywedodd
+staff-did-change-disclosed = Edrych ar yr hyn a ddywedwyd
+staff-did-hold-released = Rhyddhau newid a ddaliwyd yn ôl
+staff-did-hold-refused = Gwrthod newid a ddaliwyd yn ôl
+
+# A’r hyn y mae’r person yn ei weld o hynny.
+looked-title = Pwy sydd wedi edrych ar yr hyn a ddywedoch wrthym
+looked-evidence = Ar { $at } edrychodd aelod o’n staff arno, i bwyso a mesur y dystiolaeth.
+looked-person-asked = Ar { $at } edrychodd aelod o’n staff arno, am i chi ofyn.
+looked-audit = Ar { $at } edrychodd aelod o’n staff arno, i wirio ein gwaith ein hunain.

@@ -70,7 +70,6 @@ detail-a-member-of-household-was-born-after-effectivedate = ganwyd aelod o house
 detail-a-member-of-household-is-an-adult-and-must-tell-their-own-mo = mae aelod o household yn oedolyn a rhaid iddo ddweud am ei symudiad ei hun
 detail-a-time-without-its-zone = amser heb ei gylchfa
 detail-must-not-lie-in-the-future = rhaid iddo beidio â bod yn y dyfodol
-detail-needs-a-confirmation-that-cannot-be-had-here = mae angen cadarnhad na ellir ei gael yma
 detail-previousname-and-newname-are-the-same = mae previousName a newName yr un fath
 detail-needs-evidencereference-unless-reason-is-a-correction = mae angen evidenceReference, oni bai mai cywiriad yw reason
 detail-value-must-be-a-number-with-its-country-s-code-such-as-4 = rhaid i value fod yn rhif gyda chod ei wlad, megis +442920180000

@@ -14,3 +14,41 @@ told-already-title = You have told us this already
 told-already-body = Everybody you want to tell has been told this, or is about to be, with your change { $reference }. Nobody is told twice.
 too-many-title = You cannot send more changes today
 too-many-body = For your safety we take in only so many changes from one person in a day. This one has not been sent. Your answers are kept; try again tomorrow.
+
+# Changes that need a person: the pages for staff
+staff-nav-holds = Decisions
+staff-holds-title = Changes that need a decision
+staff-holds-body = Nobody is told of these changes until somebody has decided. What was told, and by whom, is hidden until you say why you look.
+staff-holds-caption = The oldest first
+staff-holds-none = Nothing waits for a decision.
+staff-holds-others = Waiting for somebody else’s decision, a registrar’s or the person’s own: { $n }.
+staff-holds-age = For
+staff-hold-needs_person = A person must weigh the evidence
+staff-hold-registrar_differs = A registrar said something else
+staff-hold-title = Decide on a change
+staff-hold-over = This has been decided, or the person took the change back.
+staff-hold-nothing-title = There is nothing for you to decide here
+staff-hold-nothing-body = It is another’s decision, or there is no such change.
+staff-hold-told = What was told
+staff-hold-until = It is shown to you until { $until }. The person can see that you looked, and why.
+staff-hold-own = This change is yours, or of somebody who is written to at your address. Somebody else must decide on it.
+staff-hold-reveal-body = It is shown to you for fifteen minutes. That is recorded with your name and your reason, and the person can see it.
+staff-hold-reveal = Show what was told
+staff-hold-decide-body = Released, it is sent at once unless something else holds it. Refused, nobody is ever told of it, and the person is told that it was refused.
+staff-hold-release = Release it
+staff-hold-refuse = Refuse it
+staff-reason-evidence = To weigh the evidence
+staff-reason-evidence_agrees = Release: the evidence agrees with what was told
+staff-reason-spoke_to_person = Release: I spoke to the person
+staff-reason-evidence_missing = Refuse: no evidence was sent in time
+staff-reason-evidence_differs = Refuse: the evidence says something else
+staff-reason-not_the_person = Refuse: it was not the person who told it
+staff-did-change-disclosed = Looked at what was told
+staff-did-hold-released = Released a held change
+staff-did-hold-refused = Refused a held change
+
+# And what the person sees of that.
+looked-title = Who has looked at what you told us
+looked-evidence = On { $at } a member of our staff looked at it, to weigh the evidence.
+looked-person-asked = On { $at } a member of our staff looked at it, because you asked.
+looked-audit = On { $at } a member of our staff looked at it, to check our own work.

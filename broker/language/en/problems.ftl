@@ -70,7 +70,6 @@ detail-a-member-of-household-was-born-after-effectivedate = a member of househol
 detail-a-member-of-household-is-an-adult-and-must-tell-their-own-mo = a member of household is an adult and must tell their own move
 detail-a-time-without-its-zone = a time without its zone
 detail-must-not-lie-in-the-future = must not lie in the future
-detail-needs-a-confirmation-that-cannot-be-had-here = needs a confirmation that cannot be had here
 detail-previousname-and-newname-are-the-same = previousName and newName are the same
 detail-needs-evidencereference-unless-reason-is-a-correction = needs evidenceReference, unless reason is a correction
 detail-value-must-be-a-number-with-its-country-s-code-such-as-4 = value must be a number with its country's code, such as +442920180000

@@ -1,9 +1,21 @@
 """The operators' pages: the line in numbers, one change step by step, pauses, replays, and what operators did.
 
-Nothing personal is read here, let alone opened. Every act is written into the ledger with who did it and why.
+Nothing personal is read here, let alone opened, but for what needs a person to decide on it: on record, for a while,
+and its person sees that. Every act is written into the ledger with who did it and why.
 """
 
-from broker.web.staff import acting, acts, browsing, overview, replaying, tracing
+from broker.web.staff import (
+    acting,
+    acts,
+    agreements,
+    browsing,
+    deciding,
+    overview,
+    proposals,
+    registered,
+    replaying,
+    tracing,
+)
 from broker.web.staff.allowed import allowances, refused
 from broker.web.streaming import Watchers
 from broker.web.visit import Page
@@ -23,6 +35,10 @@ def pages(prefix: str) -> list[Page]:
         *tracing.PAGES,
         *acting.PAGES,
         *replaying.pages(watchers),
+        *registered.PAGES,
+        *agreements.PAGES,
+        *proposals.PAGES,
+        *deciding.PAGES,
         *acts.PAGES,
     )
     return [Page(page.method, f"{prefix}{page.path}", page.handler, quiet=page.quiet) for page in beneath]

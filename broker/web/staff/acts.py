@@ -22,6 +22,10 @@ def _act(visit: Visit, leaf: dict[str, Any]) -> dict[str, Any]:
     words, detail = visit.words, leaf.get("detail", {})
     about = [organisation_name(visit, leaf["organisation"])] if "organisation" in leaf else []
     about += [words(f"staff-act-{kind}", id=leaf[kind]) for kind in ("change", "delivery") if kind in leaf]
+    if detail.get("kind"):  # of a proposal
+        about.append(f"{detail['subject']}/{detail['version']}")
+    elif "agreement" in leaf:
+        about.append(leaf["agreement"])
     who = leaf["actor"].rpartition(":")[2]
     return {
         "at": exact(words, datetime.fromisoformat(leaf["at"])),

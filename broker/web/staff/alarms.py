@@ -1,6 +1,6 @@
 """What an operator must look at now, drawn from what the overview has seen. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
@@ -18,7 +18,17 @@ MOST_FAILED: Final = 0.5
 """Of its tries; more is an alarm."""
 
 Alarm = Literal[
-    "away", "unbalanced", "quarantined", "overdue", "unread", "silent", "uncollected", "failing", "given_up", "conflict"
+    "away",
+    "unbalanced",
+    "quarantined",
+    "overdue",
+    "unread",
+    "silent",
+    "uncollected",
+    "failing",
+    "given_up",
+    "conflict",
+    "unreviewed",
 ]
 """The gravest first."""
 
@@ -36,13 +46,21 @@ class Raised:
 
 
 def alarms(
-    seen: Overview, health: Mapping[str, bool], closings: Mapping[str, Sequence[str]] | None = None
+    seen: Overview,
+    health: Mapping[str, bool],
+    closings: Mapping[str, Sequence[str]] | None = None,
+    unreviewed: Collection[str] = (),
 ) -> tuple[Raised, ...]:
-    """Return what is raised, the gravest first. `closings`: the cut-offs of organisations that have some."""
+    """Return what is raised, the gravest first.
+
+    `closings`: the cut-offs of organisations that have some. `unreviewed`: organisations with an agreement in force
+    that should have been reviewed by now.
+    """
     raised = [Raised("away", part) for part, well in health.items() if not well]
     raised += [Raised("unbalanced", item.organisation) for item in seen.organisations if not item.balanced]
     if seen.quarantined:
         raised.append(Raised("quarantined", "", sum(seen.quarantined.values())))
+    raised += [Raised("unreviewed", organisation) for organisation in sorted(unreviewed)]
     for item in seen.organisations:
         raised += _of_organisation(seen, item.organisation)
         if item.silent and item.paused_at is None:

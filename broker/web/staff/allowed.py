@@ -28,6 +28,9 @@ def staff_page(visit: Visit, template: str, *, status: int = 200, **context: obj
         (May.LOOK, "staff-nav-overview", prefix),
         (May.TRACE, "staff-nav-trace", f"{prefix}/trace"),
         (May.REPLAY, "staff-nav-replay", f"{prefix}/replay"),
+        (May.READ_REGISTER, "staff-nav-register", f"{prefix}/register"),
+        (May.READ_REGISTER, "staff-nav-agreements", f"{prefix}/agreements"),
+        (May.DECIDE, "staff-nav-holds", f"{prefix}/holds"),
         (May.READ_ACTS, "staff-nav-acts", f"{prefix}/acts"),
     ]
     navigation = [

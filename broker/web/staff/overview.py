@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from broker.register.checking import is_overdue, newest
 from broker.store import operations
 from broker.store.browsing import STATEMENTS
 from broker.store.operations import MOST_BETWEEN_TRIES, MOST_IN_FLIGHT, Counted, Overview
@@ -46,6 +47,12 @@ def _named(visit: Visit) -> list[tuple[str, str]]:
     return sorted(((key, organisation_name(visit, key)) for key in known), key=lambda item: item[1])
 
 
+def _unreviewed(visit: Visit) -> set[str]:
+    today = visit.parts.clock().date()
+    known = newest(visit.parts.directory.agreements()).values()
+    return {item.organisation for item in known if is_overdue(item, today)}
+
+
 async def shown(visit: Visit) -> dict[str, Any]:
     """Return what the part of the page shows, in words and coordinates."""
     seen, health = await asyncio.gather(
@@ -56,7 +63,7 @@ async def shown(visit: Visit) -> dict[str, Any]:
     closings = {key: item.policy.closings for key, item in known.items() if item.policy.closings}
     return {
         "at": exact(words, seen.at),
-        "alarms": [_alarm(visit, one) for one in alarms(seen, health, closings)],
+        "alarms": [_alarm(visit, one) for one in alarms(seen, health, closings, _unreviewed(visit))],
         "health": [(words(f"staff-part-{name}"), well) for name, well in health.items()],
         "organisations": [_row(visit, seen, item, closings.get(item.organisation)) for item in seen.organisations],
         "statuses": [(status.value, words(f"staff-status-{status}"), status in STATEMENTS) for status in Status],

@@ -9,6 +9,9 @@ PAUSE: Final = ("maintenance", "organisation_asked", "incident", "wrong_data")
 RESUME: Final = ("finished", "organisation_asked", "mistaken")
 REPLAY: Final = ("repaired", "organisation_asked", "our_fault")
 TRACE: Final = ("person_asked", "organisation_asked", "incident", "audit")
+REVEAL: Final = ("evidence", "person_asked", "audit")
+RELEASE: Final = ("evidence_agrees", "spoke_to_person")
+REFUSE: Final = ("evidence_missing", "evidence_differs", "not_the_person")
 
 NOTE: Final = re.compile(r"[A-Z][A-Z0-9]{0,9}-[0-9]{1,10}", re.ASCII)
 """Such as `INC-1234`."""

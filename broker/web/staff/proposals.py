@@ -1,0 +1,230 @@
+"""Proposing a change of the register, and deciding on what somebody else proposed. Decision 30."""
+
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from starlette.responses import Response
+
+from broker.identity.staff import May
+from broker.register import proposing, reading
+from broker.register.checking import Fault
+from broker.register.differences import Difference, differences
+from broker.register.document import Written, written
+from broker.register.reading import Document, Faulty
+from broker.store import proposals, register
+from broker.store.proposals import ApprovedBefore, Kind, NoLongerFits, NotOpen, Proposal
+from broker.store.register import Configuration
+from broker.web.staff import kept, ledger, reasons
+from broker.web.staff.allowed import actor, allowances, staff_page
+from broker.web.staff.wording import coded, exact, organisation_name
+from broker.web.visit import Page, Visit
+from contracts.agreement import Agreement
+
+KEPT: Final = "to-propose"
+
+log = structlog.get_logger()
+
+
+async def ask(visit: Visit) -> Response:
+    """Show the form that takes a document."""
+    return staff_page(visit, "staff/propose.html", back=f"{visit.door.prefix}/agreements")
+
+
+async def take(visit: Visit) -> Response:
+    """Take a document and lead to what is to be said of it. What is wrong with it is said there, field by field."""
+    text = (await visit.form()).get("document", "").strip()
+    if not text:
+        return await visit.again([("document", "staff-fault-document")])
+    place = await kept.put(visit, KEPT, {"document": text})
+    return visit.to(f"{visit.door.prefix}/proposals/check/{place}")
+
+
+async def check(visit: Visit) -> Response:
+    """Show what is wrong with a document, or what it would change."""
+    raw = _kept(visit)
+    if raw is None:
+        return _nothing(visit, "propose-over", 200)
+    again = f"{visit.door.prefix}/proposals"
+    try:
+        document = _read(raw)
+        known = await _known(visit)
+        faults = tuple(proposing.faults_of(document, known, visit.parts.clock().date(), ()))
+    except Faulty as faulty:
+        faults = faulty.faults
+    if faults:
+        return staff_page(
+            visit, "staff/propose-check.html", faults=[_fault(visit, one) for one in faults], place=None, back=again
+        )
+    return staff_page(
+        visit,
+        "staff/propose-check.html",
+        faults=(),
+        place=visit.request.path_params["place"],
+        kind=visit.words(f"staff-kind-{proposing.kind_of(document)}"),
+        subject=proposing.subject_of(document),
+        differences=await _differences(visit, document),
+        pauses=proposing.turns_delivery(document, known),
+        back=again,
+    )
+
+
+async def propose(visit: Visit) -> Response:
+    """Keep the proposal; whoever proposes is the first of the two."""
+    raw = _kept(visit)
+    if raw is None:
+        return visit.to(visit.request.url.path)
+    at, by = visit.parts.clock(), actor(visit)
+    try:
+        proposal = await proposing.propose(
+            visit.parts.database, _read(raw), by, at, ledger.on_proposals(by, at), counts=True
+        )
+    except Faulty:
+        return visit.to(visit.request.url.path)  # what has become wrong since is said there
+    log.warning("proposal.proposed", kind=proposal.kind, organisation=proposal.organisation)
+    return visit.to(f"{visit.door.prefix}/proposals/{proposal.id}")
+
+
+async def proposal(visit: Visit) -> Response:
+    """Show a proposal: what it would change, who proposed and approved it, and what can be decided."""
+    found = await _found(visit)
+    return await _shown(visit, found, ()) if found else _nothing(visit, "proposal-none", 404)
+
+
+async def approve(visit: Visit) -> Response:
+    """Approve: with the second person it comes into force."""
+    found = await _found(visit)
+    if found is None:
+        return _nothing(visit, "proposal-none", 404)
+    at, by = visit.parts.clock(), actor(visit)
+    try:
+        in_force = await proposing.approve(visit.parts.database, found.id, by, at, ledger.on_proposals(by, at))
+    except (ApprovedBefore, NotOpen):
+        in_force = False  # the page says how it stands
+    except NoLongerFits as late:
+        return await _shown(visit, found, late.faults)
+    if in_force:
+        log.warning("proposal.in_force", kind=found.kind, organisation=found.organisation)
+        await visit.parts.directory.refresh()
+    return visit.to(f"{visit.door.prefix}/proposals/{found.id}")
+
+
+async def reject(visit: Visit) -> Response:
+    """Reject: it never comes into force."""
+    found = await _found(visit)
+    if found is None:
+        return _nothing(visit, "proposal-none", 404)
+    place = f"{visit.door.prefix}/proposals/{found.id}"
+    reason, note, faults = reasons.read(await visit.form(), proposing.REJECT)
+    if faults:
+        return await visit.again(faults, place)
+    at, by = visit.parts.clock(), actor(visit)
+    leaves = ledger.on_proposals(by, at, reason=reason, note=note)
+    try:
+        await proposing.reject(visit.parts.database, found.id, by, at, reason, note, leaves)
+    except NotOpen:
+        return visit.to(place)
+    log.warning("proposal.rejected", kind=found.kind, organisation=found.organisation)
+    await visit.parts.directory.refresh()
+    return visit.to(place)
+
+
+async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...]) -> Response:
+    words, allowed = visit.words, allowances(visit)
+    is_open = found.outcome is None
+    approved = actor(visit) in {one.by for one in found.approvals}
+    document = _read(found.document)
+    return staff_page(
+        visit,
+        "staff/proposal.html",
+        id=str(found.id),
+        kind=words(f"staff-kind-{found.kind}"),
+        subject=found.subject,
+        version=found.based_on + 1,
+        name=organisation_name(visit, found.organisation) if found.organisation else None,
+        state=words(f"staff-proposal-{found.outcome or 'waiting'}", n=len(found.approvals)),
+        ended=exact(words, found.ended_at) if found.ended_at else None,
+        why=coded(words, "reason", found.reason) if found.reason else None,
+        proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
+        approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
+        pauses=is_open and found.pauses,
+        differences=await _differences(visit, document, found.based_on),
+        document=_written(visit, document),
+        faults=[_fault(visit, one) for one in faults],
+        can_approve=is_open and May.APPROVE in allowed and not approved,
+        can_reject=is_open and May.APPROVE in allowed,
+        approved=is_open and approved,
+        reasons=proposing.REJECT,
+        back=f"{visit.door.prefix}/agreements",
+    )
+
+
+def _fault(visit: Visit, fault: Fault) -> tuple[str, str]:
+    return fault.pointer or "/", visit.words(f"staff-problem-{fault.code}", about=fault.about)
+
+
+def _who(actor_name: str) -> list[str]:
+    who = actor_name.rpartition(":")[2]
+    return [who[place : place + 12] for place in range(0, len(who), 12)]  # an opaque id: it may break anywhere
+
+
+def _written(visit: Visit, document: Document) -> Written | None:
+    if not isinstance(document, Agreement):
+        return None
+    return written(document, visit.parts.directory.organisations().get(document.organisation), visit.words)
+
+
+def _kept(visit: Visit) -> bytes | None:
+    found = kept.get(visit, KEPT, str(visit.request.path_params["place"]))
+    return found["document"].encode() if found else None
+
+
+def _nothing(visit: Visit, what: str, status: int) -> Response:
+    words = visit.words
+    heading, body = words(f"staff-{what}-title"), words(f"staff-{what}-body")
+    return staff_page(visit, "staff/nothing.html", status=status, heading=heading, body=body)
+
+
+def _read(raw: bytes) -> Document:
+    return reading.read(reading.kind_of(raw), raw)
+
+
+async def _known(visit: Visit) -> Configuration:
+    return await register.configuration(visit.parts.database)
+
+
+async def _differences(visit: Visit, document: Document, based_on: int | None = None) -> list[Difference]:
+    """Return what a document changes of the version it is based on, the newest where that is not given."""
+    kind, subject = proposing.kind_of(document), proposing.subject_of(document)
+    after = document.model_dump(mode="json", exclude_none=True, exclude={"revoked", "paused", "draining"})
+    return differences(await _before(visit, kind, subject, based_on), after)
+
+
+async def _before(visit: Visit, kind: Kind, subject: str, version: int | None) -> dict[str, Any]:
+    if kind == "agreement":
+        versions = [item for item in visit.parts.directory.agreements() if item.id == subject]
+        found = [item for item in versions if version in (None, item.version)]
+        newest = max(found, key=lambda item: item.version, default=None)
+        return newest.model_dump(mode="json", exclude={"revoked"}, exclude_none=True) if newest else {}
+    kept_versions = await proposals.versions(visit.parts.database, kind, subject)
+    chosen = [one for one in kept_versions if version in (None, one.version)]
+    return chosen[0].definition if chosen else {}
+
+
+async def _found(visit: Visit) -> Proposal | None:
+    try:
+        key = UUID(str(visit.request.path_params["proposal"]))
+    except ValueError:
+        return None
+    return await proposals.find(visit.parts.database, key)
+
+
+PAGES: Final = (
+    Page("GET", "/proposals", ask),
+    Page("POST", "/proposals", take),
+    Page("GET", "/proposals/check/{place}", check),
+    Page("POST", "/proposals/check/{place}", propose),
+    Page("GET", "/proposals/{proposal}", proposal),
+    Page("POST", "/proposals/{proposal}/approve", approve),
+    Page("POST", "/proposals/{proposal}/reject", reject),
+)

@@ -1,0 +1,182 @@
+"""From a proposal to an agreement in force, and to its end: two operators in a real browser, and what a person sees."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from broker import audit
+from broker.language import Language, words_in
+from broker.main.embedded import Sandbox
+from broker.store import changes, operations, register
+from broker.tracking import timeline
+from broker.web.timeline_words import entry_words
+from contracts.agreement import Agreement
+from tests.journeys.test_operator_pages import go_on, say_why, staff, told
+from tests.support.browser import Visitor, visiting
+from tests.support.guest import a_guest
+from tests.support.inspector import Inspector
+from tests.support.line import now
+from tests.support.said import foreign_in
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+TRANSPORT = "transport-for-wales"
+
+
+def newest(site: Sandbox) -> Agreement:
+    found = [
+        item
+        for item in site.rooms.directory.agreements()
+        if item.organisation == TRANSPORT and item.change_type == "address"
+    ]
+    return max(found, key=lambda item: item.version)
+
+
+def next_version(agreement: Agreement, **update: Any) -> str:
+    document = agreement.model_dump(mode="json", exclude={"revoked"}, exclude_none=True)
+    signed = {"organisation": "TfW", "name": "Ifan Dychmygol", "post": "Head of Data", "signedOn": "2026-01-01"}
+    document |= {"version": agreement.version + 1, "signatories": [signed], "reviewBy": "2999-01-01", **update}
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+async def paste(v: Visitor, document: str) -> None:
+    await v.go("/staff/proposals")
+    await v.page.fill("#document", document)
+    await go_on(v)
+
+
+@pytest.mark.parametrize(("language", "narrow", "scripts"), [("cy", True, False), ("en", False, True)])
+async def test_a_version_is_proposed_approved_by_another_and_revoked(  # noqa: PLR0915  one journey
+    site: Sandbox, browser: Browser, language: Language, narrow: bool, scripts: bool
+) -> None:
+    words, before = words_in(language), newest(site)
+    days = 30 if language == "cy" else 40
+    async with (
+        visiting(site, browser, language=language, narrow=narrow, scripts=scripts) as v,
+        visiting(site, browser, language=language, narrow=narrow, scripts=scripts) as other,
+    ):
+        seen, theirs = Inspector(v, language, "agreements-"), Inspector(other, language, "agreements-other-")
+        await staff(v, "rhys")
+        await staff(other, "nia")
+
+        # What is wrong is said by field, and nothing of it is repeated
+        await paste(v, next_version(before, area=[1], retentionDays="hunter2"))
+        await seen("wrong")
+        text = await v.page.inner_text("main")
+        assert "/retentionDays" in text
+        assert words("staff-problem-not_valid") in text
+        assert "hunter2" not in await v.page.content()
+
+        # Proposed by one
+        await paste(v, next_version(before, retentionDays=days))
+        await seen("check")
+        await expect(v.page.locator("main table")).to_contain_text("retentionDays")
+        await go_on(v)
+        await seen("proposal")
+        place = v.page.url.removeprefix(site.addresses.public_url)
+        await expect(v.page.locator("main")).to_contain_text(words("staff-approved-already"))
+        assert await v.page.locator("form[action$='/approve']").count() == 0
+        assert newest(site) == before, "one person is not enough"
+
+        # Approved by another
+        await other.go("/staff/agreements")
+        await theirs("waiting")
+        await other.go(place)
+        await theirs("to-approve")
+        await other.page.locator("form[action$='/approve'] button").click()
+        await other.page.wait_for_load_state()
+        await expect(other.page.locator("main")).to_contain_text(words("staff-proposal-in_force"))
+        agreed = newest(site)
+        assert (agreed.version, agreed.retention_days) == (before.version + 1, days)
+
+        # Read, and told under while the organisation takes nothing
+        await v.go(f"/staff/agreements/{agreed.id}")
+        await seen("versions")
+        await v.go(f"/staff/agreements/{agreed.id}/{agreed.version}")
+        await seen("document")
+        leaf = audit.leaf("organisation.paused", now(), "test")
+        await operations.pause(site.rooms.database, TRANSPORT, "maintenance", None, leaf)
+        await site.rooms.directory.refresh()
+        accepted = await told(site, f"revoked-{language}")
+
+        # Revoked by one, at once: what is not sent is withheld, and the person's timeline says so
+        await other.go(f"/staff/agreements/{agreed.id}")
+        await go_on(other)
+        assert await other.page.locator(".govuk-error-summary__list a").count() == 2
+        await say_why(other, "incident")
+        await go_on(other)
+        await theirs("revoked")
+        await expect(other.page.locator("main")).to_contain_text(words("staff-standing-revoked"))
+        await operations.pause(site.rooms.database, TRANSPORT, None, None, leaf)
+        async with asyncio.timeout(20):
+            while True:
+                views = await timeline.followed(
+                    site.rooms.database, accepted.change_id, site.rooms.directory.organisations()
+                )
+                view = next(item for item in views if item.organisation == TRANSPORT)
+                if view.status == "cancelled":
+                    break
+                await asyncio.sleep(0.1)
+        assert words("happened-revoked") in [entry_words(entry, words)[1] for entry in view.timeline]
+        [row] = [
+            row
+            for row in await changes.deliveries_of(site.rooms.database, [accepted.change_id])
+            if row.organisation == TRANSPORT
+        ]
+        assert (row.agreement, row.agreement_version, row.reason) == (agreed.id, agreed.version, "revoked")
+        done = [act["action"] for act in await operations.acts(site.rooms.database, 10) if "pause" not in act["action"]]
+        assert "agreement.revoked" in done
+        assert [name for name in done if name.startswith("proposal.")][:3] == [
+            "proposal.in_force",
+            "proposal.approved",
+            "proposal.proposed",
+        ]
+
+
+@pytest.mark.parametrize("language", ["cy", "en"])
+async def test_the_register_shows_who_is_connected_and_who_is_known(site: Sandbox, language: Language) -> None:
+    words = words_in(language)
+    async with a_guest(site.addresses.public_url, language) as guest:
+        await guest.sign_in("emrys", prefix="/staff")
+        page = (await guest.get("/staff/register")).html
+        powys = "Cyngor Sir Powys" if language == "cy" else "Powys County Council"
+        assert powys in page.split(words("staff-unconnected"), 1)[1]
+        assert foreign_in(page, language) == []
+        for path in ("/staff/register/cardiff-council", "/staff/agreements"):
+            shown = await guest.get(path)
+            assert shown.status == 200, path
+            assert foreign_in(shown.html, language) == [], path
+        assert "/staff/proposals" not in page, "an auditor proposes nothing"
+        for path in ("/staff/register/nobody", "/staff/agreements/x", "/staff/agreements/x/1", "/staff/proposals/x"):
+            assert (await guest.get(path)).status == 404, path
+
+
+async def test_a_rejected_proposal_and_one_that_no_longer_fits_come_to_nothing(site: Sandbox) -> None:
+    council = next(item for item in site.rooms.directory.agreements() if item.organisation == "cardiff-council")
+    latest = max(
+        (item for item in site.rooms.directory.agreements() if item.id == council.id), key=lambda item: item.version
+    )
+    url = site.addresses.public_url
+    async with a_guest(url) as rhys, a_guest(url) as nia:
+        await rhys.sign_in("rhys", prefix="/staff")
+        await nia.sign_in("nia", prefix="/staff")
+        places = []
+        for days in (31, 32):
+            checking = (await rhys.fill("/staff/proposals", document=next_version(latest, retentionDays=days))).location
+            places.append((await rhys.fill(checking)).location)
+        csrf = (await nia.get(places[0])).page.forms[-1].fields["csrf"]
+        again = await rhys.ask(
+            "POST", f"{places[0]}/approve", {"csrf": (await rhys.get(places[0])).page.forms[-1].fields["csrf"]}
+        )
+        assert (again.status, again.location) == (303, places[0]), "the same person a second time"
+        await nia.fill(places[0], reason="not_lawful", note="INC-3")
+        assert "Rejected" in (await nia.get(places[0])).html
+        assert (await nia.ask("POST", f"{places[1]}/approve", {"csrf": csrf})).status == 303
+        late = next_version(latest, retentionDays=33)
+        refused = (await rhys.get((await rhys.fill("/staff/proposals", document=late)).location)).html
+        assert words_in("en")("staff-problem-not_next") in refused
+    known = (await register.configuration(site.rooms.database)).agreements
+    assert [item.retention_days for item in known if (item.id, item.version) == (latest.id, latest.version + 1)] == [32]

@@ -1,0 +1,159 @@
+"""Held changes at the pages: who decides, what they see and when, and what the person sees of it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from broker.language import Language, words_in
+from broker.main.embedded import Sandbox
+from broker.notify import Contact
+from broker.sandbox.people import SAMPLE_STAFF
+from broker.store import changes, disclosures, holds, operations
+from broker.store.holds import Placed
+from contracts.holds import HoldOutcome, HoldReason
+from tests.support.browser import Visitor, visiting
+from tests.support.guest import Guest, a_guest
+from tests.support.inspector import Inspector
+from tests.support.said import foreign_in
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+
+def parts(name: str, days: int) -> dict[str, str]:
+    day = (datetime.now(UTC) + timedelta(days=days)).date()
+    return {f"{name}-day": str(day.day), f"{name}-month": str(day.month), f"{name}-year": str(day.year)}
+
+
+async def tell(guest: Guest, person: str, postcode: str) -> str:
+    """Tell a move of next week at the pages; return the address of its page."""
+    await guest.sign_in(person)
+    await guest.fill("/change", kind="address")
+    await guest.sign_in(person, prove=True)
+    await guest.fill("/move/new/postcode", postcode=postcode)
+    found = re.findall(r'name="uprn"[^>]*value="(\d+)"', (await guest.get("/move/new/choose")).html)
+    await guest.fill("/move/new/choose", uprn=found[1])
+    await guest.fill("/move/previous", suggested="yes")
+    await guest.fill("/move/date", **parts("date", 7))
+    await guest.fill("/move/children", moved="no")
+    await guest.fill("/move/private", private="no")
+    await guest.fill("/move/contact", language="cy", by="email")
+    await guest.fill("/move/tell", tell="transport-for-wales")
+    sent = await guest.fill("/move/declaration")
+    assert sent.location.endswith("/sent"), (sent.status, sent.location)
+    return sent.location.removesuffix("/sent")
+
+
+async def newest(site: Sandbox) -> UUID:
+    async with site.rooms.database.connection() as connection:
+        found: UUID = await connection.fetchval("SELECT id FROM change ORDER BY accepted_at DESC LIMIT 1")
+    return found
+
+
+async def hold(site: Sandbox, change_id: UUID) -> UUID:
+    placed = Placed(id=uuid4(), reason=HoldReason.NEEDS_PERSON, until=None)
+    assert await holds.place(site.rooms.database, change_id, placed, b'{"action":"change.held"}')
+    return placed.id
+
+
+async def say(v: Visitor, reason: str) -> None:
+    await v.page.check(f"input[name=reason][value={reason}]")
+    await v.page.fill("#note", "CAS-12")
+
+
+@pytest.mark.parametrize(
+    ("language", "narrow", "refusing"), [("cy", True, False), ("en", False, True)], ids=["release", "refuse"]
+)
+async def test_a_caseworker_decides_and_the_person_sees_who_looked(
+    site: Sandbox, browser: Browser, language: Language, narrow: bool, refusing: bool
+) -> None:
+    words = words_in(language)
+    async with (
+        a_guest(site.addresses.public_url, language) as citizen,
+        visiting(site, browser, language=language, narrow=narrow, scripts=not refusing) as v,
+    ):
+        page = await tell(citizen, "sian", "SA99 9AA")
+        change_id = await newest(site)
+        held = await hold(site, change_id)
+        shown = (await citizen.get(page)).html
+        assert words("held-needs-person") in shown
+        assert words("status-held") in shown
+        assert words("held-needs-person") in (await citizen.get(f"{page}/sent")).html
+
+        seen = Inspector(v, language, "deciding-")
+        await v.sign_in("tegid", path="/staff/sign-in")
+        await v.go("/staff/holds")
+        await seen("holds")
+        await v.page.locator(f"main a[href='/staff/holds/{held}']").click()
+        await seen("hold")
+        assert "SA99" not in await v.page.content(), "hidden until somebody says why they look"
+        await v.page.locator("main form button").last.click()
+        await seen("hold-wrong")
+        assert await v.page.locator(".govuk-error-summary__list a").count() == 2
+        await say(v, "evidence")
+        await v.page.locator("main form button").last.click()
+        await expect(v.page.locator("main")).to_contain_text("SA99")
+        await seen("hold-shown")
+        await say(v, "evidence_differs" if refusing else "evidence_agrees")
+        act = "refuse" if refusing else "release"
+        await v.page.locator(f"main form button[formaction$={act}]").click()
+        await v.page.wait_for_url("**/staff/holds")
+        assert await v.page.locator(f"main a[href='/staff/holds/{held}']").count() == 0
+
+        [ended] = await holds.of_change(site.rooms.database, change_id)
+        assert ended.outcome is (HoldOutcome.REFUSED if refusing else HoldOutcome.RELEASED)
+        statuses = {row.status for row in await changes.deliveries_of(site.rooms.database, [change_id])}
+        assert statuses == {"cancelled" if refusing else "waiting"}
+        done, looked = await operations.acts(site.rooms.database, 2)
+        assert (done["action"], looked["action"]) == (
+            f"hold.{act}d" if not refusing else "hold.refused",
+            "change.disclosed",
+        )
+        assert done["detail"]["note"] == looked["detail"]["note"] == "CAS-12"
+
+        shown = (await citizen.get(page)).html
+        assert words("looked-title") in shown
+        assert foreign_in(shown, language) == []
+        assert words("held-needs-person") not in shown
+        assert (words("status-cancelled") in shown) is refusing
+
+
+async def test_nobody_decides_without_a_look_nor_for_somebody_who_is_written_to_at_their_address(
+    site: Sandbox,
+) -> None:
+    url = site.addresses.public_url
+    async with a_guest(url) as citizen, a_guest(url) as staff:
+        await tell(citizen, "gwenno", "CF99 9AA")
+        change_id = await newest(site)
+        held = await hold(site, change_id)
+        place = f"/staff/holds/{held}"
+        await staff.sign_in("tegid", prefix="/staff")
+        fields = (await staff.get(place)).page.forms[-1].fields | {"reason": "evidence_agrees", "note": "CAS-1"}
+        await staff.ask("POST", f"{place}/release", fields)
+        [still] = await holds.of_change(site.rooms.database, change_id)
+        assert still.ended_at is None, "they have not looked"
+
+        assert (await staff.get(f"/staff/holds/{uuid4()}")).status == 404
+        assert (await staff.get("/staff/holds/x")).status == 404
+        objected = Placed(id=uuid4(), reason=HoldReason.OBJECTED, until=None)
+        assert await holds.place(site.rooms.database, change_id, objected, b'{"action":"change.held"}')
+        assert (await staff.get(f"/staff/holds/{objected.id}")).status == 404, "that is the person's to decide"
+        shown = (await staff.get("/staff/holds")).html
+        assert words_in("en")("staff-holds-others", n=1) in shown
+
+        [tegid] = [person for person in SAMPLE_STAFF if person.key == "tegid"]
+        async with site.rooms.database.connection() as connection:
+            notice_id, person_id = await connection.fetchrow(
+                "SELECT id, person_id FROM notice WHERE change_id = $1", change_id
+            )
+            key = await site.rooms.vault.key_of(person_id)
+            assert key is not None
+            theirs = Contact(email=tegid.email.upper(), language="cy").sealed(key, notice_id)
+            await connection.execute("UPDATE notice SET sealed = $2 WHERE id = $1", notice_id, theirs)
+        assert words_in("en")("staff-hold-own") in (await staff.get(place)).html
+        await staff.ask("POST", f"{place}/reveal", fields | {"reason": "evidence"})
+        await staff.ask("POST", f"{place}/refuse", fields | {"reason": "not_the_person"})
+        assert await disclosures.of_change(site.rooms.database, change_id) == []
+        assert all(one.ended_at is None for one in await holds.of_change(site.rooms.database, change_id))
