@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +30,7 @@ from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Standing, recipients, standing
 from broker.store import Database, changes, holds
+from broker.store.together import Together
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
@@ -105,6 +107,7 @@ class Intake:
         self._database = database
         self._vault = vault
         self._holding = holding
+        self._past = Together(partial(holds.known, database, holding.most_a_day))
         self._directory = directory
         self._gazetteer = gazetteer
         self._writer = writer
@@ -269,7 +272,8 @@ class Intake:
         Two requests at one moment may both be let in where the day's last, or the same change, is one: nothing is locked.
         """
         kind, policy = change_types()[request.type], self._holding
-        known = await holds.known(self._database, person.person_id, kind.name, policy.most_a_day)
+        asked = person.person_id, kind.name
+        known = (await self._past.answers([asked]))[asked]
         if policy.repeats and known.last is not None and request.corrects is None:
             before = opened(person, known.last.id, known.last.type, known.last.sealed)
             if before == content:

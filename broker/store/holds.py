@@ -64,7 +64,7 @@ class Last:
 
 
 _KNOWN: Final = """
-SELECT now(), p.created_at AS known_since,
+SELECT asked.person_id, asked.type AS asked_type, now(), p.created_at AS known_since,
        (SELECT count(*) FROM (SELECT accepted_at FROM change WHERE person_id = p.id AND type <> 'withdrawal'
                               ORDER BY ordinal DESC LIMIT $3) latest
         WHERE accepted_at > now() - interval '24 hours') AS told,
@@ -72,19 +72,28 @@ SELECT now(), p.created_at AS known_since,
        last.id, last.reference, last.type, last.sealed,
        array(SELECT organisation FROM delivery WHERE change_id = last.id
              AND status NOT IN ('cancelled', 'superseded', 'undelivered', 'rejected', 'not_matched')) AS organisations
-FROM person p LEFT JOIN LATERAL (
+FROM unnest($1::bigint[], $2::text[]) AS asked(person_id, type)
+JOIN person p ON p.id = asked.person_id LEFT JOIN LATERAL (
     SELECT c.id, c.reference, c.type, c.sealed FROM change c
-    WHERE c.person_id = p.id AND c.type = $2 AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = c.id)
+    WHERE c.person_id = p.id AND c.type = asked.type AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = c.id)
     ORDER BY c.ordinal DESC LIMIT 1
 ) last ON true
-WHERE p.id = $1
 """
 
 
-async def known(database: Database, person_id: int, change_type: str, most: int) -> Known:
-    """Return what is known of a person, their changes of a day counted up to `most`. Raises StoreUnavailable."""
+async def known(database: Database, most: int, asked: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Known]:
+    """Return what is known of each (person, change type), their changes of a day counted up to `most`.
+
+    Raises StoreUnavailable.
+    """
     async with database.connection() as connection:
-        row = await connection.fetchrow(_KNOWN, person_id, change_type, most)
+        rows = await connection.fetch(
+            _KNOWN, [person_id for person_id, _ in asked], [change_type for _, change_type in asked], most
+        )
+    return {(row["person_id"], row["asked_type"]): _known(row) for row in rows}
+
+
+def _known(row: Connection) -> Known:
     last = None
     if row["id"] is not None:
         last = Last(

@@ -296,6 +296,7 @@ async def an_exchange(
         "UNWAITH_CITIZEN__AUDIENCE": AUDIENCE,
         "UNWAITH_CITIZEN__JWKS_URI": f"{issuer}keys",
         "UNWAITH_LOG": "kafka" if bootstrap else "postgres",
+        "UNWAITH_HOLDING__MOST_A_DAY": "1000",  # counted as in production, and never so many
     }
     if bootstrap:
         environment |= {
