@@ -30,7 +30,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from adapters.countries import ALPHA_3
-from adapters.hl7v2_person import Components, Fields, extended_name, fields, undone
+from adapters.hl7v2_person import DEATH, Components, Fields, extended_name, fields, undone
 from adapters.mllp import MllpConnections
 from adapters.settings import settings_from, settings_of
 from adapters.told import ADDRESS_CHANGED, Told, ToldAddress, Withdrawn, postal_lines, told, withdrawn
@@ -274,7 +274,7 @@ def _written(
         *([f"{change.nhs_number}^^^NHS^NH"] if change.nhs_number else []),
         *(
             [f"{_short(delivery.subject.encode(), PERSON_ID_LENGTH)}^^^{settings.person_authority}^PI"]
-            if settings.person_authority and 29 not in said  # the pseudonym is of who tells a death, not of who died
+            if settings.person_authority and DEATH not in said  # the pseudonym is of who tells a death, not of who died
             else []
         ),
     ]

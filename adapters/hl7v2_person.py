@@ -21,6 +21,9 @@ Components = tuple[str, ...]
 Fields = Mapping[int, tuple[Components, ...]]
 """Fields of PID by their number: repetitions of components, not escaped."""
 
+DEATH: Final = 29
+"""The field with the day somebody died."""
+
 _LANGUAGES: Final = {"cy": "Welsh", "en": "English"}
 
 
@@ -37,7 +40,7 @@ def fields(event_type: str, change: Told) -> Fields:
         case bereavement.KIND.event_type:
             if told.death_date is None:
                 raise Rejected(Reason.FIELDS_MISSING)
-            return {29: ((told.death_date.replace("-", ""),),), 30: (("Y",),)}
+            return {DEATH: ((told.death_date.replace("-", ""),),), 30: (("Y",),)}
         case _:
             raise Rejected(Reason.INVALID_FOR_RECEIVER)
 

@@ -295,6 +295,13 @@ def test_a_month_that_has_begun_may_be_the_month_of_a_death() -> None:
 
 # Who is told
 
+SOMETHING = {
+    "name": ("/change/newName", "/change/effectiveDate"),
+    "contact": ("/change/newContact",),
+    "language": ("/change/newLanguage",),
+    "bereavement": ("/change/deathDate",),
+}
+
 
 def told_of(name: str) -> dict[str, Any]:
     return {
@@ -304,9 +311,11 @@ def told_of(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [name for name, kind in CHANGE_TYPES.items() if kind.ends == ("home",)])
-def test_the_council_of_where_somebody_lives_is_told_and_no_other(name: str) -> None:
+def test_the_council_of_where_somebody_lives_is_told_and_nobody_of_a_day_alone(name: str) -> None:
+    kind = CHANGE_TYPES[name]
     agreements = [
-        agreement("here", "home", area=(HOME,), paths=("/change/effectiveDate", "/change/deathDate"), change_type=name),
+        agreement("here", "home", area=(HOME,), paths=SOMETHING[name], change_type=name),
+        agreement("idle", "anywhere", paths=("/person", "/change/effectiveDate"), change_type=name),
         agreement("elsewhere", "home", area=(6815,), paths=("/change",), change_type=name),
         agreement("mover", "new", area=(HOME,), paths=("/change",), change_type=name),
         agreement("of-moves", "anywhere", paths=("/change",), change_type="address"),
@@ -315,12 +324,12 @@ def test_the_council_of_where_somebody_lives_is_told_and_no_other(name: str) -> 
     in_force = standing(agreements, name, TODAY)
     found = {
         one.organisation: one
-        for one in recipients(told_of(name), IdentityLevel.P2, {"home": HOME}, in_force, CHANGE_TYPES[name].special)
+        for one in recipients(told_of(name), IdentityLevel.P2, {"home": HOME}, in_force, kind.special, kind.context)
     }
     assert set(found) == {"here", "national"}
     assert found["here"].roles == ("resident",)
     assert "homeAddress" not in found["here"].data["change"], "what decides is not told with it"
-    nowhere = recipients(told_of(name), IdentityLevel.P2, {"home": None}, in_force)
+    nowhere = recipients(told_of(name), IdentityLevel.P2, {"home": None}, in_force, kind.special, kind.context)
     assert [one.organisation for one in nowhere] == ["national"]
 
 
