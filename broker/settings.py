@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from broker.identity.presets import PresetName
+
 PREFIX: Final = "UNWAITH_"
 _TESTS: Final = f"{PREFIX}TEST_"
 
@@ -111,10 +113,12 @@ class SignInServer(BaseModel):
     client_id: str
     client_key_file: Path
     """The private key of our client assertions (`private_key_jwt`): RSA or P-256, as JWK or PEM."""
-    scopes: str = "openid email"
-    vectors: bool = True
-    """It takes `vtr`, as GOV.UK One Login does."""
+    preset: PresetName | None = None
+    """Which provider this is, where its particulars are known. None: any that conforms to OpenID Connect."""
+    scopes: str | None = None
+    """Those of the preset unless given; `openid email` without one."""
     identity: IdentityServer | None = None
+    """Known for the two issuers of GOV.UK One Login."""
 
 
 class MailServer(BaseModel):

@@ -9,7 +9,7 @@ from contracts.body import Body
 from contracts.organisation import Organisation
 from contracts.text import Code, Strict
 
-Scope = Literal["deliveries:read", "receipts:write", "subscriptions:write"]
+Scope = Literal["confirmations:write", "deliveries:read", "receipts:write", "subscriptions:write"]
 
 
 class RegisteredClient(Strict):

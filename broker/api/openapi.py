@@ -12,12 +12,13 @@ from pydantic.json_schema import models_json_schema
 
 from broker.api.answers import HEADERS
 from broker.identity.policy import POLICY, ForCitizens, ForOrganisations
+from contracts.confirmation import DeathConfirmation
 from contracts.problems import Problem
 from contracts.receipts import Answer
 from contracts.requests import AddressSearch, ChangeRequest, PreviewRequest, change_requests, preview_requests
 
 VERSION: Final = "1.0.0"
-_MODELS: Final = (AddressSearch, Answer, Problem)
+_MODELS: Final = (AddressSearch, Answer, DeathConfirmation, Problem)
 """What FastAPI does not find by itself: bodies are read by us, and problems have a media type of their own."""
 _PLACE: Final = "#/components/schemas/{model}"
 _ABOUT: Final = """\
@@ -93,6 +94,7 @@ _SECURITY: Final = {
             "clientCredentials": {
                 "tokenUrl": "/oauth/token",
                 "scopes": {
+                    "confirmations:write": "Confirm deaths, as a registrar.",
                     "receipts:write": "Answer for one's own deliveries.",
                     "deliveries:read": "Read what became of one's own deliveries.",
                 },

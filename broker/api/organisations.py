@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from broker import audit
 from broker.api.answers import ALWAYS, WRITTEN, Described, body_of, problems
 from broker.api.bodies import read_bytes, read_model
 from broker.api.guarding import organisation
@@ -15,8 +16,11 @@ from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
 from broker.identity import token_endpoint
 from broker.identity.refusals import Absent
+from broker.store import holds
 from broker.tracking.answering import take_in
 from broker.vault.signing import PUBLISHED_SECONDS, SigningKeys
+from broker.verification import confirmed
+from contracts.confirmation import DeathConfirmation
 from contracts.receipts import Answer
 
 
@@ -94,6 +98,25 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         receipt = answer.receipt(epoch=0, attempt=0, now=parts.clock())
         if await take_in(parts.database, parts.eventlog, caller.organisation, [receipt], parts.clock):
             raise Absent
+        return Response(status_code=202)
+
+    @router.post(
+        "/v1/confirmations",
+        status_code=202,
+        response_class=Response,
+        responses={202: {"description": "It is kept. Whether anybody has told of this death is not said."}, **WRITTEN},
+        openapi_extra=body_of(DeathConfirmation, example=_CONFIRMATION),
+    )
+    async def confirm_death(request: Request) -> Response:
+        """Take a registrar's word for a death: its entry, and its day. Who told of it is told on; of others it waits.
+
+        Only keyed digests of both are kept. Said again, it replaces what this registrar said of the entry before.
+        """
+        said = await read_model(request, DeathConfirmation)
+        caller = organisation(request)
+        found = confirmed(await parts.vault.digester("registrations"), said)
+        leaf = audit.leaf("death.confirmed", parts.clock(), f"organisation:{caller.organisation}")
+        await holds.confirm(parts.database, caller.organisation, found.registration, found.facts, leaf)
         return Response(status_code=202)
 
 
@@ -207,6 +230,7 @@ _TOKEN_ANSWERS: Final[Described] = {
 _TOKEN_ANSWERS[400]["description"] = "An OAuth error (RFC 6749, section 5.2), or a problem where no form can be read."
 _TOKEN_ANSWERS[400]["content"]["application/json"] = {"schema": _OAUTH_ERROR}
 
+_CONFIRMATION: Final = {"registrationReference": "CDF 0412/2026", "deathDate": "2026-02-27"}
 _ANSWER: Final = {
     "id": "0197f6a4-3c1e-7cc0-9d2b-6a0b9f1c2d3e",
     "deliveryId": "0197f6a3-1f00-7a11-8c57-53d1f0b6a9e8",

@@ -15,7 +15,9 @@ from broker.identity.refusals import InvalidToken, TokenFault
 from broker.identity.remembered import Remembered
 from broker.identity.tokens import check_audience, check_issuer, check_times, needed_moment, scopes, text, unpack
 
-ORGANISATION_SCOPES: Final = frozenset({"deliveries:read", "receipts:write", "subscriptions:write"})
+ORGANISATION_SCOPES: Final = frozenset(
+    {"confirmations:write", "deliveries:read", "receipts:write", "subscriptions:write"}
+)
 """All an organisation can ever be given, whatever the register says: a citizen's scope is not among them."""
 LIFETIME: Final = timedelta(seconds=300)
 SIGNING_ALGORITHM: Final = "ES256"

@@ -56,6 +56,8 @@ POLICY: Final[Mapping[Route, Rule]] = MappingProxyType(
         # An organisation answers later, and asks what became of a sequence, or of everything it was sent.
         ("POST", "/v1/receipts"): ForOrganisations("receipts:write"),
         ("GET", "/v1/deliveries"): ForOrganisations("deliveries:read"),
+        # A registrar confirms a death; the register says who is one, by the scope of their software.
+        ("POST", "/v1/confirmations"): ForOrganisations("confirmations:write"),
         # One that cannot be called comes for its deliveries, and acknowledges them.
         ("GET", "/v1/events"): ForOrganisations("deliveries:read"),
         ("GET", "/v1/events/{event_id}"): ForOrganisations("deliveries:read"),

@@ -34,9 +34,20 @@ from broker.store.together import Together
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
-from broker.verification import Facts, Gazetteer, HoldPolicy, check_change, holds_on, too_many
+from broker.verification import (
+    Facts,
+    Gazetteer,
+    Hold,
+    HoldPolicy,
+    Registered,
+    check_change,
+    holds_on,
+    registered,
+    too_many,
+)
 from contracts.agreement import Agreement
 from contracts.changes import ChangeKind, change_types
+from contracts.holds import HoldReason
 from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
@@ -290,7 +301,8 @@ class Intake:
         if too_many(facts, policy):
             raise TooMany
         found = holds_on(kind.name, kind.confirmation, facts, policy)
-        return owed, tuple(holds.Placed(id=new_id(known.now), reason=one.reason, until=one.until) for one in found)
+        entry = registered(await self._vault.digester("registrations"), request.change)
+        return owed, tuple(_placed(one, entry, known.now) for one in found)
 
     async def _sealed(
         self,
@@ -321,7 +333,7 @@ class Intake:
             leaf=audit.leaf(
                 "change.accepted",
                 now,
-                f"citizen:{person.person_id}",
+                audit.by_oneself(person.person_id),
                 change_id=change_id,
                 detail={
                     "type": kind.name,
@@ -377,6 +389,14 @@ def fields(data: Mapping[str, Any]) -> list[str]:
 def opened(person: PersonKey, change_id: UUID, change_type: str, sealed: bytes) -> bytes:
     """Return what a person told, as canonical JSON. Raises sealing.CannotOpen."""
     return sealing.open_sealed(sealing.record_key(person.key, change_id), sealed, _bound_to(change_id, change_type))
+
+
+def _placed(hold: Hold, entry: Registered | None, now: datetime) -> holds.Placed:
+    if hold.reason is HoldReason.AWAITS_REGISTRAR and entry is not None:
+        return holds.Placed(
+            id=new_id(now), reason=hold.reason, until=None, registration=entry.registration, fact=entry.fact
+        )
+    return holds.Placed(id=new_id(now), reason=hold.reason, until=hold.until)
 
 
 def _notice(person: PersonKey, contact: Contact, now: datetime) -> changes.OwedNotice:

@@ -121,9 +121,10 @@ WITH told AS (
     SELECT n.id, n.change_id, p.person_id, 'confirmation', p.generation, n.sealed, now(), now()
     FROM unnest($20::uuid[], $21::uuid[], $22::bytea[]) AS n(id, change_id, sealed) JOIN placed p ON p.id = n.change_id
 ), holds AS (
-    INSERT INTO hold (id, change_id, person_id, reason, placed_at, until)
-    SELECT h.id, h.change_id, p.person_id, h.reason, now(), h.until
-    FROM unnest($24::uuid[], $25::uuid[], $26::text[], $27::timestamptz[]) AS h(id, change_id, reason, until)
+    INSERT INTO hold (id, change_id, person_id, reason, placed_at, until, registration, fact)
+    SELECT h.id, h.change_id, p.person_id, h.reason, now(), h.until, h.registration, h.fact
+    FROM unnest($24::uuid[], $25::uuid[], $26::text[], $27::timestamptz[], $28::bytea[], $29::bytea[])
+        AS h(id, change_id, reason, until, registration, fact)
     JOIN placed p ON p.id = h.change_id
 ), leaves AS (
     INSERT INTO audit_leaf (leaf) SELECT leaf FROM placed
@@ -174,6 +175,8 @@ async def accept(
             [change_id for change_id, _ in holds],
             [hold.reason for _, hold in holds],
             [hold.until for _, hold in holds],
+            [hold.registration for _, hold in holds],
+            [hold.fact for _, hold in holds],
         )
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:

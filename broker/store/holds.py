@@ -22,6 +22,9 @@ class Placed:
     reason: HoldReason
     until: datetime | None
     """None: until somebody decides."""
+    registration: bytes | None = field(default=None, repr=False)
+    """What a registrar must confirm, as keyed digests; see `broker.verification.registrations`."""
+    fact: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +152,8 @@ async def carry_over(
     """
     rows = await connection.fetch(
         """
-        INSERT INTO hold (id, change_id, person_id, reason, placed_at, until)
-        SELECT gen_random_uuid(), $1, person_id, reason, now(), until FROM hold
+        INSERT INTO hold (id, change_id, person_id, reason, placed_at, until, registration, fact)
+        SELECT gen_random_uuid(), $1, person_id, reason, now(), until, registration, fact FROM hold
         WHERE change_id = $2 AND ended_at IS NULL ON CONFLICT DO NOTHING RETURNING reason
         """,
         change_id,
@@ -229,6 +232,75 @@ async def end(connection: Connection, hold_id: UUID, outcome: HoldOutcome, decid
 async def over(database: Database, limit: int) -> list[HoldRow]:
     """Return holds of which the time is over, the oldest first. Raises StoreUnavailable."""
     return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until LIMIT $1", limit)
+
+
+# What registrars say --------------------------------------------------------------------------------------------------
+
+
+async def confirm(
+    database: Database, organisation: str, registration: bytes, facts: Sequence[bytes], leaf: bytes
+) -> None:
+    """Keep what a registrar says of an entry, with `leaf`; what they said of it before is replaced.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(
+            """
+            INSERT INTO confirmation (organisation, registration, facts) VALUES ($1, $2, $3)
+            ON CONFLICT (registration, organisation) DO UPDATE SET facts = excluded.facts, at = now()
+            """,
+            organisation,
+            registration,
+            list(facts),
+        )
+        await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A hold that waited for a registrar, who has said something."""
+
+    hold_id: UUID
+    change_id: UUID
+    organisation: str
+    agrees: bool
+    """What was told is what the registrar said; of several, what one of them said."""
+
+
+async def answered(database: Database, limit: int) -> list[Answered]:
+    """Return what registrars have answered, the oldest first. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT DISTINCT ON (h.placed_at, h.id) h.id AS hold_id, h.change_id, c.organisation,
+                   h.fact = ANY(c.facts) AS agrees
+            FROM hold h JOIN confirmation c USING (registration)
+            WHERE h.ended_at IS NULL AND h.reason = 'awaits_registrar'
+            ORDER BY h.placed_at, h.id, agrees DESC, c.at LIMIT $1
+            """,
+            limit,
+        )
+    return [Answered(**row) for row in rows]
+
+
+async def differs(database: Database, hold_id: UUID, leaf: bytes) -> bool:
+    """Have a person decide on a hold of which a registrar said something else, with `leaf`; False if it has ended.
+
+    Raises StoreUnavailable.
+    """
+    async with database.transaction() as connection:
+        change_id = await connection.fetchval("SELECT change_id FROM hold WHERE id = $1", hold_id)
+        await _locked(connection, change_id)
+        done = await connection.execute(
+            "UPDATE hold SET reason = 'registrar_differs'"
+            " WHERE id = $1 AND ended_at IS NULL AND reason = 'awaits_registrar'",
+            hold_id,
+        )
+        if done != "UPDATE 1":
+            return False
+        await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf)
+    return True
 
 
 # Reading --------------------------------------------------------------------------------------------------------------

@@ -6,16 +6,21 @@ Nobody is told anything from here; what cannot be verified says so and fails clo
 from broker.verification.checks import Doubt, check_change
 from broker.verification.gazetteer import Gazetteer, StoredGazetteer
 from broker.verification.holds import NO_HOLDS, Facts, Hold, HoldPolicy, holds_on, too_many
+from broker.verification.registrations import Confirmed, Registered, confirmed, registered
 
 __all__ = [
     "NO_HOLDS",
+    "Confirmed",
     "Doubt",
     "Facts",
     "Gazetteer",
     "Hold",
     "HoldPolicy",
+    "Registered",
     "StoredGazetteer",
     "check_change",
+    "confirmed",
     "holds_on",
+    "registered",
     "too_many",
 ]

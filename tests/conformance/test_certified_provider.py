@@ -126,7 +126,6 @@ async def certified(api: Api) -> AsyncIterator[Certified]:
                 client_id="unwaith-pages",
                 redirect_uri=f"{url}/signed-in",
                 scopes=("openid", "email"),
-                vectors=False,
             ),
             KEY,
             Discovery(issuer, fetch, now, loopback_allowed=True),

@@ -50,6 +50,7 @@ def test_who_may_call_what_is_exactly_this() -> None:
         "GET /v1/changes/{reference}": ForCitizens("changes:read"),
         "POST /v1/addresses/search": ForCitizens("changes:write"),
         "POST /v1/receipts": ForOrganisations("receipts:write"),
+        "POST /v1/confirmations": ForOrganisations("confirmations:write"),
         "GET /v1/deliveries": ForOrganisations("deliveries:read"),
         "GET /v1/events": ForOrganisations("deliveries:read"),
         "GET /v1/events/{event_id}": ForOrganisations("deliveries:read"),

@@ -61,6 +61,7 @@ def test_operations_have_names_that_generated_clients_can_keep() -> None:
         "read_signature_keys": "/.well-known/jwks/message-signatures.json",
         "read_metadata": "/.well-known/oauth-authorization-server",
         "answer_later": "/v1/receipts",
+        "confirm_death": "/v1/confirmations",
         "after_a_gap": "/v1/deliveries",
         "collect_events": "/v1/events",
         "collect_event": "/v1/events/{event_id}",
