@@ -79,6 +79,7 @@ agreement-field-change-newName = Enw newydd
 agreement-field-change-title = Teitl
 agreement-field-change-previousContact = Ffôn neu e-bost blaenorol
 agreement-field-change-newContact = Ffôn neu e-bost newydd
+agreement-field-change-previousLanguage = Iaith flaenorol
 agreement-field-change-newLanguage = Iaith newydd
 agreement-field-change-newFormats = Fformatau sydd eu hangen ar y person
 agreement-field-change-deceased = Pwy fu farw

@@ -79,6 +79,7 @@ agreement-field-change-newName = New name
 agreement-field-change-title = Title
 agreement-field-change-previousContact = Previous telephone or e-mail
 agreement-field-change-newContact = New telephone or e-mail
+agreement-field-change-previousLanguage = Previous language
 agreement-field-change-newLanguage = New language
 agreement-field-change-newFormats = Formats the person needs
 agreement-field-change-deceased = Who died
