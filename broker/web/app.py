@@ -20,11 +20,12 @@ from broker.store import StoreUnavailable
 from broker.store.changes import PersonErased
 from broker.telemetry.requests import RequestTiming
 from broker.vault import PersonGone
-from broker.web import about, cancelling, following, move, signing_in, staff
+from broker.web import about, cancelling, changed, following, move, signing_in, staff
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
 from broker.web.guarding import Guarded
 from broker.web.parts import WebParts
+from broker.web.telling import beginning
 from broker.web.visit import (
     LANGUAGE_COOKIE,
     BadForm,
@@ -40,9 +41,14 @@ log = structlog.get_logger()
 _YEAR: Final = 365 * 24 * 3600
 
 
+JOURNEYS: Final = (move.MOVE, *changed.JOURNEYS)
+"""Everything somebody can tell here."""
+
+
 def all_pages(parts: WebParts) -> list[Page]:
     """Return every page there is. Staff's only where staff can sign in."""
-    pages = [*about.pages(), *signing_in.pages(""), *move.pages(), *following.pages(), *cancelling.pages()]
+    pages = [*about.pages(), *signing_in.pages(""), *beginning.pages(JOURNEYS)]
+    pages += [*move.pages(), *changed.pages(), *following.pages(), *cancelling.pages()]
     if parts.staff is not None:
         pages += [*signing_in.pages(parts.staff.prefix), *staff.pages(parts.staff.prefix)]
     return pages

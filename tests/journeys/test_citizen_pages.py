@@ -278,7 +278,7 @@ async def test_nobody_unproven_gets_past_the_step_up(site: Sandbox, browser: Bro
     async with visiting(site, browser) as v:
         seen = Inspector(v, "en", "unproven-")
         await v.sign_in("dafydd", query="?next=/change")
-        await v.page.check("#kind-2")
+        await v.page.check("input[name=kind][value=other]")
         await go_on(v)
         await seen("other")
         await v.go("/move/new/postcode")

@@ -21,10 +21,10 @@ from broker.store.disclosures import HeldChange
 from broker.store.holds import HoldRow
 from broker.tracking.withdrawing import carry_out
 from broker.vault import PersonKey
-from broker.web.move.wording import told_fields
 from broker.web.staff import reasons
 from broker.web.staff.allowed import actor, staff_page
 from broker.web.staff.wording import coded, exact, span
+from broker.web.telling.wording import told_fields
 from broker.web.visit import Page, Visit
 from contracts.holds import DECIDED_BY, DecidedBy
 

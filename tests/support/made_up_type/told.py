@@ -19,7 +19,7 @@ from broker.main.embedded import DEMO_CLIENT, REDIRECT, sandbox
 from broker.sandbox.addresses import sample_addresses
 from broker.store import register
 from broker.telemetry.logs import configure_logs
-from broker.web.move.wording import told_fields
+from broker.web.telling.wording import told_fields
 from contracts.agreement import Agreement, Share
 from contracts.changes import change_types
 from contracts.text import Bilingual

@@ -1,20 +1,18 @@
-"""The two addresses: by postcode and choosing, or typed; the previous one also as the provider knows it."""
+"""Addresses: by postcode and choosing, or typed; one's own also as the provider knows it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from broker.store.register import Place
-from broker.web.move.answers import address_of, answers_of, same_home
-from broker.web.move.going import before, keep_answers, kept_query, onward, stop_before
-from broker.web.move.wording import address_line
+from broker.web.telling.journey import Journey, address_of, answers_of, keep_answers, kept_query, same_home
+from broker.web.telling.wording import address_line
 from broker.web.visit import Fault, Page, Visit
 from contracts.address import PostalCode
 from contracts.text import normalise
-
-Which = Literal["new", "previous"]
 
 LONGEST_LINE: Final = 100
 _FIELDS: Final = (
@@ -28,78 +26,97 @@ _FIELDS: Final = (
 _POSTAL_CODE: Final = TypeAdapter[str](PostalCode)
 
 
-def pages() -> list[Page]:
-    found = [
-        Page("GET", "/move/previous", ask_suggested),
-        Page("POST", "/move/previous", take_suggested),
-    ]
-    for which in _BOTH:
-        found += [
-            Page("GET", f"/move/{which}/postcode", _for(which, ask_postcode)),
-            Page("POST", f"/move/{which}/postcode", _for(which, take_postcode)),
-            Page("GET", f"/move/{which}/choose", _for(which, ask_choice)),
-            Page("POST", f"/move/{which}/choose", _for(which, take_choice)),
-            Page("GET", f"/move/{which}/type", _for(which, ask_typed)),
-            Page("POST", f"/move/{which}/type", _for(which, take_typed)),
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """One address that a journey asks for: a step of it."""
+
+    journey: Journey
+    which: str
+    """The step's name, and where its answer is kept."""
+    by_postcode: str
+    """Messages over its pages."""
+    chosen: str
+    typed: str
+    suggesting: Mapping[str, str] | None = None
+    """Messages by which the provider's address is suggested: `title`, `body`, `question`, `yes`, `no`, `missing`. None
+    where it cannot be this one."""
+    filled_in: bool = False
+    """Whether a browser may fill in what it knows of its user."""
+    unlike: str | None = None
+    """Another address, which this one cannot be."""
+
+    @property
+    def base(self) -> str:
+        return f"{self.journey.root}/{self.which}"
+
+    def pages(self) -> list[Page]:
+        found = [
+            page
+            for name, ask, take in (
+                ("postcode", ask_postcode, take_postcode),
+                ("choose", ask_choice, take_choice),
+                ("type", ask_typed, take_typed),
+            )
+            for page in (
+                Page("GET", f"{self.base}/{name}", self._with(ask, shown=True)),
+                Page("POST", f"{self.base}/{name}", self._with(take, shown=False)),
+            )
         ]
-    return found
+        if self.suggesting is not None:
+            found += [
+                Page("GET", self.base, self._with(ask_suggested, shown=True)),
+                Page("POST", self.base, self._with(take_suggested, shown=False)),
+            ]
+        return found
+
+    def known(self, visit: Visit) -> Mapping[str, Any]:
+        known: Mapping[str, Any] = answers_of(visit.data).get(self.which) or {}
+        return known
+
+    def is_unlike(self, visit: Visit, address: Mapping[str, Any]) -> bool:
+        other = answers_of(visit.data).get(self.unlike or "") or {}
+        return not same_home(address, other.get("address"))
+
+    def _with(
+        self, handler: "Callable[[Visit, Finder], Awaitable[Response]]", *, shown: bool
+    ) -> Callable[[Visit], Awaitable[Response]]:
+        async def answer(visit: Visit) -> Response:
+            # an answer out of turn is kept for its turn, but not for another journey's
+            stop = self.journey.stop_before(visit, self.which if shown else self.journey.asked[0].name)
+            return stop or await handler(visit, self)
+
+        return answer
 
 
-_BOTH: Final[tuple[Which, ...]] = ("new", "previous")
-_TITLES: Final[Mapping[tuple[Which, str], str]] = {
-    ("new", "postcode"): "new-postcode-title",
-    ("new", "choose"): "new-choose-title",
-    ("new", "type"): "new-type-title",
-    ("previous", "postcode"): "previous-postcode-title",
-    ("previous", "choose"): "previous-choose-title",
-    ("previous", "type"): "previous-type-title",
-}
-
-
-def _for(
-    which: Which, handler: Callable[[Visit, Which], Awaitable[Response]]
-) -> Callable[[Visit], Awaitable[Response]]:
-    async def answer(visit: Visit) -> Response:
-        if visit.request.method == "GET" and (stop := stop_before(visit, which)):
-            return stop
-        return await handler(visit, which)
-
-    return answer
-
-
-def _known(visit: Visit, which: Which) -> Mapping[str, Any]:
-    known: Mapping[str, Any] = answers_of(visit.data).get(which) or {}
-    return known
-
-
-async def ask_suggested(visit: Visit) -> Response:
+async def ask_suggested(visit: Visit, finder: Finder) -> Response:
     """Ask whether the address the provider knows is the previous one: evidence, and only a suggestion."""
-    if stop := stop_before(visit, "previous"):
-        return stop
     suggested = await _suggested(visit)
     if suggested is None:
-        return visit.to(f"/move/previous/postcode{kept_query(visit)}")
+        return visit.to(f"{finder.base}/postcode{kept_query(visit)}")
     return visit.page(
         "move/suggested.html",
-        back=before(visit, "previous"),
+        back=finder.journey.before(visit, finder.which),
         suggested=address_line(suggested),
-        answer=_known(visit, "previous").get("suggested"),
+        answer=finder.known(visit).get("suggested"),
+        says=finder.suggesting,
         query=kept_query(visit),
     )
 
 
-async def take_suggested(visit: Visit) -> Response:
+async def take_suggested(visit: Visit, finder: Finder) -> Response:
     said = (await visit.form()).get("suggested")
     suggested = await _suggested(visit)
     if said == "no" or suggested is None:
-        await keep_answers(visit, lambda answers: answers.setdefault("previous", {}).update(suggested="no"))
-        return visit.to(f"/move/previous/postcode{kept_query(visit)}")
+        await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(suggested="no"))
+        return visit.to(f"{finder.base}/postcode{kept_query(visit)}")
     if said != "yes":
-        return await visit.again([("suggested", "suggested-missing")])
-    if same_home(suggested, _known(visit, "new").get("address")):
+        return await visit.again([("suggested", (finder.suggesting or {})["missing"])])
+    if not finder.is_unlike(visit, suggested):
         return await visit.again([("suggested", "address-same")])
-    await keep_answers(visit, lambda answers: answers.update(previous={"suggested": "yes", "address": suggested}))
-    return onward(visit, "previous")
+    await keep_answers(
+        visit, lambda answers: answers.update({finder.which: {"suggested": "yes", "address": suggested}})
+    )
+    return finder.journey.onward(visit, finder.which)
 
 
 async def _suggested(visit: Visit) -> Mapping[str, Any] | None:
@@ -115,18 +132,18 @@ async def _suggested(visit: Visit) -> Mapping[str, Any] | None:
     return home
 
 
-async def ask_postcode(visit: Visit, which: Which) -> Response:
+async def ask_postcode(visit: Visit, finder: Finder) -> Response:
     return visit.page(
         "move/postcode.html",
-        back=before(visit, which) if which == "new" else f"/move/previous{kept_query(visit)}",
-        title=_TITLES[which, "postcode"],
-        which=which,
-        answer=_known(visit, which),
+        back=f"{finder.base}{kept_query(visit)}" if finder.suggesting else finder.journey.before(visit, finder.which),
+        title=finder.by_postcode,
+        finder=finder,
+        answer=finder.known(visit),
         query=kept_query(visit),
     )
 
 
-async def take_postcode(visit: Visit, which: Which) -> Response:
+async def take_postcode(visit: Visit, finder: Finder) -> Response:
     form = await visit.form()
     said, part = (" ".join(form.get(name, "").split()) for name in ("postcode", "part"))
     if not said and not part:
@@ -139,8 +156,8 @@ async def take_postcode(visit: Visit, which: Which) -> Response:
     asked = {"postcode": postcode or "", "part": part}
     if not await _found(visit, asked):
         return await visit.again([("part", "part-unknown")] if part else [("postcode", "postcode-unknown")])
-    await keep_answers(visit, lambda answers: answers.setdefault(which, {}).update(asked))
-    return visit.to(f"/move/{which}/choose{kept_query(visit)}")
+    await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(asked))
+    return visit.to(f"{finder.base}/choose{kept_query(visit)}")
 
 
 async def _found(visit: Visit, asked: Mapping[str, Any]) -> list[Place]:
@@ -151,49 +168,49 @@ async def _found(visit: Visit, asked: Mapping[str, Any]) -> list[Place]:
     return await gazetteer.at(postcode, visit.language) if postcode else []
 
 
-async def ask_choice(visit: Visit, which: Which) -> Response:
-    known = _known(visit, which)
+async def ask_choice(visit: Visit, finder: Finder) -> Response:
+    known = finder.known(visit)
     if not (known.get("postcode") or known.get("part")):
-        return visit.to(f"/move/{which}/postcode{kept_query(visit)}")
+        return visit.to(f"{finder.base}/postcode{kept_query(visit)}")
     found = await _found(visit, known)
     return visit.page(
         "move/choose.html",
-        back=f"/move/{which}/postcode{kept_query(visit)}",
-        title=_TITLES[which, "choose"],
-        which=which,
+        back=f"{finder.base}/postcode{kept_query(visit)}",
+        title=finder.chosen,
+        finder=finder,
         asked=", ".join(said for said in (known.get("part"), known.get("postcode")) if said),
         found=[(str(place.uprn), address_line(_wire(place))) for place in found],
         invented=any(place.invented for place in found),
-        answer=str((_known(visit, which).get("address") or {}).get("uprn", "")),
+        answer=str((finder.known(visit).get("address") or {}).get("uprn", "")),
         query=kept_query(visit),
     )
 
 
-async def take_choice(visit: Visit, which: Which) -> Response:
+async def take_choice(visit: Visit, finder: Finder) -> Response:
     chosen = (await visit.form()).get("uprn")
     if chosen == "none":
-        return visit.to(f"/move/{which}/type{kept_query(visit)}")
-    found = await _found(visit, _known(visit, which))
+        return visit.to(f"{finder.base}/type{kept_query(visit)}")
+    found = await _found(visit, finder.known(visit))
     address = next((_wire(place) for place in found if str(place.uprn) == chosen), None)
     if address is None:
         return await visit.again([("uprn", "choose-missing")])
-    return await _take(visit, which, address, "uprn")
+    return await _take(visit, finder, address, "uprn")
 
 
-async def ask_typed(visit: Visit, which: Which) -> Response:
-    known = _known(visit, which)
+async def ask_typed(visit: Visit, finder: Finder) -> Response:
+    known = finder.known(visit)
     typed = known.get("typed") or {"postcode": known.get("postcode", "")}
     return visit.page(
         "move/type.html",
-        back=f"/move/{which}/postcode{kept_query(visit)}",
-        title=_TITLES[which, "type"],
-        which=which,
+        back=f"{finder.base}/postcode{kept_query(visit)}",
+        title=finder.typed,
+        finder=finder,
         typed=typed,
         query=kept_query(visit),
     )
 
 
-async def take_typed(visit: Visit, which: Which) -> Response:
+async def take_typed(visit: Visit, finder: Finder) -> Response:
     form = await visit.form()
     typed = {name: " ".join(form.get(name, "").split()) for name in (*(name for name, *_ in _FIELDS), "postcode")}
     faults: list[Fault] = []
@@ -211,8 +228,8 @@ async def take_typed(visit: Visit, which: Which) -> Response:
         return await visit.again(faults)
     wire["postalCode"] = postcode
     address = address_of(wire).model_dump(mode="json", exclude_none=True)
-    await keep_answers(visit, lambda answers: answers.setdefault(which, {}).update(typed=typed))
-    return await _take(visit, which, address, "building")
+    await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(typed=typed))
+    return await _take(visit, finder, address, "building")
 
 
 _CAMEL: Final = {
@@ -224,12 +241,11 @@ _CAMEL: Final = {
 }
 
 
-async def _take(visit: Visit, which: Which, address: Mapping[str, Any], field: str) -> Response:
-    other: Which = "previous" if which == "new" else "new"
-    if same_home(address, _known(visit, other).get("address")):
+async def _take(visit: Visit, finder: Finder, address: Mapping[str, Any], field: str) -> Response:
+    if not finder.is_unlike(visit, address):
         return await visit.again([(field, "address-same")])
-    await keep_answers(visit, lambda answers: answers.setdefault(which, {}).update(address=dict(address)))
-    return onward(visit, which)
+    await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(address=dict(address)))
+    return finder.journey.onward(visit, finder.which)
 
 
 def _wire(place: Place) -> dict[str, Any]:
