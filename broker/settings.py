@@ -119,6 +119,10 @@ class SignInServer(BaseModel):
     """Those of the preset unless given; `openid email` without one."""
     identity: IdentityServer | None = None
     """Known for the two issuers of GOV.UK One Login."""
+    second_factor_amr: str = "mfa"
+    """Of staff: methods (RFC 8176) that prove a second factor, one of which their ID token must name in `amr`."""
+    second_factor_acr: str = ""
+    """Of staff: classes of the provider's own, one of which in `acr` proves it too."""
 
 
 class MailServer(BaseModel):
@@ -299,6 +303,9 @@ def _production_refuses(settings: Settings) -> Iterator[str]:  # noqa: C901  a l
 
 
 def _sign_in_refuses(settings: Settings) -> Iterator[str]:
+    staff = settings.staff_sign_in
+    if staff is not None and not (staff.second_factor_amr + staff.second_factor_acr).split():
+        yield f"{_variable('staff_sign_in', 'second_factor_amr')} must name what proves a second factor, such as mfa."
     for door in ("sign_in", "staff_sign_in"):
         server: SignInServer | None = getattr(settings, door)
         if server is not None and not _public_https(server.issuer):

@@ -144,6 +144,7 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         **_asked(f"{STAFF}/proposals", ForStaff(May.PROPOSE)),
         **_asked(f"{STAFF}/proposals/check/{{place}}", ForStaff(May.PROPOSE)),
         ("GET", f"{STAFF}/proposals/{{proposal}}"): ForStaff(May.READ_REGISTER),
+        ("POST", f"{STAFF}/proposals/{{proposal}}/try"): ForStaff(May.TRY),
         ("POST", f"{STAFF}/proposals/{{proposal}}/approve"): ForStaff(May.APPROVE),
         ("POST", f"{STAFF}/proposals/{{proposal}}/reject"): ForStaff(May.APPROVE),
     }

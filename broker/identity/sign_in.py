@@ -62,6 +62,7 @@ class SignInFault(StrEnum):
     EXCHANGE = "the provider did not take the code"
     ANSWER = "the provider's answer cannot be read"
     TOKEN = "the ID token does not hold"  # noqa: S105  a sentence
+    SECOND_FACTOR = "the ID token does not say that a second factor was used"
     SUBJECT = "userinfo is about somebody else"
     IDENTITY = "the statement about the identity does not hold"
 
@@ -79,6 +80,25 @@ class ProviderAway(Refusal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactor:
+    """What in an ID token proves that somebody used more than a password (OpenID Connect Core 1.0, section 2).
+
+    Nothing named proves nothing: then nobody gets in.
+    """
+
+    amr: frozenset[str] = frozenset()
+    """Methods, one of which is enough: `mfa`, `hwk` (RFC 8176)."""
+    acr: frozenset[str] = frozenset()
+    """Classes of the provider's own, one of which is enough; asked for when signing in begins."""
+
+    def proven_by(self, claims: Claims) -> bool:
+        methods = claims.get("amr")
+        used = {one for one in methods if isinstance(one, str)} if isinstance(methods, list) else set()
+        reached = claims.get("acr")
+        return bool(self.amr & used) or (isinstance(reached, str) and reached in self.acr)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRules:
     """One provider as one trust domain uses it."""
 
@@ -89,6 +109,8 @@ class ProviderRules:
     facts: Preset = PLAIN
     """What is particular about it."""
     identity: IdentityService | None = None
+    second_factor: SecondFactor | None = None
+    """Without its proof nobody is signed in; None where none is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +197,8 @@ class Provider:
             "code_challenge_method": "S256",
             "ui_locales": language,
         }
+        if self.rules.second_factor is not None and self.rules.second_factor.acr:
+            asked["acr_values"] = " ".join(sorted(self.rules.second_factor.acr))
         if vectors := self.rules.facts.vectors:
             asked["vtr"] = json.dumps(vectors.prove if prove else vectors.sign_in)
         if prove and self.rules.identity is not None:
@@ -307,6 +331,8 @@ class Provider:
             raise SignInRefused(SignInFault.TOKEN, "at_hash")
         if self.rules.facts.vectors and not self.rules.facts.vectors.met(claims.get("vot")):
             raise SignInRefused(SignInFault.TOKEN, "vot")
+        if self.rules.second_factor is not None and not self.rules.second_factor.proven_by(claims):
+            raise SignInRefused(SignInFault.SECOND_FACTOR)
         return claims
 
     async def _userinfo(self, url: str, access_token: str) -> Mapping[str, Any]:

@@ -210,7 +210,7 @@ class Intake:
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
         in_force = self._standing(agreements, kind.name, today)
-        found = recipients(told, who.level, areas, in_force, kind.special)
+        found = recipients(told, who.level, areas, in_force, kind.special, kind.context)
         if not found:
             raise NobodyToTell
         corrected = None

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from joserfc.errors import JoseError
@@ -14,7 +15,7 @@ from broker.identity.discovery import Discovery, keys_of_did
 from broker.identity.keys import IssuerKeys
 from broker.identity.presets import PLAIN, PRESETS, IdentityService
 from broker.identity.sessions import SessionRules, Sessions, citizen_rules, staff_rules
-from broker.identity.sign_in import Provider, ProviderRules
+from broker.identity.sign_in import Provider, ProviderRules, SecondFactor
 from broker.main.rooms import Rooms, utc_now, when_there
 from broker.outbound.client import GuardedClient
 from broker.outbound.fetch import get_json
@@ -80,7 +81,7 @@ async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rul
             loopback_allowed=loopback,
         )
     provider = Provider(
-        found,
+        replace(found, second_factor=_second_factor(server)) if prefix == page_policy.STAFF else found,
         client_key(server.client_key_file),
         Discovery(server.issuer, fetch, utc_now, loopback_allowed=loopback),
         IssuerKeys(server.issuer, fetch, utc_now, loopback_allowed=loopback),
@@ -90,6 +91,12 @@ async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rul
     )
     secret = await when_there(lambda: rooms.vault.secret(f"sessions:{rules.domain}"))
     return Door(provider=provider, sessions=Sessions(rooms.database, secret, rules), prefix=prefix)
+
+
+def _second_factor(server: SignInServer) -> SecondFactor:
+    return SecondFactor(
+        amr=frozenset(server.second_factor_amr.split()), acr=frozenset(server.second_factor_acr.split())
+    )
 
 
 def provider_rules(server: SignInServer, redirect_uri: str) -> ProviderRules:

@@ -73,11 +73,13 @@ def recipients(
     areas: Areas,
     in_force: Standing,
     special: AbstractSet[str] = frozenset(),
+    context: AbstractSet[str] = frozenset(),
 ) -> list[Recipient]:
     """Return who is told of a change, by organisation.
 
     `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day;
-    `special` are the paths that only an agreement naming them permits (`ChangeKind.special`). An
+    `special` are the paths that only an agreement naming them permits, `context` the members of a change that tell
+    nothing by themselves (`ChangeKind`). An
     agreement counts if it asks no higher identity level. One organisation with several agreements is told once, under
     the first that has a share that holds and permits a part of the change.
     """
@@ -88,7 +90,7 @@ def recipients(
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
         permitted = {path for share in shares for path in share.paths}
         data = minimise(without(told, special - permitted) if special else told, permitted)
-        if "change" not in data:
+        if not data.get("change", {}).keys() - context:
             continue  # nothing of the change itself is permitted: there is nothing to tell
         roles = tuple(dict.fromkeys(share.role for share in shares))
         found[agreement.organisation] = Recipient(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ from broker.identity.jose import base64url
 from broker.identity.presets import NHS_LOGIN, ONE_LOGIN, PLAIN, IdentityService, Preset
 from broker.identity.refusals import InvalidToken, KeysUnavailable, TokenFault
 from broker.identity.sessions import Sessions, citizen_rules, staff_rules
-from broker.identity.sign_in import CORE_IDENTITY, Begun, ProviderAway, SignedIn, SignInFault, SignInRefused
+from broker.identity.sign_in import (
+    CORE_IDENTITY,
+    Begun,
+    ProviderAway,
+    SecondFactor,
+    SignedIn,
+    SignInFault,
+    SignInRefused,
+)
 from broker.main.web import client_key, provider_rules
 from broker.outbound.client import GuardedClient
 from broker.settings import SignInServer
@@ -104,6 +113,37 @@ async def test_an_nhs_number_is_taken_only_as_ten_digits_and_only_with_the_ident
     assert found.nhs_number == taken
     assert "9990001014" not in repr(found)
     assert (await signing_in(hostile, http, prove=False)).nhs_number is None
+
+
+@pytest.mark.parametrize(
+    ("said", "proven"),
+    [
+        ({"amr": ["pwd", "mfa"]}, True),
+        ({"amr": ["pwd"]}, False),
+        ({"amr": "mfa"}, False),
+        ({"amr": [["mfa"], 1]}, False),
+        ({"acr": "phr"}, True),
+        ({"acr": "0"}, False),
+        ({"acr": ["phr"]}, False),
+        ({}, False),
+    ],
+)
+async def test_staff_need_a_second_factor_that_their_id_token_proves(
+    hostile: Hostile, http: GuardedClient, said: dict[str, Any], proven: bool
+) -> None:
+    hostile.change_id = lambda claims: claims.update(said)
+    door = ours(hostile, http)
+    factor = SecondFactor(amr=frozenset({"mfa", "hwk"}), acr=frozenset({"phr"}))
+    door.rules = replace(door.rules, second_factor=factor)
+    url, begun = await door.begin(prove=False, language="en")
+    answer = hostile.asked_for(url)
+    assert hostile.asked["acr_values"] == "phr"
+    if proven:
+        assert (await door.finish(begun, answer)).subject == SUBJECT
+        return
+    with pytest.raises(SignInRefused) as refused:
+        await door.finish(begun, answer)
+    assert refused.value.fault is SignInFault.SECOND_FACTOR
 
 
 async def test_an_id_token_never_shows_a_level(hostile: Hostile, http: GuardedClient) -> None:

@@ -142,8 +142,11 @@ def test_demo_goes_all_the_way(log: str, request: pytest.FixtureRequest) -> None
     assert len(others) == 2, "a telephone number, and a language"
     for told_after in others:
         found = [row for row in told_after if row[1]]
-        assert {"webhook", "pull"} <= {row[1] for row in found}
+        assert {row[1] for row in found} == {"webhook", "pull", "FHIR"}
         assert all(row[-1] == ANSWERS[row[1]] for row in found)
+    said = " ".join(done.stdout.split())
+    assert "a person must see the certificate first" in said
+    assert "a registrar must confirm it first" in said
 
 
 def table_in(part: str) -> list[list[str]]:

@@ -7,10 +7,11 @@ import structlog
 from starlette.responses import Response
 
 from broker.identity.staff import May
+from broker.intake.dry_run import A_MONTH, DryRun, dry_run
 from broker.register import proposing, reading
 from broker.register.checking import Fault
 from broker.register.differences import Difference, differences
-from broker.register.document import Written, written
+from broker.register.document import Written, field_words, written
 from broker.register.reading import Document, Faulty
 from broker.store import proposals, register
 from broker.store.proposals import ApprovedBefore, Kind, NoLongerFits, NotOpen, Proposal
@@ -129,7 +130,21 @@ async def reject(visit: Visit) -> Response:
     return visit.to(place)
 
 
-async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...]) -> Response:
+async def try_out(visit: Visit) -> Response:
+    """Count what a proposed agreement would have sent of last month's changes, and show the counts."""
+    found = await _found(visit)
+    document = _read(found.document) if found else None
+    if found is None or not isinstance(document, Agreement):
+        return _nothing(visit, "proposal-none", 404)
+    parts, at = visit.parts, visit.parts.clock()
+    since = at - A_MONTH
+    leaf = ledger.tried(actor(visit), at, document, since)
+    tried = await dry_run(parts.database, parts.vault, parts.gazetteer, document, since, at, leaf)
+    log.warning("agreement.tried", organisation=document.organisation, count=tried.looked_at)
+    return await _shown(visit, found, (), tried)
+
+
+async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried: DryRun | None = None) -> Response:
     words, allowed = visit.words, allowances(visit)
     is_open = found.outcome is None
     approved = actor(visit) in {one.by for one in found.approvals}
@@ -151,12 +166,28 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...]) -> Re
         differences=await _differences(visit, document, found.based_on),
         document=_written(visit, document),
         faults=[_fault(visit, one) for one in faults],
+        tried=_counts(visit, document, tried) if tried and isinstance(document, Agreement) else None,
+        can_try=isinstance(document, Agreement) and May.TRY in allowed,
         can_approve=is_open and May.APPROVE in allowed and not approved,
         can_reject=is_open and May.APPROVE in allowed,
         approved=is_open and approved,
         reasons=proposing.REJECT,
         back=f"{visit.door.prefix}/agreements",
     )
+
+
+def _counts(visit: Visit, agreement: Agreement, tried: DryRun) -> dict[str, Any]:
+    words = visit.words
+    lines = [
+        (words("staff-tried-looked-at"), tried.looked_at),
+        (words("staff-tried-told"), tried.told),
+        *(
+            (words(f"agreement-where-{share.where}"), n)
+            for share, n in zip(agreement.shares, tried.by_share, strict=True)
+        ),
+        *((field_words(f"/{name}", words), n) for name, n in tried.fields.items()),
+    ]
+    return {"lines": lines, "whole": tried.whole, "since": exact(words, tried.since)}
 
 
 def _fault(visit: Visit, fault: Fault) -> tuple[str, str]:
@@ -225,6 +256,7 @@ PAGES: Final = (
     Page("GET", "/proposals/check/{place}", check),
     Page("POST", "/proposals/check/{place}", propose),
     Page("GET", "/proposals/{proposal}", proposal),
+    Page("POST", "/proposals/{proposal}/try", try_out),
     Page("POST", "/proposals/{proposal}/approve", approve),
     Page("POST", "/proposals/{proposal}/reject", reject),
 )
