@@ -48,6 +48,10 @@ async def propose(
     kind, subject = kind_of(document), subject_of(document)
     newest = await proposals.newest_version(database, kind, subject)
     faults = faults_of(document, known, at.date(), beside)
+    if isinstance(document, RegisteredClient):
+        registered = await register.client(database, document.client_id)
+        if registered is not None and registered.organisation != document.organisation:
+            faults.append(Fault("/organisation", "organisation_other"))
     if faults:
         raise Faulty(faults)
     written = orjson.dumps(
@@ -77,7 +81,10 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
     """
 
     def fits(proposal: Proposal, known: Configuration, newest: int) -> Sequence[Fault]:
-        document = read(proposal.kind, proposal.document)
+        try:
+            document = read(proposal.kind, proposal.document)
+        except Faulty as faulty:  # another program proposed it, or an adapter is not installed here
+            return faulty.faults
         if newest != proposal.based_on:
             return [Fault("", "not_next")]
         return faults_of(document, known, at.date(), ())

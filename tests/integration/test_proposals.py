@@ -222,3 +222,19 @@ async def test_a_change_waits_for_the_moment_it_is_decided_not_proposed(known: D
         await proposing.approve(known, proposal.id, RHYS, late, ledger.on_proposals(RHYS, late))
     codes: Sequence[str] = [fault.code for fault in refused.value.faults]
     assert codes == ["over"]
+
+
+async def test_a_client_of_another_organisation_is_not_taken_over(known: Database) -> None:
+    other = ORGANISATION.model_copy(update={"id": "swansea"})
+    await register.put_organisation(known, other)
+    theirs = key().model_copy(update={"organisation": "swansea"})
+    early = await proposed(known, theirs)
+    await register.put_client(known, register.Client(key().client_id, ORGANISATION.id, key().jwks, frozenset()))
+    with pytest.raises(Faulty) as faulty:
+        await proposed(known, theirs)
+    assert [one.code for one in faulty.value.faults] == ["organisation_other"]
+    with pytest.raises(NoLongerFits):
+        await approved(known, early, RHYS)
+    kept = await register.client(known, key().client_id)
+    assert kept is not None
+    assert kept.organisation == ORGANISATION.id

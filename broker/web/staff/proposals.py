@@ -3,7 +3,9 @@
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 import structlog
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from broker.identity.staff import May
@@ -103,7 +105,7 @@ async def approve(visit: Visit) -> Response:
     except (ApprovedBefore, NotOpen):
         in_force = False  # the page says how it stands
     except NoLongerFits as late:
-        return await _shown(visit, found, late.faults)
+        return await _shown(visit, found, late.faults or (Fault("", "not_next"),))
     if in_force:
         log.warning("proposal.in_force", kind=found.kind, organisation=found.organisation)
         await visit.parts.directory.refresh()
@@ -133,8 +135,8 @@ async def reject(visit: Visit) -> Response:
 async def try_out(visit: Visit) -> Response:
     """Count what a proposed agreement would have sent of last month's changes, and show the counts."""
     found = await _found(visit)
-    document = _read(found.document) if found else None
-    if found is None or not isinstance(document, Agreement):
+    document = _agreement(found) if found else None
+    if found is None or document is None:
         return _nothing(visit, "proposal-none", 404)
     parts, at = visit.parts, visit.parts.clock()
     since = at - A_MONTH
@@ -148,7 +150,7 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
     words, allowed = visit.words, allowances(visit)
     is_open = found.outcome is None
     approved = actor(visit) in {one.by for one in found.approvals}
-    document = _read(found.document)
+    document = _agreement(found)
     return staff_page(
         visit,
         "staff/proposal.html",
@@ -163,11 +165,13 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
-        differences=await _differences(visit, document, found.based_on),
+        differences=differences(
+            await _before(visit, found.kind, found.subject, found.based_on), orjson.loads(found.document)
+        ),
         document=_written(visit, document),
         faults=[_fault(visit, one) for one in faults],
-        tried=_counts(visit, document, tried) if tried and isinstance(document, Agreement) else None,
-        can_try=isinstance(document, Agreement) and May.TRY in allowed,
+        tried=_counts(visit, document, tried) if tried and document else None,
+        can_try=document is not None and May.TRY in allowed,
         can_approve=is_open and May.APPROVE in allowed and not approved,
         can_reject=is_open and May.APPROVE in allowed,
         approved=is_open and approved,
@@ -199,8 +203,18 @@ def _who(actor_name: str) -> list[str]:
     return [who[place : place + 12] for place in range(0, len(who), 12)]  # an opaque id: it may break anywhere
 
 
-def _written(visit: Visit, document: Document) -> Written | None:
-    if not isinstance(document, Agreement):
+def _agreement(found: Proposal) -> Agreement | None:
+    """Return the agreement that is proposed, None for anything else and for what this program cannot read."""
+    if found.kind != "agreement":
+        return None
+    try:
+        return Agreement.model_validate_json(found.document)
+    except ValidationError:
+        return None
+
+
+def _written(visit: Visit, document: Agreement | None) -> Written | None:
+    if document is None:
         return None
     return written(document, visit.parts.directory.organisations().get(document.organisation), visit.words)
 
@@ -224,11 +238,11 @@ async def _known(visit: Visit) -> Configuration:
     return await register.configuration(visit.parts.database)
 
 
-async def _differences(visit: Visit, document: Document, based_on: int | None = None) -> list[Difference]:
-    """Return what a document changes of the version it is based on, the newest where that is not given."""
-    kind, subject = proposing.kind_of(document), proposing.subject_of(document)
+async def _differences(visit: Visit, document: Document) -> list[Difference]:
+    """Return what a document changes of the newest version."""
     after = document.model_dump(mode="json", exclude_none=True, exclude={"revoked", "paused", "draining"})
-    return differences(await _before(visit, kind, subject, based_on), after)
+    before = await _before(visit, proposing.kind_of(document), proposing.subject_of(document), None)
+    return differences(before, after)
 
 
 async def _before(visit: Visit, kind: Kind, subject: str, version: int | None) -> dict[str, Any]:
