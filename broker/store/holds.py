@@ -230,8 +230,11 @@ async def end(connection: Connection, hold_id: UUID, outcome: HoldOutcome, decid
 
 
 async def over(database: Database, limit: int) -> list[HoldRow]:
-    """Return holds of which the time is over, the oldest first. Raises StoreUnavailable."""
-    return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until LIMIT $1", limit)
+    """Return holds of which the time is over, the oldest first. Raises StoreUnavailable.
+
+    Those of one person are often over at one moment: in the order of their changes, so that they are sent in it.
+    """
+    return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until, placed_at, id LIMIT $1", limit)
 
 
 # What registrars say --------------------------------------------------------------------------------------------------
@@ -269,14 +272,20 @@ class Answered:
 
 
 async def answered(database: Database, limit: int) -> list[Answered]:
-    """Return what registrars have answered, the oldest first. Raises StoreUnavailable."""
+    """Return what registrars have answered, the oldest first. Raises StoreUnavailable.
+
+    Of a change of which a person must look at another answer already, as one that corrects such a change, only what
+    agrees: the rest waits until they have.
+    """
     async with database.connection() as connection:
         rows = await connection.fetch(
             """
             SELECT DISTINCT ON (h.placed_at, h.id) h.id AS hold_id, h.change_id, c.organisation,
                    h.fact = ANY(c.facts) AS agrees
             FROM hold h JOIN confirmation c USING (registration)
-            WHERE h.ended_at IS NULL AND h.reason = 'awaits_registrar'
+            WHERE h.ended_at IS NULL AND h.reason = 'awaits_registrar' AND (h.fact = ANY(c.facts) OR NOT EXISTS (
+                SELECT FROM hold looked_at WHERE looked_at.change_id = h.change_id
+                AND looked_at.reason = 'registrar_differs' AND looked_at.ended_at IS NULL))
             ORDER BY h.placed_at, h.id, agrees DESC, c.at LIMIT $1
             """,
             limit,
