@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -222,3 +223,56 @@ async def test_a_change_waits_for_the_moment_it_is_decided_not_proposed(known: D
         await proposing.approve(known, proposal.id, RHYS, late, ledger.on_proposals(RHYS, late))
     codes: Sequence[str] = [fault.code for fault in refused.value.faults]
     assert codes == ["over"]
+
+
+async def test_a_clients_keys_are_changed_in_its_owners_name_alone(known: Database) -> None:
+    """Else another organisation would stand in the proposal, be paused and be in the ledger, and the owner lose its key."""
+    await register.put_client(
+        known, register.Client(key().client_id, ORGANISATION.id, key().jwks, frozenset(key().scopes))
+    )
+    await register.put_organisation(known, ORGANISATION.model_copy(update={"id": "other"}))
+    with pytest.raises(Faulty) as faulty:
+        await proposed(known, key().model_copy(update={"organisation": "other"}))
+    assert [(one.pointer, one.code) for one in faulty.value.faults] == [("/organisation", "organisation_other")]
+
+
+async def test_what_can_no_longer_be_read_does_not_come_into_force_and_can_be_rejected(known: Database) -> None:
+    proposal_id = uuid4()
+    async with known.connection() as connection:
+        await connection.execute(
+            "INSERT INTO proposal VALUES ($1, 'organisation', 'old', 'old', 0, '{}', sha256('{}'), false, $2, now())",
+            proposal_id,
+            OLWEN,
+        )
+    kept = await proposals.find(known, proposal_id)
+    assert kept is not None
+    assert not await approved(known, kept, OLWEN)
+    with pytest.raises(NoLongerFits):
+        await approved(known, kept, RHYS)
+    at = now()
+    await proposing.reject(known, kept.id, RHYS, at, "document_wrong", "", ledger.on_proposals(RHYS, at))
+
+
+async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proposal that is not committed when another is rejected must not lose its pause by that."""
+    first = await proposed(known, elsewhere())
+    deciding: list[asyncio.Task[None]] = []
+
+    async def meanwhile(connection: Any, leaves: Sequence[bytes]) -> None:
+        if not deciding:
+            at = now()
+            leaf = ledger.on_proposals(RHYS, at)
+            deciding.append(
+                asyncio.create_task(proposing.reject(known, first.id, RHYS, at, "document_wrong", "", leaf))
+            )
+            async with asyncio.timeout(30), known.connection() as looking:
+                while not deciding[0].done() and not await looking.fetchval(
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+                ):
+                    await asyncio.sleep(0.02)
+        await operations.record_act(connection, leaves)
+
+    monkeypatch.setattr(proposals, "record_act", meanwhile)
+    await proposed(known, key())
+    await deciding[0]
+    assert await paused(known) == proposals.PAUSED_FOR

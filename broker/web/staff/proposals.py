@@ -3,6 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 import structlog
 from starlette.responses import Response
 
@@ -133,8 +134,13 @@ async def reject(visit: Visit) -> Response:
 async def try_out(visit: Visit) -> Response:
     """Count what a proposed agreement would have sent of last month's changes, and show the counts."""
     found = await _found(visit)
-    document = _read(found.document) if found else None
-    if found is None or not isinstance(document, Agreement):
+    if found is None or found.kind != "agreement":
+        return _nothing(visit, "proposal-none", 404)
+    try:
+        document = reading.read_kept(found.kind, found.document)
+    except Faulty as faulty:
+        return await _shown(visit, found, faulty.faults)
+    if not isinstance(document, Agreement):
         return _nothing(visit, "proposal-none", 404)
     parts, at = visit.parts, visit.parts.clock()
     since = at - A_MONTH
@@ -148,7 +154,10 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
     words, allowed = visit.words, allowances(visit)
     is_open = found.outcome is None
     approved = actor(visit) in {one.by for one in found.approvals}
-    document = _read(found.document)
+    try:
+        document = reading.read_kept(found.kind, found.document)
+    except Faulty as faulty:  # taken by an earlier version of the program: it can still be rejected
+        document, faults = None, faulty.faults
     return staff_page(
         visit,
         "staff/proposal.html",
@@ -163,12 +172,14 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
-        differences=await _differences(visit, document, found.based_on),
+        differences=differences(
+            await _before(visit, found.kind, found.subject, found.based_on), orjson.loads(found.document)
+        ),
         document=_written(visit, document),
         faults=[_fault(visit, one) for one in faults],
         tried=_counts(visit, document, tried) if tried and isinstance(document, Agreement) else None,
         can_try=isinstance(document, Agreement) and May.TRY in allowed,
-        can_approve=is_open and May.APPROVE in allowed and not approved,
+        can_approve=is_open and May.APPROVE in allowed and not approved and document is not None,
         can_reject=is_open and May.APPROVE in allowed,
         approved=is_open and approved,
         reasons=proposing.REJECT,
@@ -199,7 +210,7 @@ def _who(actor_name: str) -> list[str]:
     return [who[place : place + 12] for place in range(0, len(who), 12)]  # an opaque id: it may break anywhere
 
 
-def _written(visit: Visit, document: Document) -> Written | None:
+def _written(visit: Visit, document: Document | None) -> Written | None:
     if not isinstance(document, Agreement):
         return None
     return written(document, visit.parts.directory.organisations().get(document.organisation), visit.words)
@@ -224,11 +235,11 @@ async def _known(visit: Visit) -> Configuration:
     return await register.configuration(visit.parts.database)
 
 
-async def _differences(visit: Visit, document: Document, based_on: int | None = None) -> list[Difference]:
-    """Return what a document changes of the version it is based on, the newest where that is not given."""
+async def _differences(visit: Visit, document: Document) -> list[Difference]:
+    """Return what a document changes of the newest version."""
     kind, subject = proposing.kind_of(document), proposing.subject_of(document)
     after = document.model_dump(mode="json", exclude_none=True, exclude={"revoked", "paused", "draining"})
-    return differences(await _before(visit, kind, subject, based_on), after)
+    return differences(await _before(visit, kind, subject, None), after)
 
 
 async def _before(visit: Visit, kind: Kind, subject: str, version: int | None) -> dict[str, Any]:
