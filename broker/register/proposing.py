@@ -115,8 +115,12 @@ def faults_of(document: Document, known: Configuration, today: date, beside: Seq
             return _no_longer_carried(document, known)
         case RegisteredClient() if document.organisation not in organisations:
             return [Fault("/organisation", "organisation_unknown")]
-        case RegisteredClient() if known.clients.get(document.client_id, document.organisation) != document.organisation:
-            return [Fault("/organisation", "organisation_other")]  # else its owner's keys would change in another's name
+        case RegisteredClient(client_id=name) if (
+            known.clients.get(name, document.organisation) != document.organisation
+        ):
+            return [
+                Fault("/organisation", "organisation_other")
+            ]  # else its owner's keys would change in another's name
         case _:
             return []
 
