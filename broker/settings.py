@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from broker.identity.presets import PresetName
+from broker.identity.presets import PRESETS, PresetName
 
 PREFIX: Final = "UNWAITH_"
 _TESTS: Final = f"{PREFIX}TEST_"
@@ -241,11 +241,25 @@ def _needs(settings: Settings) -> Iterator[str]:
         yield "UNWAITH_PUBLIC_URL must be an http or https address without a closing slash."
     if settings.mail is not None and settings.outbox is not None:
         yield "UNWAITH_MAIL__HOST and UNWAITH_OUTBOX are both set: unset one."
-    doors = [server.issuer for server in (settings.sign_in, settings.staff_sign_in) if server is not None]
-    if len(doors) != len(set(doors)):
+    theirs = {server.issuer for server in (settings.sign_in, settings.citizen) if server is not None}
+    if settings.staff_sign_in is not None and settings.staff_sign_in.issuer in theirs:
         yield "UNWAITH_STAFF_SIGN_IN__ISSUER must be another provider than citizens use: the two never mix."
+    yield from _identity_needs(settings)
     if settings.log == "kafka":
         yield from _kafka_needs(settings.kafka)
+
+
+def _identity_needs(settings: Settings) -> Iterator[str]:
+    """Say where an identity service would never be asked, or is missing."""
+    for door in ("sign_in", "staff_sign_in"):
+        server: SignInServer | None = getattr(settings, door)
+        if server is None:
+            continue
+        known = PRESETS[server.preset].services if server.preset is not None else {}
+        if server.identity is not None and not known:
+            yield f"{_variable(door, 'identity', 'issuer')} needs {_variable(door, 'preset')}=gov-uk-one-login: no other is asked."
+        if known and server.identity is None and server.issuer not in known:
+            yield f"{_variable(door, 'issuer')} must be {' or '.join(known)}, or {_variable(door, 'identity', 'issuer')} be given."
 
 
 def _kafka_needs(kafka: KafkaSettings) -> Iterator[str]:

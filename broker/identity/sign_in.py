@@ -46,6 +46,7 @@ ID_TOKEN_TYPES: Final = frozenset({None, "jwt"})
 IDENTITY_ALGORITHMS: Final = frozenset({"ES256"})
 ANSWER_CAP: Final = 64 * 1024
 _NHS_NUMBER: Final = re.compile(r"[0-9]{10}")
+_UPRN: Final = re.compile(r"[0-9]{1,12}")
 _NHS_NAMES: Final = (("GivenName", "given_name"), ("FamilyName", "family_name"))
 """NHS login's claims of the names it compared with its record."""
 DEADLINE: Final = timedelta(seconds=8)
@@ -299,7 +300,9 @@ class Provider:
             "jti": secrets.token_urlsafe(24),
         }
         algorithm = self.rules.facts.assertion_algorithm if isinstance(self._client_key, RSAKey) else "ES256"
-        header = {"alg": algorithm, "typ": "JWT", "kid": self._client_key.kid}
+        header = {"alg": algorithm, "typ": "JWT"}
+        if self._client_key.kid is not None:  # a key from a PEM file has none
+            header["kid"] = self._client_key.kid
         return jwt.encode(header, claims, self._client_key, algorithms=[algorithm])
 
     async def _verified(self, id_token: str, access_token: str, nonce: str) -> Claims:
@@ -322,7 +325,8 @@ class Provider:
         said = claims.get("nonce")
         if not isinstance(said, str) or not sealing.same(said.encode("utf-8", "replace"), nonce.encode()):
             raise SignInRefused(SignInFault.TOKEN, "nonce")
-        half = base64url(hashlib.sha256(access_token.encode()).digest()[:16])  # section 3.1.3.6; all are SHA-256
+        whole = (hashlib.sha512 if signed.algorithm.endswith("512") else hashlib.sha256)(access_token.encode()).digest()
+        half = base64url(whole[: len(whole) // 2])  # section 3.1.3.6: by the hash of the token's own algorithm
         if claims.get("at_hash", half) != half:
             raise SignInRefused(SignInFault.TOKEN, "at_hash")
         if self.rules.facts.vectors and not self.rules.facts.vectors.met(claims.get("vot")):
@@ -416,7 +420,7 @@ def _homes(claim: object) -> tuple[Address, ...]:
         if isinstance(item, dict):
             plain = {name: value for name, value in item.items() if name not in {"validFrom", "validUntil"}}
             uprn = plain.get("uprn")
-            if isinstance(uprn, str) and uprn.isascii() and uprn.isdigit():  # One Login's examples write it so
+            if isinstance(uprn, str) and _UPRN.fullmatch(uprn):  # One Login's examples write it so
                 plain["uprn"] = int(uprn)
             try:
                 found.append((str(item.get("validFrom", "")), Address.model_validate_json(json.dumps(plain))))

@@ -116,7 +116,7 @@ def _told(kind: ChangeKind, agreement: Agreement, change: dict[str, Any], areas:
     as_if = agreement.model_copy(update={"valid_from": date.min, "valid_until": None, "revoked": False})
     in_force = standing([as_if], kind.name, day)
     whole = {"person": _PERSON, "change": change}
-    found = recipients(whole, agreement.identity_level, areas, in_force, kind.special)
+    found = recipients(whole, agreement.identity_level, areas, in_force, kind.special, kind.context)
     return fields(found[0].data) if found else []
 
 

@@ -49,6 +49,10 @@ async def propose(
     newest = await proposals.newest_version(database, kind, subject)
     known = await register.configuration(database)
     faults = faults_of(document, known, at.date(), beside)
+    if isinstance(document, RegisteredClient):
+        registered = await register.client(database, document.client_id)
+        if registered is not None and registered.organisation != document.organisation:
+            faults.append(Fault("/organisation", "organisation_other"))
     if faults:
         raise Faulty(faults)
     written = orjson.dumps(
@@ -78,12 +82,12 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
     """
 
     def fits(proposal: Proposal, known: Configuration, newest: int) -> Sequence[Fault]:
-        if newest != proposal.based_on:
-            return [Fault("", "not_next")]
         try:
             document = read_kept(proposal.kind, proposal.document)
-        except Faulty as faulty:  # taken by an earlier version of the program
+        except Faulty as faulty:  # another program proposed it, or an adapter is not installed here
             return faulty.faults
+        if newest != proposal.based_on:
+            return [Fault("", "not_next")]
         return faults_of(document, known, at.date(), ())
 
     def kept(proposal: Proposal, in_force: bool) -> Sequence[bytes]:
@@ -115,12 +119,6 @@ def faults_of(document: Document, known: Configuration, today: date, beside: Seq
             return _no_longer_carried(document, known)
         case RegisteredClient() if document.organisation not in organisations:
             return [Fault("/organisation", "organisation_unknown")]
-        case RegisteredClient(client_id=name) if (
-            known.clients.get(name, document.organisation) != document.organisation
-        ):
-            return [
-                Fault("/organisation", "organisation_other")
-            ]  # else its owner's keys would change in another's name
         case _:
             return []
 

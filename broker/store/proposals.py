@@ -308,16 +308,19 @@ async def _put(connection: Connection, proposal: Proposal) -> None:
             )
         case "client":
             client = RegisteredClient.model_validate_json(proposal.document)
-            await connection.execute(
+            done = await connection.execute(
                 """
                 INSERT INTO client (client_id, organisation, jwks, scopes) VALUES ($1, $2, $3, $4)
                 ON CONFLICT (client_id) DO UPDATE SET jwks = excluded.jwks, scopes = excluded.scopes
+                WHERE client.organisation = excluded.organisation
                 """,
                 client.client_id,
                 client.organisation,
                 orjson.dumps(client.jwks, option=orjson.OPT_SORT_KEYS).decode(),
                 sorted(client.scopes),
             )
+            if done != "INSERT 0 1":
+                raise NoLongerFits(())  # it is another organisation's by now
         case "body":
             body = Body.model_validate_json(proposal.document)
             await connection.execute(

@@ -1,7 +1,7 @@
 """Organisations, agreements and clients as the store keeps them, and the version that tells of a change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -32,8 +32,6 @@ class Configuration:
     agreements: tuple[Agreement, ...]
     bodies: tuple[Body, ...] = ()
     """Kept here, beside those the program knows by itself."""
-    clients: Mapping[str, str] = field(default_factory=dict)
-    """Whose each client is, by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,6 @@ async def read_configuration(connection: Connection) -> Configuration:
         "SELECT organisation, definition::text, revoked_at IS NOT NULL AS revoked FROM agreement"
     )
     bodies = await connection.fetch("SELECT id AS organisation, definition::text FROM body ORDER BY id")
-    clients = await connection.fetch("SELECT client_id, organisation FROM client")
     known = {
         item.id: item.model_copy(update={"paused": row["paused"], "draining": row["draining"]})
         for row in organisations
@@ -85,7 +82,6 @@ async def read_configuration(connection: Connection) -> Configuration:
             if row["organisation"] in known and (agreed := _readable(Agreement, row)) is not None
         ),
         bodies=tuple(body for row in bodies if (body := _readable(Body, row)) is not None),
-        clients={row["client_id"]: row["organisation"] for row in clients},
     )
 
 

@@ -5,12 +5,11 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from broker.register import proposing
+from broker.register import proposing, reading
 from broker.register.bodies import packaged
 from broker.register.reading import Document, Faulty
 from broker.store import Database, operations, proposals, register
@@ -225,32 +224,20 @@ async def test_a_change_waits_for_the_moment_it_is_decided_not_proposed(known: D
     assert codes == ["over"]
 
 
-async def test_a_clients_keys_are_changed_in_its_owners_name_alone(known: Database) -> None:
-    """Else another organisation would stand in the proposal, be paused and be in the ledger, and the owner lose its key."""
-    await register.put_client(
-        known, register.Client(key().client_id, ORGANISATION.id, key().jwks, frozenset(key().scopes))
-    )
-    await register.put_organisation(known, ORGANISATION.model_copy(update={"id": "other"}))
+async def test_a_client_of_another_organisation_is_not_taken_over(known: Database) -> None:
+    other = ORGANISATION.model_copy(update={"id": "swansea"})
+    await register.put_organisation(known, other)
+    theirs = key().model_copy(update={"organisation": "swansea"})
+    early = await proposed(known, theirs)
+    await register.put_client(known, register.Client(key().client_id, ORGANISATION.id, key().jwks, frozenset()))
     with pytest.raises(Faulty) as faulty:
-        await proposed(known, key().model_copy(update={"organisation": "other"}))
-    assert [(one.pointer, one.code) for one in faulty.value.faults] == [("/organisation", "organisation_other")]
-
-
-async def test_what_can_no_longer_be_read_does_not_come_into_force_and_can_be_rejected(known: Database) -> None:
-    proposal_id = uuid4()
-    async with known.connection() as connection:
-        await connection.execute(
-            "INSERT INTO proposal VALUES ($1, 'organisation', 'old', 'old', 0, '{}', sha256('{}'), false, $2, now())",
-            proposal_id,
-            OLWEN,
-        )
-    kept = await proposals.find(known, proposal_id)
-    assert kept is not None
-    assert not await approved(known, kept, OLWEN)
+        await proposed(known, theirs)
+    assert [one.code for one in faulty.value.faults] == ["organisation_other"]
     with pytest.raises(NoLongerFits):
-        await approved(known, kept, RHYS)
-    at = now()
-    await proposing.reject(known, kept.id, RHYS, at, "document_wrong", "", ledger.on_proposals(RHYS, at))
+        await approved(known, early, RHYS)
+    kept = await register.client(known, key().client_id)
+    assert kept is not None
+    assert kept.organisation == ORGANISATION.id
 
 
 async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,3 +263,16 @@ async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, m
     await proposed(known, key())
     await deciding[0]
     assert await paused(known) == proposals.PAUSED_FOR
+
+
+async def test_what_is_kept_may_be_larger_than_what_is_handed_in(known: Database) -> None:
+    """It says its defaults too; an import that was proposed can be approved."""
+    large = ORGANISATION.model_copy(
+        update={
+            "adapter_settings": ORGANISATION.adapter_settings,
+            "allowed_hosts": tuple(f"{n}.cardiff.example" for n in range(1500)),
+        }
+    )
+    proposal = await proposed(known, large)
+    assert len(proposal.document) > reading.LARGEST
+    assert await approved(known, proposal, RHYS)

@@ -72,9 +72,10 @@ def run_known(dsn: str) -> register.Configuration:
     return asyncio.run(known(dsn))
 
 
-def test_the_published_example_registers_and_again_changes_nothing(settings: Path, dsn: str) -> None:
+def test_the_published_example_registers_and_again_changes_nothing(settings: Path, dsn: str, tmp_path: Path) -> None:
+    agreement = json.loads(EXAMPLE.read_text())["agreements"][0] | {"reviewBy": "2999-01-01"}
     for _ in range(2):
-        done = unwaith("register", str(EXAMPLE))
+        done = unwaith("register", changed(tmp_path, agreements=[agreement]))
         assert done.exit_code == 0, done.output
     found = run_known(dsn)
     assert set(found.organisations) == {"cardiff"}
@@ -270,6 +271,15 @@ def test_an_agreement_is_proposed_from_a_file_and_exported(settings: Path, dsn: 
     assert "fersiwn 1" in exported.stdout, "what is only proposed is not in force"
     assert unwaith("agreements", "export", "cardiff-council-tax", "2").exit_code == 1
     assert unwaith("revoke", "cardiff-council-tax", "1", "--reason", "hunter2").exit_code == 2
+
+
+def test_an_agreement_that_should_have_been_reviewed_is_told_by_the_doctor(settings: Path, tmp_path: Path) -> None:
+    agreement = json.loads(EXAMPLE.read_text())["agreements"][0] | {"reviewBy": "2026-01-02"}
+    unwaith("register", changed(tmp_path, agreements=[agreement]))
+    examined = unwaith("doctor", "--json")
+    assert examined.exit_code == 1
+    wrong = json.loads(examined.stdout)["wrong"]
+    assert wrong == ["agreement cardiff-council-tax: it should have been reviewed by now"]
 
 
 def test_who_there_is_and_every_version_of_one(settings: Path, tmp_path: Path) -> None:

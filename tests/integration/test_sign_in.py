@@ -1,5 +1,6 @@
 """Signing in against a provider that can misbehave in each way: a real HTTP server, real signatures."""
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 import time_machine
 
+from broker.identity.jose import base64url
 from broker.identity.presets import NHS_LOGIN, ONE_LOGIN, PLAIN, IdentityService, Preset
 from broker.identity.refusals import InvalidToken, KeysUnavailable, TokenFault
 from broker.identity.sessions import Sessions, citizen_rules, staff_rules
@@ -23,13 +25,14 @@ from broker.identity.sign_in import (
     SignInFault,
     SignInRefused,
 )
-from broker.main.web import provider_rules
+from broker.main.web import client_key, provider_rules
 from broker.outbound.client import GuardedClient
 from broker.settings import SignInServer
 from broker.store import Database
 from contracts.person import IdentityLevel
 from tests.support.hostile import (
     CLIENT,
+    CLIENT_KEY,
     FOREIGN_KEY,
     NHS_KEY,
     SUBJECT,
@@ -345,6 +348,35 @@ async def test_nhs_login_proves_who_somebody_is_by_p9(hostile: Hostile, http: Gu
     ]
     as_nhs_login(hostile, "P9.Cm")
     assert (await signing_in(hostile, http, facts=NHS_LOGIN)).level is IdentityLevel.P2
+
+
+@pytest.mark.parametrize(
+    ("facts", "hashing", "size"), [(ONE_LOGIN, hashlib.sha256, 16), (NHS_LOGIN, hashlib.sha512, 32)]
+)
+async def test_the_access_token_belongs_to_the_id_token(
+    hostile: Hostile, http: GuardedClient, facts: Preset, hashing: Any, size: int
+) -> None:
+    vot = "Cl.Cm" if facts is ONE_LOGIN else "P5.Cp.Cd"
+    if facts is NHS_LOGIN:
+        as_nhs_login(hostile, vot)
+    whole = hashing(b"opaque").digest()
+    hostile.change_id = lambda claims: claims.update(vot=vot, at_hash=base64url(whole[:size]))
+    assert (await signing_in(hostile, http, prove=False, facts=facts)).subject == SUBJECT
+    hostile.change_id = lambda claims: claims.update(vot=vot, at_hash=base64url(whole[: size - 1]))
+    with pytest.raises(SignInRefused, match="at_hash"):
+        await signing_in(hostile, http, prove=False, facts=facts)
+
+
+async def test_a_key_from_a_pem_file_signs_without_a_name(
+    hostile: Hostile, http: GuardedClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "one-login.pem"
+    file.write_bytes(CLIENT_KEY.as_pem(private=True))
+    door = ours(hostile, http, key=client_key(file))
+    url, begun = await door.begin(prove=False, language="cy")
+    assert (await door.finish(begun, hostile.asked_for(url))).subject == SUBJECT
+    [header] = hostile.assertion_headers
+    assert header == {"alg": "PS256", "typ": "JWT"}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ from tests.support.inspector import Inspector
 from tests.support.line import now
 from tests.support.said import foreign_in
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(240),
+    pytest.mark.xdist_group("agreements"),  # one exchange is started for them all
+]
 
 TRANSPORT = "transport-for-wales"
 

@@ -57,6 +57,7 @@ class Hostile:
     core_key: ECKey = field(default_factory=lambda: IDENTITY_KEY)
     core_kid: str = ""
     assertions: list[dict[str, Any]] = field(default_factory=list)
+    assertion_headers: list[dict[str, Any]] = field(default_factory=list)
     codes: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Not redeemed yet, with the nonce and the challenge each was given for."""
 
@@ -118,6 +119,7 @@ class Hostile:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         assertion = jwt.decode(form["client_assertion"], CLIENT_KEY, algorithms=["PS256", "RS512"])
         self.assertions.append(dict(assertion.claims))
+        self.assertion_headers.append(dict(assertion.header))
         nonce, challenge = self.codes.pop(form["code"], ("", ""))
         if base64url(hashlib.sha256(form["code_verifier"].encode()).digest()) != challenge:
             return JSONResponse({"error": "invalid_grant"}, 400)
@@ -181,6 +183,7 @@ def ours(
     *,
     redirect_uri: str = "http://localhost:8000/signed-in",
     facts: Preset = ONE_LOGIN,
+    key: ECKey | RSAKey = CLIENT_KEY,
 ) -> Provider:
     """Return our side, wired as `broker.main.web` does."""
 
@@ -198,7 +201,7 @@ def ours(
     )
     return Provider(
         rules,
-        CLIENT_KEY,
+        key,
         Discovery(provider.issuer, fetch, now, loopback_allowed=True),
         IssuerKeys(provider.issuer, fetch, now, loopback_allowed=True),
         IssuerKeys(

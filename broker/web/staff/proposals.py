@@ -5,6 +5,7 @@ from uuid import UUID
 
 import orjson
 import structlog
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from broker.identity.staff import May
@@ -104,7 +105,7 @@ async def approve(visit: Visit) -> Response:
     except (ApprovedBefore, NotOpen):
         in_force = False  # the page says how it stands
     except NoLongerFits as late:
-        return await _shown(visit, found, late.faults)
+        return await _shown(visit, found, late.faults or (Fault("", "not_next"),))
     if in_force:
         log.warning("proposal.in_force", kind=found.kind, organisation=found.organisation)
         await visit.parts.directory.refresh()
@@ -134,13 +135,8 @@ async def reject(visit: Visit) -> Response:
 async def try_out(visit: Visit) -> Response:
     """Count what a proposed agreement would have sent of last month's changes, and show the counts."""
     found = await _found(visit)
-    if found is None or found.kind != "agreement":
-        return _nothing(visit, "proposal-none", 404)
-    try:
-        document = reading.read_kept(found.kind, found.document)
-    except Faulty as faulty:
-        return await _shown(visit, found, faulty.faults)
-    if not isinstance(document, Agreement):
+    document = _agreement(found) if found else None
+    if found is None or document is None:
         return _nothing(visit, "proposal-none", 404)
     parts, at = visit.parts, visit.parts.clock()
     since = at - A_MONTH
@@ -154,10 +150,7 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
     words, allowed = visit.words, allowances(visit)
     is_open = found.outcome is None
     approved = actor(visit) in {one.by for one in found.approvals}
-    try:
-        document = reading.read_kept(found.kind, found.document)
-    except Faulty as faulty:  # taken by an earlier version of the program: it can still be rejected
-        document, faults = None, faulty.faults
+    document = _agreement(found)
     return staff_page(
         visit,
         "staff/proposal.html",
@@ -177,9 +170,9 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         ),
         document=_written(visit, document),
         faults=[_fault(visit, one) for one in faults],
-        tried=_counts(visit, document, tried) if tried and isinstance(document, Agreement) else None,
-        can_try=isinstance(document, Agreement) and May.TRY in allowed,
-        can_approve=is_open and May.APPROVE in allowed and not approved and document is not None,
+        tried=_counts(visit, document, tried) if tried and document else None,
+        can_try=document is not None and May.TRY in allowed,
+        can_approve=is_open and May.APPROVE in allowed and not approved,
         can_reject=is_open and May.APPROVE in allowed,
         approved=is_open and approved,
         reasons=proposing.REJECT,
@@ -210,8 +203,18 @@ def _who(actor_name: str) -> list[str]:
     return [who[place : place + 12] for place in range(0, len(who), 12)]  # an opaque id: it may break anywhere
 
 
-def _written(visit: Visit, document: Document | None) -> Written | None:
-    if not isinstance(document, Agreement):
+def _agreement(found: Proposal) -> Agreement | None:
+    """Return the agreement that is proposed, None for anything else and for what this program cannot read."""
+    if found.kind != "agreement":
+        return None
+    try:
+        return Agreement.model_validate_json(found.document)
+    except ValidationError:
+        return None
+
+
+def _written(visit: Visit, document: Agreement | None) -> Written | None:
+    if document is None:
         return None
     return written(document, visit.parts.directory.organisations().get(document.organisation), visit.words)
 
@@ -237,9 +240,9 @@ async def _known(visit: Visit) -> Configuration:
 
 async def _differences(visit: Visit, document: Document) -> list[Difference]:
     """Return what a document changes of the newest version."""
-    kind, subject = proposing.kind_of(document), proposing.subject_of(document)
     after = document.model_dump(mode="json", exclude_none=True, exclude={"revoked", "paused", "draining"})
-    return differences(await _before(visit, kind, subject, None), after)
+    before = await _before(visit, proposing.kind_of(document), proposing.subject_of(document), None)
+    return differences(before, after)
 
 
 async def _before(visit: Visit, kind: Kind, subject: str, version: int | None) -> dict[str, Any]:
