@@ -126,5 +126,5 @@ def _alone(agreement: Agreement, place: int) -> Agreement:
 
 async def _areas(kind: ChangeKind, gazetteer: Gazetteer, content: bytes) -> Areas:
     places = kind.places(kind.model.model_validate_json(content))
-    codes = await gazetteer.custodians(list(places.values()))
-    return dict(zip(places, codes, strict=True))
+    placed = await gazetteer.placed(list(places.values()))
+    return {place: one.custodian_code for place, one in zip(places, placed, strict=True)}
