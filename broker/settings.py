@@ -125,6 +125,20 @@ class SignInServer(BaseModel):
     """Of staff: classes of the provider's own, one of which in `acr` proves it too."""
 
 
+class OsPlacesServer(BaseModel):
+    """Ordnance Survey's OS Places API as the gazetteer. With a secret by OAuth 2.0, else by the key in a header."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    key: SecretStr
+    """Of the API project."""
+    secret: SecretStr | None = None
+    url: str = "https://api.os.uk/search/places/v1"
+    token_url: str = "https://api.os.uk/oauth2/token/v1"  # noqa: S105  an address
+    a_minute: Annotated[int, Field(ge=1, le=6_000)] = 600
+    """How many requests this process may make. The project's limit (600) is shared by all processes of the API."""
+
+
 class MailServer(BaseModel):
     """Where confirmations to people are handed in (RFC 6409)."""
 
@@ -169,6 +183,9 @@ class Settings(BaseSettings):
     """Where citizens sign in to the pages. Absent: there are no pages."""
     staff_sign_in: SignInServer | None = None
     """Where staff sign in. Absent: there are no pages for staff."""
+
+    gazetteer: OsPlacesServer | None = None
+    """Absent: the gazetteer is what our own store holds."""
 
     mail: MailServer | None = None
     """Absent: nobody is written to, and nothing else changes."""
@@ -293,6 +310,7 @@ def _production_refuses(settings: Settings) -> Iterator[str]:  # noqa: C901  a l
             if address is not None and not _public_https(address):
                 yield f"{_variable('citizen', name)} must be an https address, not one of this machine."
     yield from _sign_in_refuses(settings)
+    yield from _gazetteer_refuses(settings.gazetteer)
     if settings.outbox is not None:
         yield "UNWAITH_OUTBOX is for development: unset it and give UNWAITH_MAIL__HOST."
     if settings.mail is not None and not settings.mail.encrypted:
@@ -312,6 +330,12 @@ def _sign_in_refuses(settings: Settings) -> Iterator[str]:
             yield f"{_variable(door, 'issuer')} must be an https address, not one of this machine."
         if server is not None and server.identity is not None and not _public_https(server.identity.did_url):
             yield f"{_variable(door, 'identity', 'did_url')} must be an https address, not one of this machine."
+
+
+def _gazetteer_refuses(server: OsPlacesServer | None) -> Iterator[str]:
+    for name in ("url", "token_url"):
+        if server is not None and not _public_https(getattr(server, name)):
+            yield f"{_variable('gazetteer', name)} must be an https address, not one of this machine."
 
 
 def _root_key_refuses(file: Path | None) -> Iterator[str]:

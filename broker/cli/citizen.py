@@ -21,6 +21,8 @@ from contracts.holds import HoldReason
 from contracts.requests import ChangeView, Preview
 
 NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
+INVENTED_NUMBER: Final = "9990010102"
+"""Of the range of NHS numbers that is never given out."""
 SCOPE: Final = "openid changes:read changes:write"
 ASSERTION_SECONDS: Final = 240
 """One Login takes at most five minutes."""
@@ -191,7 +193,12 @@ def after_a_move(home: dict[str, Any], on: date, *, nhs_number: str | None) -> l
 
 
 def to_be_confirmed(
-    name: list[tuple[str, str]], home: dict[str, Any], their_home: dict[str, Any], on: date
+    name: list[tuple[str, str]],
+    home: dict[str, Any],
+    their_home: dict[str, Any],
+    on: date,
+    *,
+    nhs_number: str | None,
 ) -> list[tuple[str, HoldReason, dict[str, Any]]]:
     """Return what is held until somebody confirms it: what to call it, why, and it as it is previewed.
 
@@ -213,8 +220,9 @@ def to_be_confirmed(
                 "nameParts": [{"type": "GivenName", "value": "Tŷfai"}, {"type": "FamilyName", "value": "Ddychmygol"}]
             },
             "birthDate": "1941-02-28",
+            "identifiers": _numbers(INVENTED_NUMBER),
         },
-        "deathDate": f"{on - timedelta(days=9):%Y-%m}",
+        "deathDate": f"{on - timedelta(days=9)}",
         "registration": {
             "reference": "ABT/2026/0731",
             "registeredAt": f"{on - timedelta(days=1)}T10:00:00Z",
@@ -223,7 +231,11 @@ def to_be_confirmed(
         "homeAddress": their_home,
     }
     return [
-        ("A new name", HoldReason.NEEDS_PERSON, {"type": "name", "change": married}),
+        (
+            "A new name",
+            HoldReason.NEEDS_PERSON,
+            {"type": "name", "change": married, "identifiers": _numbers(nhs_number)},
+        ),
         ("A death", HoldReason.AWAITS_REGISTRAR, {"type": "bereavement", "change": died}),
     ]
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
@@ -19,6 +20,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from broker.cli.citizen import Citizen, DidNotHappen, a_move, after_a_move, to_be_confirmed
+from broker.cli.confirming import registrar_confirms, staff_release
 from broker.main.embedded import DEMO_CLIENT, REDIRECT, Addresses, Sandbox, consecutive, sandbox
 from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.definitions import REACHED_BY
@@ -54,6 +56,10 @@ HELD: Final[Mapping[HoldReason, str]] = {
     HoldReason.AWAITS_REGISTRAR: "a registrar must confirm it first.",
 }
 """What a change waits for, in words."""
+RELEASED: Final[Mapping[HoldReason, str]] = {
+    HoldReason.NEEDS_PERSON: "somebody of staff has signed in, looked at it on record, and agrees.",
+    HoldReason.AWAITS_REGISTRAR: "a registrar's software has said the same number and day.",
+}
 
 
 async def demo(log: Literal["postgres", "kafka"], person: str, *, stop: asyncio.Event) -> int:
@@ -115,11 +121,22 @@ async def _show(running: Sandbox, person: str, console: Console, stop: asyncio.E
         for what, change in after_a_move(home, today, nhs_number=chosen.nhs_number):
             preview = await _previewed(citizen, what, change, console)
             await _tell(citizen, change, preview, console, stop)
-        for what, why, change in to_be_confirmed(list(chosen.name_parts), home, previous, today):
+        for what, why, change in to_be_confirmed(
+            list(chosen.name_parts), home, previous, today, nhs_number=chosen.nhs_number
+        ):
             preview = await _previewed(citizen, what, change, console)
-            await _tell_what_is_held(citizen, change, preview, why, console)
+            reference = await _tell_what_is_held(citizen, change, preview, why, console)
+            if why is HoldReason.NEEDS_PERSON:
+                await staff_release(running.addresses, reference)
+            else:
+                told = change["change"]
+                await registrar_confirms(
+                    running.addresses, running.state, told["registration"]["reference"], told["deathDate"]
+                )
+            console.print(f"Confirmed, and released: {RELEASED[why]}")
+            await _watch(partial(citizen.follow, reference), console, stop)
         console.print(
-            "[green]Every organisation has answered as it should.[/] Each change was told once, and held where it must be confirmed."
+            "[green]Every organisation has answered as it should.[/] Each change was told once; what must be confirmed was held until it was."
         )
 
 
@@ -173,14 +190,15 @@ async def _previewed(citizen: Citizen, what: str, change: dict[str, Any], consol
 
 async def _tell_what_is_held(
     citizen: Citizen, change: dict[str, Any], preview: Preview, why: HoldReason, console: Console
-) -> None:
-    """Tell what must be confirmed, and see that it is held and nobody is told. Raises DidNotHappen."""
+) -> str:
+    """Tell what must be confirmed, see that it is held and nobody is told; return its reference. Raises DidNotHappen."""
     told = await citizen.tell(change, preview)
     view = await citizen.follow(told.reference)
     held = [hold.reason for hold in view.holds or () if hold.ended_at is None]
     if held != [why] or any(delivery.status is not Status.WAITING for delivery in view.deliveries):
         raise DidNotHappen(f"what must be confirmed was not held: {_standing(view)}")
     console.print(f"Told once. Reference [bold]{told.reference}[/]. Held, and nobody is told: {HELD[why]}")
+    return told.reference
 
 
 async def _tell_a_move(

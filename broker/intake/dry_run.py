@@ -116,7 +116,7 @@ def _told(kind: ChangeKind, agreement: Agreement, change: dict[str, Any], areas:
     as_if = agreement.model_copy(update={"valid_from": date.min, "valid_until": None, "revoked": False})
     in_force = standing([as_if], kind.name, day)
     whole = {"person": _PERSON, "change": change}
-    found = recipients(whole, agreement.identity_level, areas, in_force, kind.special)
+    found = recipients(whole, agreement.identity_level, areas, in_force, kind.special, kind.context)
     return fields(found[0].data) if found else []
 
 
@@ -126,5 +126,5 @@ def _alone(agreement: Agreement, place: int) -> Agreement:
 
 async def _areas(kind: ChangeKind, gazetteer: Gazetteer, content: bytes) -> Areas:
     places = kind.places(kind.model.model_validate_json(content))
-    codes = await gazetteer.custodians(list(places.values()))
-    return dict(zip(places, codes, strict=True))
+    placed = await gazetteer.placed(list(places.values()))
+    return {place: one.custodian_code for place, one in zip(places, placed, strict=True)}

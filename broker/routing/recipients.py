@@ -74,18 +74,23 @@ def recipients(
     in_force: Standing,
     special: AbstractSet[str] = frozenset(),
     context: AbstractSet[str] = frozenset(),
+    *,
+    unchecked: AbstractSet[str] = frozenset(),
 ) -> list[Recipient]:
     """Return who is told of a change, by organisation.
 
     `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day;
     `special` are the paths that only an agreement naming them permits, `context` the members of a change that tell
-    nothing by themselves (`ChangeKind`). An
-    agreement counts if it asks no higher identity level. One organisation with several agreements is told once, under
+    nothing by themselves (`ChangeKind`); `unchecked` are the places whose address the gazetteer could not be asked
+    about: with one of them only agreements that take unverified addresses count. An agreement counts if it asks no
+    higher identity level. One organisation with several agreements is told once, under
     the first that has a share that holds and permits a part of the change.
     """
     found: dict[str, Recipient] = {}
     for agreement in in_force.concerned(areas):
         if agreement.organisation in found or not level.meets(agreement.identity_level):
+            continue
+        if unchecked and not agreement.unverified_addresses:
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
         permitted = {path for share in shares for path in share.paths}

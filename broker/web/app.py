@@ -20,6 +20,7 @@ from broker.store import StoreUnavailable
 from broker.store.changes import PersonErased
 from broker.telemetry.requests import RequestTiming
 from broker.vault import PersonGone
+from broker.verification import GazetteerAway
 from broker.web import about, cancelling, changed, following, move, signing_in, staff
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
@@ -149,6 +150,7 @@ def _faults() -> dict[Any, Callable[[Request, Exception], Coroutine[Any, Any, Re
         PersonGone: page_of(410),
         StoreUnavailable: page_of(503),
         KeysUnavailable: page_of(503),
+        GazetteerAway: page_of(503),
         ProviderAway: page_of(503),
     }
 

@@ -207,6 +207,15 @@ async def test_every_version_of_what_is_replaced_is_kept(known: Database) -> Non
     assert len(await proposals.versions(known, "client", key().client_id)) == 1
 
 
+async def test_of_two_edits_of_one_version_the_second_is_made_anew(known: Database) -> None:
+    renamed = ORGANISATION.model_copy(update={"name": NEW.title})
+    first, second = await proposed(known, elsewhere()), await proposed(known, renamed)
+    assert await approved(known, first, RHYS)
+    with pytest.raises(NoLongerFits) as late:
+        await approved(known, second, RHYS)
+    assert [fault.code for fault in late.value.faults] == ["not_next"], "it would have undone the first unseen"
+
+
 async def test_bodies_are_edited_and_added(known: Database) -> None:
     edited = packaged()[0].model_copy(update={"area": (6815,)})
     assert await approved(known, await proposed(known, edited), RHYS)

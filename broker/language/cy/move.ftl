@@ -32,6 +32,7 @@ postcode-unknown = Ni ddaethom o hyd i gyfeiriadau yn y cod post hwn. Gwiriwch e
 part-label = Rhan o’r cyfeiriad (dewisol)
 part-hint = Os nad ydych yn gwybod y cod post, teipiwch yr hyn a wyddoch. Er enghraifft, 3 Stryd y Morwellt, Abertawe
 part-unknown = Ni ddaethom o hyd i gyfeiriad o’r fath. Gwiriwch yr hyn a deipiwyd gennych, neu teipiwch y cyfeiriad cyfan yn lle hynny
+gazetteer-away = Ni allwn chwilio am gyfeiriadau ar hyn o bryd. Teipiwch y cyfeiriad yn lle hynny, neu rhowch gynnig arall arni yn nes ymlaen
 type-instead = Teipio’r cyfeiriad yn lle hynny
 choose-hint = Cyfeiriadau a gafwyd ar gyfer { $asked }
 choose-invented = Cyfeiriadau enghreifftiol yw’r rhain. Nid ydynt yn bodoli yn unman.
@@ -134,6 +135,8 @@ tell-lead = { $n ->
    *[other] Byddwn yn rhoi gwybod i { $n } sefydliad. Dyma’n union yr hyn y bydd pob un yn ei gael.
 }
 tell-changed = Mae eich atebion wedi newid ers i chi weld y dudalen hon ddiwethaf, ac felly hefyd yr hyn a anfonir. Gwiriwch ef eto.
+tell-unverified-new = Ni allem wirio eich cyfeiriad newydd ar hyn o bryd. Dim ond sefydliadau sydd wedi cytuno i dderbyn cyfeiriad heb ei wirio fydd yn cael gwybod. Gallwch aros a dweud wrthym yn nes ymlaen.
+tell-unverified-old = Ni allem wirio eich cyfeiriad blaenorol ar hyn o bryd. Dim ond sefydliadau sydd wedi cytuno i dderbyn cyfeiriad heb ei wirio fydd yn cael gwybod. Gallwch aros a dweud wrthym yn nes ymlaen.
 tell-why = Pam y mae’n cael gwybod
 tell-purpose = Diben ei gytundeb
 tell-basis = Sail gyfreithlon

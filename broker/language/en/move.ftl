@@ -32,6 +32,7 @@ postcode-unknown = We found no addresses at this postcode. Check it, or type the
 part-label = Part of the address (optional)
 part-hint = If you do not know the postcode, type what you know. For example, 3 Seagrass Street, Swansea
 part-unknown = We found no such address. Check what you typed, or type the whole address in instead
+gazetteer-away = We cannot look up addresses just now. Type the address in instead, or try again later
 type-instead = Type the address in instead
 choose-hint = Addresses found for { $asked }
 choose-invented = These are sample addresses. They exist nowhere.
@@ -126,6 +127,8 @@ tell-lead = { $n ->
    *[other] We will tell { $n } organisations. This is exactly what each will get.
 }
 tell-changed = Your answers have changed since you last saw this page, and so has what will be sent. Check it again.
+tell-unverified-new = We could not check your new address just now. Only organisations that have agreed to take an unchecked address will be told. You can wait and tell us later.
+tell-unverified-old = We could not check your previous address just now. Only organisations that have agreed to take an unchecked address will be told. You can wait and tell us later.
 tell-why = Why it is told
 tell-purpose = Purpose of its agreement
 tell-basis = Lawful basis

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from broker.store.register import Place
+from broker.verification import GazetteerAway
 from broker.web.telling.journey import Journey, address_of, answers_of, keep_answers, kept_query, same_home
 from broker.web.telling.wording import address_line
 from broker.web.visit import Fault, Page, Visit
@@ -126,9 +127,12 @@ async def _suggested(visit: Visit) -> Mapping[str, Any] | None:
         return None
     home: Mapping[str, Any] = homes[0]
     if home.get("uprn") and home.get("postalCode"):
-        for place in await visit.parts.gazetteer.at(home["postalCode"], visit.language):
-            if place.uprn == home["uprn"]:
-                return _wire(place)
+        try:
+            for place in await visit.parts.gazetteer.at(home["postalCode"], visit.language):
+                if place.uprn == home["uprn"]:
+                    return _wire(place)
+        except GazetteerAway:
+            pass  # as the provider has it
     return home
 
 
@@ -154,7 +158,11 @@ async def take_postcode(visit: Visit, finder: Finder) -> Response:
     if fault := _line_fault(part, None):
         return await visit.again([("part", fault)])
     asked = {"postcode": postcode or "", "part": part}
-    if not await _found(visit, asked):
+    try:
+        found = await _found(visit, asked)
+    except GazetteerAway:
+        return await visit.again([("part" if part else "postcode", "gazetteer-away")])
+    if not found:
         return await visit.again([("part", "part-unknown")] if part else [("postcode", "postcode-unknown")])
     await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(asked))
     return visit.to(f"{finder.base}/choose{kept_query(visit)}")
@@ -172,7 +180,10 @@ async def ask_choice(visit: Visit, finder: Finder) -> Response:
     known = finder.known(visit)
     if not (known.get("postcode") or known.get("part")):
         return visit.to(f"{finder.base}/postcode{kept_query(visit)}")
-    found = await _found(visit, known)
+    try:
+        found = await _found(visit, known)
+    except GazetteerAway:
+        return visit.to(f"{finder.base}/type{kept_query(visit)}")
     return visit.page(
         "move/choose.html",
         back=f"{finder.base}/postcode{kept_query(visit)}",
@@ -190,7 +201,10 @@ async def take_choice(visit: Visit, finder: Finder) -> Response:
     chosen = (await visit.form()).get("uprn")
     if chosen == "none":
         return visit.to(f"{finder.base}/type{kept_query(visit)}")
-    found = await _found(visit, finder.known(visit))
+    try:
+        found = await _found(visit, finder.known(visit))
+    except GazetteerAway:
+        return visit.to(f"{finder.base}/type{kept_query(visit)}")
     address = next((_wire(place) for place in found if str(place.uprn) == chosen), None)
     if address is None:
         return await visit.again([("uprn", "choose-missing")])

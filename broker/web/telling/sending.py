@@ -93,6 +93,7 @@ async def show_recipients(visit: Visit, journey: Journey) -> Response:
         recipients=recipients,
         optional=[one for one in recipients if not one["required"]],
         untold=untold_words(preview.not_told, words),
+        unverified=preview.unverified,
         waits=_WAITS.get(journey.kind.confirmation),
         digest=preview.digest,
         changed="seen" in answers and answers["seen"] != preview.digest,
