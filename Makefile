@@ -2,7 +2,7 @@
 #
 #   make run                  the whole exchange on this machine
 #   make tell PERSON=llyr     one person's move, told there
-#   make demo                 one change on its way, unattended; LOG=kafka puts it on a real Kafka
+#   make demo                 a move and what changes after it, unattended; LOG=kafka puts it on a real Kafka
 #   make check                what a change must pass
 #   make bench                how fast it is on this machine; QUICK=1 in a minute or two
 #   make simulate             the delivery engine in virtual time; STEPS=5000000, SEED=n replays
@@ -43,7 +43,7 @@ run: $(VENV)/.run ## run the whole exchange here, with its sandbox; Ctrl-C ends 
 tell: $(VENV)/.run ## tell one move at the exchange that make run serves (PERSON=sian)
 	@$(BIN)/python -m broker.cli tell $(PERSON) --port $(PORT)
 
-demo: $(VENV)/.run ## tell one change and watch it arrive (LOG=kafka: on a real Kafka)
+demo: $(VENV)/.run ## tell a move and what changes after it, and watch each arrive (LOG=kafka: on a real Kafka)
 	@$(BIN)/python -m broker.cli demo --log $(LOG)
 
 test: $(VENV)/.dev ## run the tests on real PostgreSQL and Kafka (TESTS=… for some of them)

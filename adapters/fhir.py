@@ -1,9 +1,9 @@
-"""FHIR R4: a change of address on the `Patient` of a health board, matched, then patched under its version.
+"""FHIR R4: a change on the `Patient` of a health board, matched, then patched under its version.
 
 What the search is answered:
 
-    one Patient, the same number, name and birth date   patched, if its address is not the new one already
-      the address is the new one already                already current
+    one Patient, the same number, name and birth date   patched, if it does not say so already
+      it says so already                                already current
       it is of someone dead, inactive or merged         a person must look
       another name or birth date                        not matched
     no Patient                                          not matched
@@ -28,10 +28,10 @@ Either is answered:
     408 425 429 5xx   see `Retry-After`                        Unavailable
     the rest      not what was agreed                          Misconfigured
 
-A change that is taken back is patched back while the record stands as we left it; else a person must look, and where
-nothing of ours is left in it, it is already current.
+A move that is taken back is patched back while the record stands as we left it; else, and for any other change, a
+person must look, and where nothing of ours is left in it, it is already current.
 
-A repeat finds the address it wrote and says already current, so a lost answer needs no care: the version in `If-Match`
+A repeat finds what it wrote and says already current, so a lost answer needs no care: the version in `If-Match`
 is the protocol's own guard. The delivery's id goes along as `X-Request-ID`. Diagnostics are never read.
 """
 
@@ -39,7 +39,7 @@ import asyncio
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Final
@@ -48,7 +48,8 @@ from urllib.parse import urlencode
 from pydantic import StringConstraints
 from pydantic_core import from_json
 
-from adapters.fhir_patient import changes, is_person, needs_a_person, undone
+from adapters.fhir_changes import CARRIED, Makes, elements, making, says_enough, unmaking
+from adapters.fhir_patient import is_person, needs_a_person
 from adapters.retry_after import retry_after
 from adapters.settings import settings_from, settings_of
 from adapters.told import NHS_NUMBER, Told, told, withdrawn
@@ -89,8 +90,6 @@ ROUNDS: Final = 3
 """How often a record is read anew when somebody else changes it between our reading and our writing."""
 TOKEN: Final = "bearer-token"  # noqa: S105  its name
 FHIR_JSON: Final = "application/fhir+json"
-SHOWN: Final = "identifier,name,birthDate,address,deceased,active,link"
-"""Elements of a Patient that are asked for; a photograph would fill the cap."""
 
 
 class FhirSettings(Strict):
@@ -105,6 +104,7 @@ class FhirSettings(Strict):
 class Fhir:
     """Delivers to one FHIR server."""
 
+    carries: ClassVar[Collection[str] | None] = CARRIED
     secrets: ClassVar[Sequence[str]] = (TOKEN, CLIENT_SECRET, CLIENT_CERTIFICATE)
 
     @staticmethod
@@ -121,17 +121,11 @@ class Fhir:
         self._authorization = _authorization(context) if settings.authorization is None else {}
 
     async def deliver(self, delivery: Delivery) -> Receipt:
-        back = withdrawn(delivery)
-        change = told(delivery) if back is None else back.told
-        if not (
-            change.nhs_number
-            and change.birth_date
-            and change.family
-            and change.change.effective_date
-            and (change.change.new_address or change.change.previous_address)
-        ):
+        back = withdrawn(delivery, CARRIED)
+        kind, change = (delivery.type, told(delivery, CARRIED)) if back is None else (back.type, back.told)
+        if not (change.nhs_number and change.birth_date and change.family and says_enough(kind, change)):
             raise Rejected(Reason.FIELDS_MISSING)
-        under_way = _UnderWay(delivery, change, changes if back is None else undone)
+        under_way = _UnderWay(delivery, change, making(kind) if back is None else unmaking(kind), elements(kind))
         failure: Failure = Unavailable(Reason.CONFLICTS)
         try:
             async with asyncio.timeout(self._context.deadline.total_seconds()):
@@ -153,7 +147,8 @@ class Fhir:
             return delivery.answered(found, self._context.clock())
         if not is_person(found, change):
             return delivery.answered(Outcome.NOT_MATCHED, self._context.clock())
-        operations = None if needs_a_person(found) else under_way.makes(found, change)
+        dead = change.change.death_date is not None  # then that is what is told
+        operations = None if needs_a_person(found, dead=dead) else under_way.makes(found, change)
         if operations is None:
             return delivery.answered(Outcome.MUST_REVIEW, self._context.clock())
         if not operations:
@@ -181,7 +176,7 @@ class Fhir:
         wanted = {
             "identifier": f"{NHS_NUMBER}|{change.nhs_number}",
             "birthdate": str(change.birth_date),
-            "_elements": SHOWN,
+            "_elements": under_way.elements,
             "_count": "5",
         }
         try:
@@ -246,8 +241,10 @@ class _UnderWay:
 
     delivery: Delivery
     change: Told
-    makes: Callable[[Mapping[str, Any], Told], Sequence[Mapping[str, Any]] | None]
+    makes: Makes
     """The patch that is wanted of a record."""
+    elements: str
+    """What is asked for of a record."""
     writing: bool = False
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
-from adapters.told import NHS_NUMBER, Told, ToldAddress, postal_lines
+from adapters.told import NHS_NUMBER, Told, ToldAddress, ToldName, postal_lines
 
 ADDRESS_KEY: Final = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-AddressKey"
 ADDRESS_KEY_TYPE: Final = "https://fhir.hl7.org.uk/CodeSystem/UKCore-AddressKeyType"
@@ -20,8 +20,10 @@ def is_person(patient: Json, change: Told) -> bool:
     """Return whether the record has the NHS number **and** the birth date and a name of who is told of.
 
     Names agree without regard to case, accents, hyphens and apostrophes: the family name whole, and the first given
-    name, which may stand in any of the record's names that is not said to be an old one.
+    name, which may stand in any of the record's names that is not said to be an old one. Of whom a change of name is
+    told, the record may have either name.
     """
+    told = (change.person.name, change.change.previous_name, change.change.new_name)
     numbers = [
         identifier.get("value")
         for identifier in _items(patient, "identifier")
@@ -31,14 +33,17 @@ def is_person(patient: Json, change: Told) -> bool:
         return False
     if patient.get("birthDate") != change.birth_date.isoformat():
         return False
-    return any(_is_named(name, change) for name in _items(patient, "name") if name.get("use") != "old")
+    names = [name for name in _items(patient, "name") if name.get("use") != "old"]
+    return any(_is_named(name, one) for name in names for one in told if one is not None)
 
 
-def needs_a_person(patient: Json) -> bool:
-    """Return whether somebody must look before this record is changed: it is of someone dead, inactive or merged."""
+def needs_a_person(patient: Json, *, dead: bool = False) -> bool:
+    """Return whether somebody must look before this record is changed: it is of someone dead, inactive or merged.
+
+    `dead`: that is what is told, so it may say so already.
+    """
     return bool(
-        patient.get("deceasedBoolean")
-        or patient.get("deceasedDateTime")
+        (not dead and (patient.get("deceasedBoolean") or patient.get("deceasedDateTime")))
         or patient.get("active") is False
         or any(link.get("type") == "replaced-by" for link in _items(patient, "link"))
     )
@@ -125,11 +130,11 @@ def written(address: ToldAddress, use: str, since: date) -> dict[str, Any]:
     return {name: value for name, value in parts.items() if value}
 
 
-def _is_named(name: Json, change: Told) -> bool:
+def _is_named(name: Json, wanted: ToldName) -> bool:
     given = name.get("given")
     first = given[0] if isinstance(given, list) and given else ""
-    wanted = change.given[0] if change.given else ""
-    return folded(name.get("family")) == folded(change.family) and folded(first) == folded(wanted)
+    expected = wanted.given[0] if wanted.given else ""
+    return folded(name.get("family")) == folded(wanted.family) and folded(first) == folded(expected)
 
 
 def folded(text: Any) -> str:

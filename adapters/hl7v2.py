@@ -1,4 +1,4 @@
-r"""HL7 v2: a change of address as `ADT^A31` (or `A28`) over MLLP, for health boards; taken back, as another `A31`.
+r"""HL7 v2: a change as `ADT^A31` (who arrives, as `A28`) over MLLP, for health boards; taken back, as another `A31`.
 
 What the receiver's acknowledgement means (HL7 2.5, table 0008; error codes of ERR-3, table 0357):
 
@@ -21,7 +21,7 @@ byte of the message. The receiver's own MSH-10 is its reference. Free text (MSA-
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -30,15 +30,20 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from adapters.countries import ALPHA_3
+from adapters.hl7v2_person import DEATH, Components, Fields, extended_name, fields, undone
 from adapters.mllp import MllpConnections
 from adapters.settings import settings_from, settings_of
-from adapters.told import Told, ToldAddress, Withdrawn, postal_lines, told, withdrawn
+from adapters.told import ADDRESS_CHANGED, Told, ToldAddress, Withdrawn, postal_lines, told, withdrawn
 from contracts.adapters import AdapterContext
+from contracts.changes import CHANGE_TYPES
 from contracts.credentials import CLIENT_CERTIFICATE
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt, Reference
 from contracts.statuses import Outcome, Reason
 from contracts.text import Strict
+
+CARRIED: Final = frozenset(kind.event_type for kind in CHANGE_TYPES.values())
+"""Every change type of ours; of a language, not the formats."""
 
 
 class Said(StrEnum):
@@ -105,6 +110,7 @@ class Hl7v2Settings(Strict):
 class Hl7v2:
     """Delivers to one receiver."""
 
+    carries: ClassVar[Collection[str] | None] = CARRIED
     secrets: ClassVar[Sequence[str]] = (CLIENT_CERTIFICATE,)
 
     @staticmethod
@@ -127,9 +133,9 @@ class Hl7v2:
         )
 
     async def deliver(self, delivery: Delivery) -> Receipt:
-        back = withdrawn(delivery)
+        back = withdrawn(delivery, CARRIED)
         made = (
-            message(delivery, told(delivery), self._settings)
+            message(delivery, told(delivery, CARRIED), self._settings)
             if back is None
             else undoing(delivery, back, self._settings)
         )
@@ -217,23 +223,41 @@ def message(delivery: Delivery, change: Told, settings: Hl7v2Settings) -> str:
     Raises Rejected when what the agreement lets us tell is too little: no name, no birth date, neither an NHS number
     nor an authority of ours, no address, no day.
     """
+    if delivery.type != ADDRESS_CHANGED:
+        died = change.change.death_date or ""
+        effective = change.change.effective_date
+        occurred = _day(effective) if effective else died.replace("-", "")
+        return _written(delivery, change, settings, "A31", fields(delivery.type, change), occurred)
     event: Event = settings.arriving_as if "arriving" in change.roles else "A31"
     addresses = _addresses(change, include_previous=settings.previous_address)
-    return _written(delivery, change, settings, event, addresses, change.change.effective_date)
+    effective = change.change.effective_date
+    return _written(delivery, change, settings, event, _lives(addresses), _day(effective) if effective else "")
+
+
+def _lives(addresses: Sequence[Components]) -> Fields:
+    """Return PID-11. Raises Rejected where there is none."""
+    if not addresses:
+        raise Rejected(Reason.FIELDS_MISSING)
+    return {11: tuple(addresses)}
 
 
 def undoing(delivery: Delivery, back: Withdrawn, settings: Hl7v2Settings) -> str:
-    """Return the message that takes a change of address back: an `A31` with the address that held before. Pure.
+    """Return the message that takes a change back: an `A31` with what held before. Pure.
 
-    It occurred (EVN-6) on the day it was told. Raises Rejected where that cannot be said: the agreement permits no
-    previous address, the person was added (`A28`), or something was sent since, whose address this one would replace.
+    It occurred (EVN-6) on the day it was told. Raises Rejected where that cannot be said: the agreement permits nothing
+    of before, the person was added (`A28`) or has died, or something was sent since, which this one would replace.
     """
     change = back.told
+    occurred = _day(delivery.time.astimezone(UTC).date())
+    if back.type != ADDRESS_CHANGED:
+        if not back.follows:
+            raise Rejected(Reason.INVALID_FOR_RECEIVER)
+        return _written(delivery, change, settings, "A31", undone(back.type, change), occurred)
     previous = change.change.previous_address
     added = settings.arriving_as == "A28" and "arriving" in change.roles
     if previous is None or added or not back.follows:
         raise Rejected(Reason.INVALID_FOR_RECEIVER)
-    return _written(delivery, change, settings, "A31", [_address(previous, "H")], delivery.time.astimezone(UTC).date())
+    return _written(delivery, change, settings, "A31", _lives([_address(previous, "H")]), occurred)
 
 
 def _written(
@@ -241,8 +265,8 @@ def _written(
     change: Told,
     settings: Hl7v2Settings,
     event: Event,
-    addresses: Sequence[str],
-    effective: date | None,
+    said: Fields,
+    occurred: str,
 ) -> str:
     recorded = _moment(delivery.time)
     enhanced = ("AL", "NE") if settings.acknowledgement == "enhanced" else ("", "")
@@ -250,14 +274,12 @@ def _written(
         *([f"{change.nhs_number}^^^NHS^NH"] if change.nhs_number else []),
         *(
             [f"{_short(delivery.subject.encode(), PERSON_ID_LENGTH)}^^^{settings.person_authority}^PI"]
-            if settings.person_authority
+            if settings.person_authority and DEATH not in said  # the pseudonym is of who tells a death, not of who died
             else []
         ),
     ]
-    if not (change.family and change.birth_date and identifiers and addresses and effective):
+    if not (change.family and change.birth_date and identifiers and occurred):
         raise Rejected(Reason.FIELDS_MISSING)
-    first, *others = (*change.given, "")
-    name = "^".join((_text(change.family), _text(first), _text(" ".join(others).strip()), "", "", "", "L"))
     head = (
         "MSH|^~\\&",
         settings.sending_application,
@@ -276,25 +298,19 @@ def _written(
         "GBR",
         "UNICODE UTF-8",
     )
-    person = (
-        "PID",
-        "1",
-        "",
-        "~".join(identifiers),
-        "",
-        name,
-        "",
-        _day(change.birth_date),
-        "",
-        "",
-        "",
-        "~".join(addresses),
-    )
-    segments = (head, ("EVN", "", recorded, "", "", "", _day(effective)), person, ("PV1", "1", "N"))
+    known: Fields = {5: (extended_name(change.person.name, "L"),), 7: ((_day(change.birth_date),),)} | dict(said)
+    fields_of_it = {place: "~".join(_repetition(one) for one in repeated) for place, repeated in known.items()}
+    fields_of_it |= {1: "1", 3: "~".join(identifiers)}
+    person = ("PID", *(fields_of_it.get(place, "") for place in range(1, max(fields_of_it) + 1)))
+    segments = (head, ("EVN", "", recorded, "", "", "", occurred), person, ("PV1", "1", "N"))
     return "".join("|".join(segment) + "\r" for segment in segments)
 
 
-def _addresses(change: Told, *, include_previous: bool) -> list[str]:
+def _repetition(components: Components) -> str:
+    return "^".join(map(_text, components)).rstrip("^")
+
+
+def _addresses(change: Told, *, include_previous: bool) -> list[Components]:
     """Return the repetitions of PID-11: where the person lives from a day on, and where until then."""
     new, previous, effective = change.change.new_address, change.change.previous_address, change.change.effective_date
     if effective is None:
@@ -310,13 +326,13 @@ def _addresses(change: Told, *, include_previous: bool) -> list[str]:
     ]
 
 
-def _address(address: ToldAddress, kind: str, *, since: str = "", until: str = "") -> str:
+def _address(address: ToldAddress, kind: str, *, since: str = "", until: str = "") -> Components:
     """Return an XAD: two lines, town, postcode, country, its kind, and in XAD.13 and 14 from and until when.
 
     Kinds are `H` for home and `C` for a while (table 0190).
     """
     first, *others = (*postal_lines(address), "")
-    components = (
+    return (
         first,
         ", ".join(others[:-1]),
         address.address_locality or "",
@@ -328,7 +344,6 @@ def _address(address: ToldAddress, kind: str, *, since: str = "", until: str = "
         since,
         until,
     )
-    return "^".join(map(_text, components)).rstrip("^")
 
 
 def _short(identifier: bytes, length: int) -> str:

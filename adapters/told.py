@@ -1,12 +1,14 @@
 """What a delivery tells, read for adapters that translate it: any member may be absent, as the agreement has it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
 from pydantic import ConfigDict, ValidationError
 
-from contracts.changes import withdrawal
+from contracts.changes import bereavement, withdrawal
+from contracts.changes.kind import Role
 from contracts.delivery import Delivery, Rejected
 from contracts.events import SEQUENCE_DIGITS
 from contracts.statuses import Reason
@@ -14,6 +16,7 @@ from contracts.text import Strict
 from contracts.times import Day
 
 ADDRESS_CHANGED: Final = "wales.unwaith.address-changed.v1"
+MOVES: Final = frozenset({ADDRESS_CHANGED})
 NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
 
 _NHS_DIGITS: Final = 10
@@ -49,8 +52,30 @@ class _Part(_Lenient):
     value: str
 
 
-class _Name(_Lenient):
+class ToldName(_Lenient):
+    """A name."""
+
     name_parts: tuple[_Part, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The family name; for somebody with a single name that name, as the NHS records it; empty if not told."""
+        parts = self.name_parts
+        return " ".join(part.value for part in parts if part.type == "FamilyName" or len(parts) == 1)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Given names in their order."""
+        parts = self.name_parts
+        return tuple(part.value for part in parts if part.type == "GivenName" and len(parts) > 1)
+
+
+class Contact(_Lenient):
+    """A way of reaching somebody."""
+
+    system: Literal["phone", "email"]
+    use: Literal["home", "work", "mobile"] = "home"
+    value: str
 
 
 class _Identifier(_Lenient):
@@ -59,12 +84,23 @@ class _Identifier(_Lenient):
 
 
 class _Person(_Lenient):
-    name: _Name = _Name()
+    name: ToldName = ToldName()
     birth_date: Day | None = None
     identifiers: tuple[_Identifier, ...] = ()
 
 
 class _Change(_Lenient):
+    """What changed, of whichever type it is."""
+
+    previous_name: ToldName | None = None
+    new_name: ToldName | None = None
+    title: str | None = None
+    previous_contact: Contact | None = None
+    new_contact: Contact | None = None
+    previous_language: str | None = None
+    new_language: str | None = None
+    deceased: _Person | None = None
+    death_date: str | None = None
     previous_address: ToldAddress | None = None
     new_address: ToldAddress | None = None
     effective_date: Day | None = None
@@ -75,20 +111,17 @@ class Told(_Lenient):
     """One delivery's data. `repr` shows nothing of it."""
 
     person: _Person = _Person()
+    """Whose record it is: of a death, the person who died."""
     change: _Change = _Change()
-    roles: tuple[Literal["leaving", "arriving", "national"], ...] = ()
+    roles: tuple[Role, ...] = ()
 
     @property
     def family(self) -> str:
-        """The family name; for somebody with a single name that name, as the NHS records it; empty if not told."""
-        parts = self.person.name.name_parts
-        return " ".join(part.value for part in parts if part.type == "FamilyName" or len(parts) == 1)
+        return self.person.name.family
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Given names in their order."""
-        parts = self.person.name.name_parts
-        return tuple(part.value for part in parts if part.type == "GivenName" and len(parts) > 1)
+        return self.person.name.given
 
     @property
     def birth_date(self) -> date | None:
@@ -112,24 +145,26 @@ class _Withdraws(_Lenient):
 
 class _Withdrawal(_Lenient):
     person: _Person = _Person()
-    roles: tuple[Literal["leaving", "arriving", "national"], ...] = ()
+    roles: tuple[Role, ...] = ()
     withdraws: _Withdraws
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A change of address that is taken back."""
+    """A change that is taken back."""
 
+    type: str
+    """The event type of the change."""
     told: Told
     """What was told, as the organisation was sent it."""
     follows: bool
     """Nothing else about the person was numbered for the organisation in between: what held before it holds again."""
 
 
-def withdrawn(delivery: Delivery) -> Withdrawn | None:
+def withdrawn(delivery: Delivery, types: Collection[str] = MOVES) -> Withdrawn | None:
     """Return what a delivery takes back, None for one that takes nothing back.
 
-    Raises Rejected for data that is not as `contracts` has it, and where not a change of address is taken back.
+    Raises Rejected for data that is not as `contracts` has it, and where a change of none of these types is taken back.
     """
     if delivery.type != withdrawal.KIND.event_type:
         return None
@@ -137,28 +172,36 @@ def withdrawn(delivery: Delivery) -> Withdrawn | None:
         read = _Withdrawal.model_validate_json(delivery.data)
     except ValidationError:
         raise Rejected(Reason.UNDECODABLE) from None
-    if read.withdraws.type != ADDRESS_CHANGED:
+    if read.withdraws.type not in types:
         raise Rejected(Reason.INVALID_FOR_RECEIVER)
     if read.withdraws.change is None:
         raise Rejected(Reason.FIELDS_MISSING)
     return Withdrawn(
-        Told(person=read.person, change=read.withdraws.change, roles=read.roles),
+        read.withdraws.type,
+        _of_whom(read.withdraws.type, Told(person=read.person, change=read.withdraws.change, roles=read.roles)),
         follows=read.withdraws.sequence == f"{delivery.sequence - 1:0{SEQUENCE_DIGITS}d}",
     )
 
 
-def told(delivery: Delivery) -> Told:
-    """Return what a delivery of a change of address tells.
+def told(delivery: Delivery, types: Collection[str] = MOVES) -> Told:
+    """Return what a delivery of a change of one of these types tells.
 
     Raises Rejected for another type of change, for data that is not as `contracts` has it, and for a withdrawal, which is
     asked about with `withdrawn` where it can be carried.
     """
-    if delivery.type != ADDRESS_CHANGED:
+    if delivery.type not in types:
         raise Rejected(Reason.INVALID_FOR_RECEIVER)
     try:
-        return Told.model_validate_json(delivery.data)
+        return _of_whom(delivery.type, Told.model_validate_json(delivery.data))
     except ValidationError:
         raise Rejected(Reason.UNDECODABLE) from None
+
+
+def _of_whom(event_type: str, read: Told) -> Told:
+    """Return what was told with the person whose record it is: of a death not who tells it, but who died."""
+    if event_type != bereavement.KIND.event_type:
+        return read
+    return read.model_copy(update={"person": read.change.deceased or _Person()})
 
 
 def is_nhs_number(digits: str) -> bool:

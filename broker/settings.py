@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from broker.identity.presets import PRESETS, PresetName
+
 PREFIX: Final = "UNWAITH_"
 _TESTS: Final = f"{PREFIX}TEST_"
 
@@ -111,10 +113,30 @@ class SignInServer(BaseModel):
     client_id: str
     client_key_file: Path
     """The private key of our client assertions (`private_key_jwt`): RSA or P-256, as JWK or PEM."""
-    scopes: str = "openid email"
-    vectors: bool = True
-    """It takes `vtr`, as GOV.UK One Login does."""
+    preset: PresetName | None = None
+    """Which provider this is, where its particulars are known. None: any that conforms to OpenID Connect."""
+    scopes: str | None = None
+    """Those of the preset unless given; `openid email` without one."""
     identity: IdentityServer | None = None
+    """Known for the two issuers of GOV.UK One Login."""
+    second_factor_amr: str = "mfa"
+    """Of staff: methods (RFC 8176) that prove a second factor, one of which their ID token must name in `amr`."""
+    second_factor_acr: str = ""
+    """Of staff: classes of the provider's own, one of which in `acr` proves it too."""
+
+
+class OsPlacesServer(BaseModel):
+    """Ordnance Survey's OS Places API as the gazetteer. With a secret by OAuth 2.0, else by the key in a header."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    key: SecretStr
+    """Of the API project."""
+    secret: SecretStr | None = None
+    url: str = "https://api.os.uk/search/places/v1"
+    token_url: str = "https://api.os.uk/oauth2/token/v1"  # noqa: S105  an address
+    a_minute: Annotated[int, Field(ge=1, le=6_000)] = 600
+    """How many requests this process may make. The project's limit (600) is shared by all processes of the API."""
 
 
 class MailServer(BaseModel):
@@ -161,6 +183,9 @@ class Settings(BaseSettings):
     """Where citizens sign in to the pages. Absent: there are no pages."""
     staff_sign_in: SignInServer | None = None
     """Where staff sign in. Absent: there are no pages for staff."""
+
+    gazetteer: OsPlacesServer | None = None
+    """Absent: the gazetteer is what our own store holds."""
 
     mail: MailServer | None = None
     """Absent: nobody is written to, and nothing else changes."""
@@ -233,11 +258,25 @@ def _needs(settings: Settings) -> Iterator[str]:
         yield "UNWAITH_PUBLIC_URL must be an http or https address without a closing slash."
     if settings.mail is not None and settings.outbox is not None:
         yield "UNWAITH_MAIL__HOST and UNWAITH_OUTBOX are both set: unset one."
-    doors = [server.issuer for server in (settings.sign_in, settings.staff_sign_in) if server is not None]
-    if len(doors) != len(set(doors)):
+    theirs = {server.issuer for server in (settings.sign_in, settings.citizen) if server is not None}
+    if settings.staff_sign_in is not None and settings.staff_sign_in.issuer in theirs:
         yield "UNWAITH_STAFF_SIGN_IN__ISSUER must be another provider than citizens use: the two never mix."
+    yield from _identity_needs(settings)
     if settings.log == "kafka":
         yield from _kafka_needs(settings.kafka)
+
+
+def _identity_needs(settings: Settings) -> Iterator[str]:
+    """Say where an identity service would never be asked, or is missing."""
+    for door in ("sign_in", "staff_sign_in"):
+        server: SignInServer | None = getattr(settings, door)
+        if server is None:
+            continue
+        known = PRESETS[server.preset].services if server.preset is not None else {}
+        if server.identity is not None and not known:
+            yield f"{_variable(door, 'identity', 'issuer')} needs {_variable(door, 'preset')}=gov-uk-one-login: no other is asked."
+        if known and server.identity is None and server.issuer not in known:
+            yield f"{_variable(door, 'issuer')} must be {' or '.join(known)}, or {_variable(door, 'identity', 'issuer')} be given."
 
 
 def _kafka_needs(kafka: KafkaSettings) -> Iterator[str]:
@@ -271,6 +310,7 @@ def _production_refuses(settings: Settings) -> Iterator[str]:  # noqa: C901  a l
             if address is not None and not _public_https(address):
                 yield f"{_variable('citizen', name)} must be an https address, not one of this machine."
     yield from _sign_in_refuses(settings)
+    yield from _gazetteer_refuses(settings.gazetteer)
     if settings.outbox is not None:
         yield "UNWAITH_OUTBOX is for development: unset it and give UNWAITH_MAIL__HOST."
     if settings.mail is not None and not settings.mail.encrypted:
@@ -281,12 +321,21 @@ def _production_refuses(settings: Settings) -> Iterator[str]:  # noqa: C901  a l
 
 
 def _sign_in_refuses(settings: Settings) -> Iterator[str]:
+    staff = settings.staff_sign_in
+    if staff is not None and not (staff.second_factor_amr + staff.second_factor_acr).split():
+        yield f"{_variable('staff_sign_in', 'second_factor_amr')} must name what proves a second factor, such as mfa."
     for door in ("sign_in", "staff_sign_in"):
         server: SignInServer | None = getattr(settings, door)
         if server is not None and not _public_https(server.issuer):
             yield f"{_variable(door, 'issuer')} must be an https address, not one of this machine."
         if server is not None and server.identity is not None and not _public_https(server.identity.did_url):
             yield f"{_variable(door, 'identity', 'did_url')} must be an https address, not one of this machine."
+
+
+def _gazetteer_refuses(server: OsPlacesServer | None) -> Iterator[str]:
+    for name in ("url", "token_url"):
+        if server is not None and not _public_https(getattr(server, name)):
+            yield f"{_variable('gazetteer', name)} must be an https address, not one of this machine."
 
 
 def _root_key_refuses(file: Path | None) -> Iterator[str]:

@@ -58,6 +58,8 @@ class Agreement(Strict):
     """True where the law requires the telling; the person sees it marked and cannot leave it out."""
     latest_only: bool = False
     """True where only the newest change matters: an older one that is still to be sent is `superseded`."""
+    unverified_addresses: bool = False
+    """True where it takes a change whose address is only typed, because the gazetteer could not be asked about it."""
     retention_days: Annotated[int, Field(ge=1)]
     valid_from: date
     valid_until: date | None = None

@@ -153,6 +153,9 @@ class Preview(Strict):
     """Whom it may concern and who is not told. Information: the digest does not cover it, and nothing is sent for it."""
     unknown_areas: tuple[Place, ...] = ()
     """Places of the change whose local authority is not known here: nobody is told because of them."""
+    unverified: tuple[Place, ...] = ()
+    """Places whose address could not be checked now, for the gazetteer does not answer: only those are told whose
+    agreements take what is only typed."""
 
 
 class TimelineEntry(Strict):

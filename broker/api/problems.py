@@ -18,6 +18,7 @@ from broker.identity.refusals import Absent, Forbidden, InvalidToken, KeysUnavai
 from broker.store import StoreUnavailable
 from broker.store.changes import PersonErased
 from broker.vault import PersonGone
+from broker.verification import GazetteerAway
 from contracts.problems import PROBLEMS, TYPE_PREFIX, FieldProblem, Problem
 from contracts.requests import Preview
 
@@ -176,6 +177,7 @@ def install(app: FastAPI) -> None:
     on(intake.KeyReused, lambda _: problem("idempotency-key-reused"))
     on(intake.TooBusy, lambda _: problem("too-busy", headers=again))
     on(StoreUnavailable, lambda _: problem("unavailable", headers=again))
+    on(GazetteerAway, lambda _: problem("unavailable", headers=again))
     on(LogUnavailable, lambda _: problem("unavailable", headers=again))
     on(Exception, lambda _: problem("internal"))  # and is raised further, to be logged by the outermost layer
 

@@ -6,7 +6,7 @@ The authorization-code flow is real: PKCE, `private_key_jwt`, state, nonce, and 
 import html
 import re
 import secrets
-from datetime import date
+from datetime import date, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -17,9 +17,12 @@ from authlib.oauth2.rfc7523 import PrivateKeyJWT, private_key_jwt_sign
 from joserfc import jwt
 from joserfc.jwk import Key, KeySet
 
+from contracts.holds import HoldReason
 from contracts.requests import ChangeView, Preview
 
 NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
+INVENTED_NUMBER: Final = "9990010102"
+"""Of the range of NHS numbers that is never given out."""
 SCOPE: Final = "openid changes:read changes:write"
 ASSERTION_SECONDS: Final = 240
 """One Login takes at most five minutes."""
@@ -166,12 +169,11 @@ class Citizen:
 def a_move(previous: dict[str, Any], new: dict[str, Any], on: date, *, nhs_number: str | None) -> dict[str, Any]:
     """Return a move as `POST /v1/changes/preview` takes it, with the NHS number if the person knows it."""
     change = {"previousAddress": previous, "newAddress": new, "effectiveDate": on.isoformat(), "tenure": "owner"}
-    identifiers = [{"system": NHS_NUMBER, "value": nhs_number}] if nhs_number else []
-    return {"type": "address", "change": change, "preferredLanguage": "cy", "identifiers": identifiers}
+    return {"type": "address", "change": change, "preferredLanguage": "cy", "identifiers": _numbers(nhs_number)}
 
 
-def after_a_move(home: dict[str, Any], on: date) -> list[tuple[str, dict[str, Any]]]:
-    """Return what somebody tells who has just moved, each as `POST /v1/changes/preview` takes it and what to call it.
+def after_a_move(home: dict[str, Any], on: date, *, nhs_number: str | None) -> list[tuple[str, dict[str, Any]]]:
+    """Return what somebody tells who has just moved: what to call it, and it as `POST /v1/changes/preview` takes it.
 
     The telephone numbers are of the range Ofcom keeps for drama.
     """
@@ -182,6 +184,61 @@ def after_a_move(home: dict[str, Any], on: date) -> list[tuple[str, dict[str, An
     }
     language = {"previousLanguage": "en", "newLanguage": "cy", "newFormats": ["large-print"]}
     return [
-        ("A new mobile number", {"type": "contact", "change": {**contact, **day}}),
-        ("Letters in Welsh, in large print", {"type": "language", "change": {**language, **day}}),
+        ("A new mobile number", {"type": "contact", "change": contact | day, "identifiers": _numbers(nhs_number)}),
+        (
+            "Letters in Welsh, in large print",
+            {"type": "language", "change": language | day, "identifiers": _numbers(nhs_number)},
+        ),
     ]
+
+
+def to_be_confirmed(
+    name: list[tuple[str, str]],
+    home: dict[str, Any],
+    their_home: dict[str, Any],
+    on: date,
+    *,
+    nhs_number: str | None,
+) -> list[tuple[str, HoldReason, dict[str, Any]]]:
+    """Return what is held until somebody confirms it: what to call it, why, and it as it is previewed.
+
+    `name` are the parts of the name somebody had before they married, `their_home` is where lived who has died.
+    """
+    before = [{"type": kind, "value": value} for kind, value in name]
+    after = [*before[:-1], {"type": "FamilyName", "value": "Ddychmygol-Ŵylan"}]
+    married = {
+        "previousName": {"nameParts": before},
+        "newName": {"nameParts": after},
+        "reason": "marriage",
+        "evidenceReference": "HYS 2026/00412",
+        "effectiveDate": on.isoformat(),
+        "homeAddress": home,
+    }
+    died = {
+        "deceased": {
+            "name": {
+                "nameParts": [{"type": "GivenName", "value": "Tŷfai"}, {"type": "FamilyName", "value": "Ddychmygol"}]
+            },
+            "birthDate": "1941-02-28",
+            "identifiers": _numbers(INVENTED_NUMBER),
+        },
+        "deathDate": f"{on - timedelta(days=9)}",
+        "registration": {
+            "reference": "ABT/2026/0731",
+            "registeredAt": f"{on - timedelta(days=1)}T10:00:00Z",
+        },
+        "informant": "child",
+        "homeAddress": their_home,
+    }
+    return [
+        (
+            "A new name",
+            HoldReason.NEEDS_PERSON,
+            {"type": "name", "change": married, "identifiers": _numbers(nhs_number)},
+        ),
+        ("A death", HoldReason.AWAITS_REGISTRAR, {"type": "bereavement", "change": died}),
+    ]
+
+
+def _numbers(nhs_number: str | None) -> list[dict[str, str]]:
+    return [{"system": NHS_NUMBER, "value": nhs_number}] if nhs_number else []

@@ -26,6 +26,9 @@ app.add_typer(adapter_app, name="adapter")
 keys_app: Final = typer.Typer(no_args_is_help=True, help="Our own signing keys, which organisations verify.")
 app.add_typer(keys_app, name="keys")
 
+organisations_app: Final = typer.Typer(no_args_is_help=True, help="Who there is, connected or not.")
+app.add_typer(organisations_app, name="organisations")
+
 agreements_app: Final = typer.Typer(no_args_is_help=True, help="What is agreed with whom, and proposals for it.")
 app.add_typer(agreements_app, name="agreements")
 
@@ -197,6 +200,22 @@ def revoke(
     _finish(lambda _stop: revoke_it(agreement, version, reason, note))
 
 
+@organisations_app.command("list")
+def list_organisations(as_json: Json = False) -> None:
+    """Show who is connected, and which councils, health boards and others are known and are not."""
+    from broker.cli.organisations import show
+
+    _finish(lambda _stop: show(as_json=as_json))
+
+
+@organisations_app.command("versions")
+def versions_of_organisation(organisation: str, as_json: Json = False) -> None:
+    """Show every version of an organisation, with what each changed."""
+    from broker.cli.organisations import versions
+
+    _finish(lambda _stop: versions(organisation, as_json=as_json))
+
+
 @agreements_app.command("list")
 def list_agreements(as_json: Json = False) -> None:
     """Show the newest version of each agreement, and what waits for two people to approve it."""
@@ -213,6 +232,21 @@ def propose_agreement(
     from broker.cli.agreements import propose
 
     _finish(lambda _stop: propose("agreement", file))
+
+
+@agreements_app.command("dry-run")
+def dry_run_agreement(
+    file: Annotated[Path, typer.Argument(help="One version of an agreement, proposed or not.")],
+    since: Annotated[
+        datetime | None, typer.Option(help="Changes from then, UTC; the last 31 days if left out.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="Look at so many at most, the latest.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """Count what an agreement would have sent of the changes there were: how many, and which fields. Never whose."""
+    from broker.cli.dry_running import show
+
+    _finish(lambda _stop: show(file, since, most, as_json=as_json))
 
 
 @agreements_app.command("export")

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
@@ -18,7 +19,8 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
-from broker.cli.citizen import Citizen, DidNotHappen, a_move, after_a_move
+from broker.cli.citizen import Citizen, DidNotHappen, a_move, after_a_move, to_be_confirmed
+from broker.cli.confirming import registrar_confirms, staff_release
 from broker.main.embedded import DEMO_CLIENT, REDIRECT, Addresses, Sandbox, consecutive, sandbox
 from broker.sandbox.addresses import sample_addresses
 from broker.sandbox.definitions import REACHED_BY
@@ -26,6 +28,7 @@ from broker.sandbox.inbox_page import WAYS
 from broker.sandbox.people import SamplePerson, sample_people
 from broker.sandbox.state import SandboxState
 from broker.telemetry.logs import configure_logs
+from contracts.holds import HoldReason
 from contracts.requests import ChangeView, DeliveryView, Preview
 from contracts.statuses import ENDED, Status
 
@@ -48,6 +51,15 @@ ENDS: Final[Mapping[str, frozenset[Status]]] = {
     "pull": _DONE,
 }
 """How a delivery should end, by how its organisation is reached."""
+HELD: Final[Mapping[HoldReason, str]] = {
+    HoldReason.NEEDS_PERSON: "a person must see the certificate first.",
+    HoldReason.AWAITS_REGISTRAR: "a registrar must confirm it first.",
+}
+"""What a change waits for, in words."""
+RELEASED: Final[Mapping[HoldReason, str]] = {
+    HoldReason.NEEDS_PERSON: "somebody of staff has signed in, looked at it on record, and agrees.",
+    HoldReason.AWAITS_REGISTRAR: "a registrar's software has said the same number and day.",
+}
 
 
 async def demo(log: Literal["postgres", "kafka"], person: str, *, stop: asyncio.Event) -> int:
@@ -104,13 +116,28 @@ def _kafka() -> ModuleType:
 async def _show(running: Sandbox, person: str, console: Console, stop: asyncio.Event) -> None:
     await _answer_later(running)
     async with _signed_in(running.addresses, running.state, person, console) as (chosen, citizen):
-        home = await _tell_a_move(chosen, citizen, console, stop)
-        for what, change in after_a_move(home, datetime.now(UTC).date()):
-            preview = await citizen.preview(change)
-            names = ", ".join(recipient.name.en for recipient in preview.recipients)
-            console.print(f"[bold]{what}[/]: {names} will be told.")
+        previous, home = await _tell_a_move(chosen, citizen, console, stop)
+        today = datetime.now(UTC).date()
+        for what, change in after_a_move(home, today, nhs_number=chosen.nhs_number):
+            preview = await _previewed(citizen, what, change, console)
             await _tell(citizen, change, preview, console, stop)
-        console.print("[green]Every organisation has answered as it should.[/] Each change was told once.")
+        for what, why, change in to_be_confirmed(
+            list(chosen.name_parts), home, previous, today, nhs_number=chosen.nhs_number
+        ):
+            preview = await _previewed(citizen, what, change, console)
+            reference = await _tell_what_is_held(citizen, change, preview, why, console)
+            if why is HoldReason.NEEDS_PERSON:
+                await staff_release(running.addresses, reference)
+            else:
+                told = change["change"]
+                await registrar_confirms(
+                    running.addresses, running.state, told["registration"]["reference"], told["deathDate"]
+                )
+            console.print(f"Confirmed, and released: {RELEASED[why]}")
+            await _watch(partial(citizen.follow, reference), console, stop)
+        console.print(
+            "[green]Every organisation has answered as it should.[/] Each change was told once; what must be confirmed was held until it was."
+        )
 
 
 async def tell(data: Path, port: int, person: str, *, stop: asyncio.Event) -> int:
@@ -154,8 +181,30 @@ async def _signed_in(
         yield chosen, citizen
 
 
-async def _tell_a_move(chosen: SamplePerson, citizen: Citizen, console: Console, stop: asyncio.Event) -> dict[str, Any]:
-    """Preview a move to Swansea, tell it, and watch it; return the new home. Raises DidNotHappen."""
+async def _previewed(citizen: Citizen, what: str, change: dict[str, Any], console: Console) -> Preview:
+    preview = await citizen.preview(change)
+    names = ", ".join(recipient.name.en for recipient in preview.recipients)
+    console.print(f"[bold]{what}[/]: {names} will be told.")
+    return preview
+
+
+async def _tell_what_is_held(
+    citizen: Citizen, change: dict[str, Any], preview: Preview, why: HoldReason, console: Console
+) -> str:
+    """Tell what must be confirmed, see that it is held and nobody is told; return its reference. Raises DidNotHappen."""
+    told = await citizen.tell(change, preview)
+    view = await citizen.follow(told.reference)
+    held = [hold.reason for hold in view.holds or () if hold.ended_at is None]
+    if held != [why] or any(delivery.status is not Status.WAITING for delivery in view.deliveries):
+        raise DidNotHappen(f"what must be confirmed was not held: {_standing(view)}")
+    console.print(f"Told once. Reference [bold]{told.reference}[/]. Held, and nobody is told: {HELD[why]}")
+    return told.reference
+
+
+async def _tell_a_move(
+    chosen: SamplePerson, citizen: Citizen, console: Console, stop: asyncio.Event
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Preview a move to Swansea, tell it, and watch it; return both homes. Raises DidNotHappen."""
     homes = sample_addresses()
     old = next(home.postal_code for home in homes if home.uprn == chosen.uprn)
     new = next(home.postal_code for home in homes if home.custodian_code == SWANSEA and home.postal_code != old)
@@ -164,7 +213,7 @@ async def _tell_a_move(chosen: SamplePerson, citizen: Citizen, console: Console,
     preview = await citizen.preview(move)
     console.print(_shown(preview))
     await _tell(citizen, move, preview, console, stop)
-    return home
+    return previous, home
 
 
 async def _tell(

@@ -29,9 +29,13 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
 """The `alg` values that are taken, all asymmetric (RFC 7518, section 3.1; RFC 8037). Anything else proves nothing."""
 
 
+_ALL: Final[Mapping[str, Algorithm]] = MappingProxyType({**ALGORITHMS, "RS512": _JOSERFC["RS512"]})
+"""And `RS512`, which is taken only of a provider that has no other: NHS login."""
+
+
 def signature_holds(algorithm: str, signed: bytes, signature: bytes, key: Key) -> bool:
     """Return whether `signature` over `signed` verifies. `key` must be one found for that algorithm."""
-    return ALGORITHMS[algorithm].verify(signed, signature, key)
+    return _ALL[algorithm].verify(signed, signature, key)
 
 
 def unbase64url(text: str) -> bytes:

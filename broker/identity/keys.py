@@ -21,7 +21,7 @@ and caps the size. Whatever it raises means: not now."""
 MOST_KEYS: Final = 100
 
 _SUITED: Final[Mapping[tuple[object, object], tuple[str, ...]]] = {
-    ("RSA", None): ("RS256", "PS256"),
+    ("RSA", None): ("RS256", "PS256", "RS512"),
     ("EC", "P-256"): ("ES256",),
     ("OKP", "Ed25519"): ("EdDSA",),
 }

@@ -62,6 +62,15 @@ def _asked(path: str, rule: PageRule) -> dict[Route, PageRule]:
     return {("GET", path): rule, ("POST", path): rule}
 
 
+def _journey(root: str, *asked: str) -> dict[Route, PageRule]:
+    """The pages of a journey that is not a move: its own questions, then what all of them have."""
+    found: dict[Route, PageRule] = {("GET", f"{root}/check"): ForPeople()}
+    finding = ("home/postcode", "home/choose", "home/type")
+    for name in (*asked, *finding, "contact", "tell", "declaration"):
+        found |= _asked(f"{root}/{name}", ForPeople())
+    return found
+
+
 PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
     {
         # About the service, and what pages are made of.
@@ -93,6 +102,10 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         **_asked("/move/tell", ForPeople()),
         ("GET", "/move/check"): ForPeople(),
         **_asked("/move/declaration", ForPeople()),
+        **_journey("/name", "new", "reason", "evidence", "home", "date"),
+        **_journey("/reach", "what", "previous", "new", "home", "date"),
+        **_journey("/language", "speech", "formats", "home", "date"),
+        **_journey("/bereavement", "person", "died", "registration", "informant"),
         # What became of their own changes.
         ("GET", "/changes"): ForPeople(),
         ("GET", "/changes/{number:int}"): ForPeople(),
@@ -134,6 +147,7 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         **_asked(f"{STAFF}/proposals", ForStaff(May.PROPOSE)),
         **_asked(f"{STAFF}/proposals/check/{{place}}", ForStaff(May.PROPOSE)),
         ("GET", f"{STAFF}/proposals/{{proposal}}"): ForStaff(May.READ_REGISTER),
+        ("POST", f"{STAFF}/proposals/{{proposal}}/try"): ForStaff(May.TRY),
         ("POST", f"{STAFF}/proposals/{{proposal}}/approve"): ForStaff(May.APPROVE),
         ("POST", f"{STAFF}/proposals/{{proposal}}/reject"): ForStaff(May.APPROVE),
     }

@@ -1,7 +1,8 @@
 """Signing people in at an OpenID provider: authorization code with PKCE, believed only after every check.
 
 Shaped by GOV.UK One Login: signing in proves who returns, and a second step up proves who they are, by a statement of
-its identity service (`coreIdentityJWT`) and by nothing else. A staff provider is the same without that statement.
+its identity service (`coreIdentityJWT`) and by nothing else. At NHS login the ID token itself says what was proven. A
+staff provider is the same without either. What is particular about each is a `Preset`.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from broker.identity.discovery import Discovery
 from broker.identity.jose import base64url, json_object
 from broker.identity.keys import IssuerKeys
 from broker.identity.logout import LOGOUT_TYPES, LoggedOut, read_logout
+from broker.identity.presets import PLAIN, IdentityService, Preset
 from broker.identity.refusals import InvalidToken, Refusal, TokenFault
 from broker.identity.tokens import Claims, check_issuer, check_times, needed_moment, text, unpack
 from broker.outbound.client import GuardedClient
@@ -41,10 +43,12 @@ ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFE: Final = timedelta(minutes=4)
 """Below the five minutes providers take at most."""
 ID_TOKEN_TYPES: Final = frozenset({None, "jwt"})
-ID_TOKEN_ALGORITHMS: Final = frozenset({"ES256", "PS256", "RS256"})
 IDENTITY_ALGORITHMS: Final = frozenset({"ES256"})
 ANSWER_CAP: Final = 64 * 1024
 _NHS_NUMBER: Final = re.compile(r"[0-9]{10}")
+_UPRN: Final = re.compile(r"[0-9]{1,12}")
+_NHS_NAMES: Final = (("GivenName", "given_name"), ("FamilyName", "family_name"))
+"""NHS login's claims of the names it compared with its record."""
 DEADLINE: Final = timedelta(seconds=8)
 
 
@@ -58,6 +62,7 @@ class SignInFault(StrEnum):
     EXCHANGE = "the provider did not take the code"
     ANSWER = "the provider's answer cannot be read"
     TOKEN = "the ID token does not hold"  # noqa: S105  a sentence
+    SECOND_FACTOR = "the ID token does not say that a second factor was used"
     SUBJECT = "userinfo is about somebody else"
     IDENTITY = "the statement about the identity does not hold"
 
@@ -75,12 +80,22 @@ class ProviderAway(Refusal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityService:
-    """Who states identities, fixed in settings: what a token says of where its keys are is never followed."""
+class SecondFactor:
+    """What in an ID token proves that somebody used more than a password (OpenID Connect Core 1.0, section 2).
 
-    issuer: str
-    did: str
-    did_url: str
+    Nothing named proves nothing: then nobody gets in.
+    """
+
+    amr: frozenset[str] = frozenset()
+    """Methods, one of which is enough: `mfa`, `hwk` (RFC 8176)."""
+    acr: frozenset[str] = frozenset()
+    """Classes of the provider's own, one of which is enough; asked for when signing in begins."""
+
+    def proven_by(self, claims: Claims) -> bool:
+        methods = claims.get("amr")
+        used = {one for one in methods if isinstance(one, str)} if isinstance(methods, list) else set()
+        reached = claims.get("acr")
+        return bool(self.amr & used) or (isinstance(reached, str) and reached in self.acr)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +106,11 @@ class ProviderRules:
     client_id: str
     redirect_uri: str
     scopes: tuple[str, ...] = ("openid",)
-    vectors: bool = True
-    """It takes `vtr` (RFC 8485), as GOV.UK One Login does."""
-    algorithms: frozenset[str] = ID_TOKEN_ALGORITHMS
+    facts: Preset = PLAIN
+    """What is particular about it."""
     identity: IdentityService | None = None
+    second_factor: SecondFactor | None = None
+    """Without its proof nobody is signed in; None where none is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +197,11 @@ class Provider:
             "code_challenge_method": "S256",
             "ui_locales": language,
         }
-        if self.rules.vectors:
-            asked["vtr"] = json.dumps(["Cl.Cm.P2" if prove else "Cl.Cm"])
-        if prove:
+        if self.rules.second_factor is not None and self.rules.second_factor.acr:
+            asked["acr_values"] = " ".join(sorted(self.rules.second_factor.acr))
+        if vectors := self.rules.facts.vectors:
+            asked["vtr"] = json.dumps(vectors.prove if prove else vectors.sign_in)
+        if prove and self.rules.identity is not None:
             claims = dict.fromkeys((CORE_IDENTITY, ADDRESSES, RETURN_CODE))
             asked["claims"] = json.dumps({"userinfo": claims})
         joined = "&" if "?" in endpoints.authorization else "?"
@@ -208,12 +226,12 @@ class Provider:
         said = await self._userinfo(endpoints.userinfo, access_token)
         if said.get("sub") != claims["sub"]:  # OpenID Connect Core 1.0, section 5.3.2
             raise SignInRefused(SignInFault.SUBJECT)
-        person = await self._identity(said, str(claims["sub"])) if begun.prove else None
+        person, level = await self._proven(claims, said) if begun.prove else (None, self._said_level(claims))
         sid = claims.get("sid")
         return SignedIn(
             issuer=self.rules.issuer,
             subject=str(claims["sub"]),
-            level=IdentityLevel.P2 if person else IdentityLevel.P0,
+            level=level,
             person=person,
             homes=_homes(said.get(ADDRESSES)) if person else (),
             nhs_number=_nhs_number(said.get("nhs_number")) if person else None,
@@ -237,7 +255,7 @@ class Provider:
 
         Whether the token was used before is for whoever remembers them to say.
         """
-        signed = unpack(logout_token, types=LOGOUT_TYPES, algorithms=self.rules.algorithms)
+        signed = unpack(logout_token, types=LOGOUT_TYPES, algorithms=self.rules.facts.algorithms)
         if signed.key_id is None:
             raise InvalidToken(TokenFault.KEY_ID)
         claims = signed.proven_by(await self._keys.find(signed.key_id, signed.algorithm))
@@ -281,14 +299,16 @@ class Provider:
             "exp": int((now + ASSERTION_LIFE).timestamp()),
             "jti": secrets.token_urlsafe(24),
         }
-        algorithm = "PS256" if isinstance(self._client_key, RSAKey) else "ES256"
-        header = {"alg": algorithm, "typ": "JWT", "kid": self._client_key.kid}
+        algorithm = self.rules.facts.assertion_algorithm if isinstance(self._client_key, RSAKey) else "ES256"
+        header = {"alg": algorithm, "typ": "JWT"}
+        if self._client_key.kid is not None:  # a key from a PEM file has none
+            header["kid"] = self._client_key.kid
         return jwt.encode(header, claims, self._client_key, algorithms=[algorithm])
 
     async def _verified(self, id_token: str, access_token: str, nonce: str) -> Claims:
         """Return an ID token's claims (OpenID Connect Core 1.0, section 3.1.3.7, and stricter). Raises SignInRefused."""
         try:
-            signed = unpack(id_token, types=ID_TOKEN_TYPES, algorithms=self.rules.algorithms)
+            signed = unpack(id_token, types=ID_TOKEN_TYPES, algorithms=self.rules.facts.algorithms)
             if signed.key_id is None:
                 raise SignInRefused(SignInFault.TOKEN, "kid")
             claims = signed.proven_by(await self._keys.find(signed.key_id, signed.algorithm))
@@ -305,11 +325,14 @@ class Provider:
         said = claims.get("nonce")
         if not isinstance(said, str) or not sealing.same(said.encode("utf-8", "replace"), nonce.encode()):
             raise SignInRefused(SignInFault.TOKEN, "nonce")
-        half = base64url(hashlib.sha256(access_token.encode()).digest()[:16])  # section 3.1.3.6; all are SHA-256
+        whole = (hashlib.sha512 if signed.algorithm.endswith("512") else hashlib.sha256)(access_token.encode()).digest()
+        half = base64url(whole[: len(whole) // 2])  # section 3.1.3.6: by the hash of the token's own algorithm
         if claims.get("at_hash", half) != half:
             raise SignInRefused(SignInFault.TOKEN, "at_hash")
-        if self.rules.vectors and not {"Cl", "Cm"} <= set(str(claims.get("vot")).split(".")):
+        if self.rules.facts.vectors and not self.rules.facts.vectors.met(claims.get("vot")):
             raise SignInRefused(SignInFault.TOKEN, "vot")
+        if self.rules.second_factor is not None and not self.rules.second_factor.proven_by(claims):
+            raise SignInRefused(SignInFault.SECOND_FACTOR)
         return claims
 
     async def _userinfo(self, url: str, access_token: str) -> Mapping[str, Any]:
@@ -324,6 +347,25 @@ class Provider:
         if answer.status != HTTPStatus.OK:
             raise SignInRefused(SignInFault.ANSWER)
         return _document(answer.body)
+
+    def _said_level(self, claims: Claims) -> IdentityLevel:
+        """Return what the ID token says was proven, P1 at most: no name comes with it here."""
+        return min(_proofing(claims, self.rules.facts), IdentityLevel.P1)
+
+    async def _proven(self, claims: Claims, said: Mapping[str, Any]) -> tuple[VerifiedPerson, IdentityLevel]:
+        """Return who the person is, as well as P2 or better. Raises SignInRefused."""
+        if self.rules.facts.levels is None:
+            return await self._identity(said, str(claims["sub"])), IdentityLevel.P2
+        level = _proofing(claims, self.rules.facts)
+        if not level.meets(IdentityLevel.P2):
+            raise SignInRefused(SignInFault.NOT_PROVEN)
+        try:
+            parts = [{"type": kind, "value": said[name]} for kind, name in _NHS_NAMES]
+            return VerifiedPerson(
+                current_name([{"nameParts": parts}]), birth_date(said["birthdate"], self._clock())
+            ), level
+        except (KeyError, TypeError, ValueError):
+            raise SignInRefused(SignInFault.IDENTITY, "person") from None
 
     async def _identity(self, said: Mapping[str, Any], subject: str) -> VerifiedPerson:
         """Return the person the identity service states. Raises SignInRefused, also if it states nobody."""
@@ -356,6 +398,12 @@ class Provider:
             raise SignInRefused(SignInFault.IDENTITY, "person") from None
 
 
+def _proofing(claims: Claims, facts: Preset) -> IdentityLevel:
+    """Return what the one identity component of `vot` proves at this provider (RFC 8485, section 3.1)."""
+    shown = [part for part in str(claims.get("vot", "")).split(".") if part.startswith("P")]
+    return (facts.levels or {}).get(shown[0], IdentityLevel.P0) if len(shown) == 1 else IdentityLevel.P0
+
+
 def _document(body: bytes) -> dict[str, Any]:
     if len(body) >= ANSWER_CAP:
         raise SignInRefused(SignInFault.ANSWER)
@@ -371,6 +419,9 @@ def _homes(claim: object) -> tuple[Address, ...]:
     for item in claim if isinstance(claim, list) else []:
         if isinstance(item, dict):
             plain = {name: value for name, value in item.items() if name not in {"validFrom", "validUntil"}}
+            uprn = plain.get("uprn")
+            if isinstance(uprn, str) and _UPRN.fullmatch(uprn):  # One Login's examples write it so
+                plain["uprn"] = int(uprn)
             try:
                 found.append((str(item.get("validFrom", "")), Address.model_validate_json(json.dumps(plain))))
             except (ValidationError, ValueError):

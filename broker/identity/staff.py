@@ -27,6 +27,8 @@ class May(StrEnum):
     """Propose a change of the register, and be the first of the two who approve it."""
     APPROVE = "approve"
     """Approve what somebody else proposed, or reject it."""
+    TRY = "try"
+    """Have counted what a proposed agreement would have sent: changes are opened for it, and none is shown."""
     REVOKE = "revoke"
     """Revoke an agreement at once."""
 
@@ -35,12 +37,22 @@ GROUPS: Final[Mapping[str, frozenset[May]]] = MappingProxyType(
     {
         "unwaith-support": frozenset({May.LOOK, May.TRACE, May.READ_REGISTER}),
         "unwaith-manager": frozenset(
-            {May.LOOK, May.TRACE, May.PAUSE, May.REPLAY, May.READ_REGISTER, May.PROPOSE, May.APPROVE, May.REVOKE}
+            {
+                May.LOOK,
+                May.TRACE,
+                May.PAUSE,
+                May.REPLAY,
+                May.READ_REGISTER,
+                May.PROPOSE,
+                May.APPROVE,
+                May.TRY,
+                May.REVOKE,
+            }
         ),
         "unwaith-caseworker": frozenset({May.LOOK, May.DECIDE}),
         "unwaith-auditor": frozenset({May.LOOK, May.READ_ACTS, May.READ_REGISTER}),
         "unwaith-security": frozenset(
-            {May.LOOK, May.TRACE, May.PAUSE, May.READ_ACTS, May.READ_REGISTER, May.APPROVE, May.REVOKE}
+            {May.LOOK, May.TRACE, May.PAUSE, May.READ_ACTS, May.READ_REGISTER, May.APPROVE, May.TRY, May.REVOKE}
         ),
     }
 )

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
@@ -10,6 +11,8 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+from pydantic.alias_generators import to_camel
 
 from broker import audit, failpoints, sealing
 from broker.intake import previews, withdrawing
@@ -30,7 +33,7 @@ from broker.intake.writer import Writer
 from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Standing, recipients, standing
-from broker.store import Database, changes, holds
+from broker.store import Database, changes, editions, holds
 from broker.store.together import Together
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
@@ -44,10 +47,12 @@ from broker.verification import (
     check_change,
     holds_on,
     registered,
+    that_do_not_exist,
     too_many,
 )
 from contracts.agreement import Agreement
 from contracts.changes import ChangeKind, change_types
+from contracts.changes.kind import Place
 from contracts.holds import HoldReason
 from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
@@ -98,6 +103,8 @@ class _Decided:
     in_force: Standing
     """Those of them that hold for the type and the day."""
     areas: Areas
+    unchecked: AbstractSet[Place]
+    """The places whose address the gazetteer could not be asked about."""
     corrected: Correctable | None
     """The change it is to replace."""
 
@@ -142,7 +149,7 @@ class Intake:
         kind = change_types()[change_type]
         today = self._clock().astimezone(WALES).date()
         in_force = self._standing(self._directory.agreements(), kind.name, today)
-        areas = await self._areas(kind, change)
+        areas, _ = await self._placed(kind, change)
         organisations = self._directory.organisations()
         return untold(kind, change, areas, in_force, organisations, told or (), sent=told is not None)
 
@@ -207,11 +214,12 @@ class Intake:
         doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
-        areas = await self._areas(kind, request.change)
+        await self._postcodes_exist(kind, request.change)
+        areas, unchecked = await self._placed(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
         in_force = self._standing(agreements, kind.name, today)
-        found = recipients(told, who.level, areas, in_force, kind.special)
+        found = recipients(told, who.level, areas, in_force, kind.special, kind.context, unchecked=unchecked)
         if not found:
             raise NobodyToTell
         corrected = None
@@ -219,7 +227,7 @@ class Intake:
             corrected = await withdrawing.correctable(self._database, person, request.corrects, kind.name)
             found = withdrawing.naming(found, corrected)
         frozen = previews.freeze(await self._vault.digester("previews"), person.person_id, found)
-        return _Decided(frozen, agreements, in_force, areas, corrected)
+        return _Decided(frozen, agreements, in_force, areas, unchecked, corrected)
 
     def _shown(self, request: PreviewRequest, decided: _Decided) -> Preview:
         organisations = self._directory.organisations()
@@ -229,6 +237,7 @@ class Intake:
             organisations,
             {(item.id, item.version): item for item in decided.agreements},
             [place for place, code in decided.areas.items() if code is None],
+            [place for place in decided.areas if place in decided.unchecked],
             untold(
                 change_types()[request.type],
                 request.change,
@@ -249,10 +258,31 @@ class Intake:
             self._in_force[change_type] = known
         return known[2]
 
-    async def _areas(self, kind: ChangeKind, change: Any) -> Areas:
+    async def _postcodes_exist(self, kind: ChangeKind, change: Any) -> None:
+        """Raise NotAcceptable for a typed postcode that does not exist. One somebody leaves may have ended since."""
         places = kind.places(change)
-        codes = await self._gazetteer.custodians(list(places.values()))
-        return dict(zip(places, codes, strict=True))
+        ended = "old" in places and not await editions.keeps_ended_postcodes(self._database)
+        asked = [address for place, address in places.items() if not (ended and place == "old")]
+        wrong = await that_do_not_exist(self._database, asked)
+        members = {name: getattr(change, name) for name in type(change).model_fields}
+        faults = [
+            FieldProblem(
+                pointer=f"/change/{to_camel(name)}/postalCode",
+                code="no_such_postcode",
+                detail="is not a postcode that exists",
+            )
+            for name, value in members.items()
+            if any(value is address for address in asked) and value.uprn is None and value.postal_code in wrong
+        ]
+        if faults:
+            raise NotAcceptable(faults)
+
+    async def _placed(self, kind: ChangeKind, change: Any) -> tuple[Areas, AbstractSet[Place]]:
+        """Return where each place of a change lies, and those whose address could not be checked."""
+        places = kind.places(change)
+        found = dict(zip(places, await self._gazetteer.placed(list(places.values())), strict=True))
+        areas = {place: placed.custodian_code for place, placed in found.items()}
+        return areas, frozenset(place for place, placed in found.items() if not placed.checked)
 
     async def _agreed(self, request: ChangeRequest, decided: _Decided) -> list[previews.Frozen]:
         """Return whom to tell: exactly those shown, less those left out. Raises Refusal."""
@@ -272,7 +302,8 @@ class Intake:
         owed = [item for item in decided.frozen if item.recipient.organisation not in request.leave_out]
         if not owed:
             raise NobodyToTell
-        if previews.grown(owed, marks):
+        fewer = set(marks) - set(request.leave_out) - by_organisation.keys()
+        if previews.grown(owed, marks) or (decided.unchecked and fewer):  # checked when it was shown, and not now
             raise PreviewChanged(self._shown(request, decided))
         return owed
 
@@ -340,7 +371,7 @@ class Intake:
             leaf=audit.leaf(
                 "change.accepted",
                 now,
-                f"citizen:{person.person_id}",
+                audit.by_oneself(person.person_id),
                 change_id=change_id,
                 detail={
                     "type": kind.name,

@@ -69,6 +69,7 @@ def preview_of(
     organisations: Mapping[str, Organisation],
     agreements: Mapping[tuple[str, int], Agreement],
     unknown_areas: Sequence[str],
+    unverified: Sequence[str],
     not_told: tuple[NotTold, ...],
     sensitivity: Mapping[str, Sensitivity],
 ) -> Preview:
@@ -95,6 +96,7 @@ def preview_of(
             "digest": digest_of(frozen),
             "recipients": tuple(recipients),
             "not_told": not_told,
+            "unverified": tuple(unverified),
             "unknown_areas": tuple(unknown_areas),
         }
     )

@@ -86,7 +86,7 @@ async def replace_by(
             "reasons": [reason.value for reason in reasons],
             "as": str(corrected.change_id),
         }
-        return audit.leaf("change.held", now, f"citizen:{person.person_id}", change_id=told.id, detail=detail)
+        return audit.leaf("change.held", now, audit.by_oneself(person.person_id), change_id=told.id, detail=detail)
 
     try:
         return await withdrawals.correct(database, told, corrected.change_id, back, held)
@@ -105,7 +105,9 @@ def _taking_back(
         reference=new_reference(),
         generation=person.generation,
         sealed=sealing.seal(sealing.record_key(person.key, back), content, b"withdrawal|v1|" + back.bytes),
-        leaf=audit.leaf(action, now, actor or f"citizen:{person.person_id}", change_id=change_id, detail={**detail}),
+        leaf=audit.leaf(
+            action, now, actor or audit.by_oneself(person.person_id), change_id=change_id, detail={**detail}
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """The API put together: who is believed, where keys come from, what the routes may use."""
 
+import time
 from datetime import timedelta
 from functools import partial
 
@@ -14,13 +15,23 @@ from broker.identity.organisations import OrganisationTokens
 from broker.identity.policy import check_apart
 from broker.identity.token_endpoint import TokenEndpoint
 from broker.intake import Intake, Writer
+from broker.main.credentials import by_secret
 from broker.main.rooms import Rooms, utc_now, when_there
 from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.fetch import get_json
+from broker.outbound.oauth import Tokens
 from broker.settings import Holding, Settings
 from broker.store import register
 from broker.vault import Vault
-from broker.verification import NO_HOLDS, HoldPolicy, StoredGazetteer
+from broker.verification import (
+    NO_HOLDS,
+    Gazetteer,
+    HoldPolicy,
+    OsPlaces,
+    OsPlacesGazetteer,
+    StoredGazetteer,
+)
+from contracts.credentials import ClientCredentials
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -57,7 +68,7 @@ async def api_parts(rooms: Rooms, writer: Writer, fetching: GuardedClient) -> Ap
             clock=utc_now,
         )
         check_apart(citizens, organisations)
-    gazetteer = StoredGazetteer(rooms.database)
+    gazetteer = gazetteer_of(rooms, fetching)
     return ApiParts(
         public_url=settings.public_url,
         database=rooms.database,
@@ -103,6 +114,27 @@ def hold_policy(holding: Holding, *, production: bool) -> HoldPolicy:
 
 def _hours(hours: float | None, usual: timedelta) -> timedelta:
     return usual if hours is None else timedelta(hours=hours)
+
+
+def gazetteer_of(rooms: Rooms, fetching: GuardedClient) -> Gazetteer:
+    """Return the gazetteer the settings name."""
+    stored, server = StoredGazetteer(rooms.database), rooms.settings.gazetteer
+    if server is None:
+        return stored
+    key, tokens = server.key.get_secret_value(), None
+    if server.secret is not None:
+        credentials = ClientCredentials(token_endpoint=server.token_url, client_id=key, method="client_secret_basic")
+        secret = server.secret.get_secret_value().encode()
+        tokens = Tokens(fetching.post, credentials, by_secret(credentials, lambda _: secret), utc_now)
+    places = OsPlaces(
+        fetching.get,
+        server.url.rstrip("/"),
+        key=None if tokens else key,
+        tokens=tokens,
+        a_minute=server.a_minute,
+        clock=time.monotonic,
+    )
+    return OsPlacesGazetteer(places, stored)
 
 
 async def _token_key(vault: Vault) -> ECKey:

@@ -46,7 +46,7 @@ def authorizing(
         prove = (
             _by_assertion(credentials, keys, clock)
             if credentials.method == "private_key_jwt"
-            else _by_secret(credentials, secret)
+            else by_secret(credentials, secret)
         )
         return AuthorizedClient(client, Tokens(client.post, credentials, prove, clock), deadline)
 
@@ -94,7 +94,7 @@ def _by_assertion(credentials: ClientCredentials, keys: SigningKeys, clock: Call
     return prove
 
 
-def _by_secret(credentials: ClientCredentials, secret: Callable[[str], bytes]) -> Prove:
+def by_secret(credentials: ClientCredentials, secret: Callable[[str], bytes]) -> Prove:
     """RFC 6749, section 2.3.1: both parts form-encoded, then together in base64."""
     try:
         password = secret(CLIENT_SECRET).decode()

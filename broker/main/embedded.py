@@ -141,6 +141,7 @@ def sandbox_settings(data: Path, addresses: Addresses, defaults: Mapping[str, ob
             "sign_in": {
                 "issuer": addresses.issuer,
                 "client_id": PAGES_CLIENT,
+                "preset": "gov-uk-one-login",
                 "scopes": "openid email profile",
                 "client_key_file": data / "sandbox" / f"client-{PAGES_CLIENT}-rsa.jwk",
                 "identity": {

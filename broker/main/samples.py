@@ -30,7 +30,8 @@ async def register_parties(
                 client_id=organisation.id,
                 organisation=organisation.id,
                 jwks={"keys": [state.client_key(organisation.id).as_dict(private=False)]},
-                scopes=frozenset({"receipts:write", "deliveries:read"}),
+                scopes=frozenset({"receipts:write", "deliveries:read"})
+                | ({"confirmations:write"} if organisation.sector == "council" else set()),  # they keep the registers
             ),
         )
         for name, secret in _secrets(state, organisation).items():

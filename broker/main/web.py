@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from joserfc.errors import JoseError
@@ -12,8 +13,9 @@ from broker.api import ApiParts
 from broker.identity import page_policy
 from broker.identity.discovery import Discovery, keys_of_did
 from broker.identity.keys import IssuerKeys
+from broker.identity.presets import PLAIN, PRESETS, IdentityService
 from broker.identity.sessions import SessionRules, Sessions, citizen_rules, staff_rules
-from broker.identity.sign_in import IdentityService, Provider, ProviderRules
+from broker.identity.sign_in import Provider, ProviderRules, SecondFactor
 from broker.main.rooms import Rooms, utc_now, when_there
 from broker.outbound.client import GuardedClient
 from broker.outbound.fetch import get_json
@@ -68,28 +70,18 @@ async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rul
     async def fetch(url: str) -> dict[str, object]:
         return await get_json(fetching, url)
 
+    found = provider_rules(server, f"{settings.public_url}{prefix}/signed-in")
     identity_keys = None
-    identity = None
-    if server.identity is not None:
-        identity = IdentityService(
-            issuer=server.identity.issuer, did=server.identity.did, did_url=server.identity.did_url
-        )
+    if found.identity is not None:
         identity_keys = IssuerKeys(
-            identity.issuer,
-            keys_of_did(identity.did, fetch),
+            found.identity.issuer,
+            keys_of_did(found.identity.did, fetch),
             utc_now,
-            keys_url=identity.did_url,
+            keys_url=found.identity.did_url,
             loopback_allowed=loopback,
         )
     provider = Provider(
-        ProviderRules(
-            issuer=server.issuer,
-            client_id=server.client_id,
-            redirect_uri=f"{settings.public_url}{prefix}/signed-in",
-            scopes=tuple(server.scopes.split()),
-            vectors=server.vectors,
-            identity=identity,
-        ),
+        replace(found, second_factor=_second_factor(server)) if prefix == page_policy.STAFF else found,
         client_key(server.client_key_file),
         Discovery(server.issuer, fetch, utc_now, loopback_allowed=loopback),
         IssuerKeys(server.issuer, fetch, utc_now, loopback_allowed=loopback),
@@ -99,6 +91,30 @@ async def _door(rooms: Rooms, fetching: GuardedClient, server: SignInServer, rul
     )
     secret = await when_there(lambda: rooms.vault.secret(f"sessions:{rules.domain}"))
     return Door(provider=provider, sessions=Sessions(rooms.database, secret, rules), prefix=prefix)
+
+
+def _second_factor(server: SignInServer) -> SecondFactor:
+    return SecondFactor(
+        amr=frozenset(server.second_factor_amr.split()), acr=frozenset(server.second_factor_acr.split())
+    )
+
+
+def provider_rules(server: SignInServer, redirect_uri: str) -> ProviderRules:
+    """Return how one provider is used: what the settings say, over what is known of it."""
+    facts = PLAIN if server.preset is None else PRESETS[server.preset]
+    identity = facts.services.get(server.issuer)
+    if server.identity is not None:
+        identity = IdentityService(
+            issuer=server.identity.issuer, did=server.identity.did, did_url=server.identity.did_url
+        )
+    return ProviderRules(
+        issuer=server.issuer,
+        client_id=server.client_id,
+        redirect_uri=redirect_uri,
+        scopes=tuple((server.scopes or facts.scopes).split()),
+        facts=facts,
+        identity=identity,
+    )
 
 
 def client_key(file: Path) -> ECKey | RSAKey:

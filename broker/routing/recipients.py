@@ -73,22 +73,29 @@ def recipients(
     areas: Areas,
     in_force: Standing,
     special: AbstractSet[str] = frozenset(),
+    context: AbstractSet[str] = frozenset(),
+    *,
+    unchecked: AbstractSet[str] = frozenset(),
 ) -> list[Recipient]:
     """Return who is told of a change, by organisation.
 
     `told` is `{person, change}` in wire form; `in_force` is what `standing` gives for the change's type and day;
-    `special` are the paths that only an agreement naming them permits (`ChangeKind.special`). An
-    agreement counts if it asks no higher identity level. One organisation with several agreements is told once, under
+    `special` are the paths that only an agreement naming them permits, `context` the members of a change that tell
+    nothing by themselves (`ChangeKind`); `unchecked` are the places whose address the gazetteer could not be asked
+    about: with one of them only agreements that take unverified addresses count. An agreement counts if it asks no
+    higher identity level. One organisation with several agreements is told once, under
     the first that has a share that holds and permits a part of the change.
     """
     found: dict[str, Recipient] = {}
     for agreement in in_force.concerned(areas):
         if agreement.organisation in found or not level.meets(agreement.identity_level):
             continue
+        if unchecked and not agreement.unverified_addresses:
+            continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
         permitted = {path for share in shares for path in share.paths}
         data = minimise(without(told, special - permitted) if special else told, permitted)
-        if "change" not in data:
+        if not data.get("change", {}).keys() - context:
             continue  # nothing of the change itself is permitted: there is nothing to tell
         roles = tuple(dict.fromkeys(share.role for share in shares))
         found[agreement.organisation] = Recipient(

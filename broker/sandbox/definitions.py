@@ -22,7 +22,7 @@ FHIR_PATH: Final = "/fhir"
 """Where the sample FHIR server is, below its pages."""
 
 _VALID_FROM: Final = date(2026, 1, 1)
-_REVIEW_BY: Final = date(2028, 1, 1)
+_REVIEW_BY: Final = date(2036, 1, 1)
 _COUNCIL_RETENTION_DAYS: Final = 7 * 365
 _NATIONAL_RETENTION_DAYS: Final = 365
 _PATIENT_RETENTION_DAYS: Final = 8 * 365

@@ -1,6 +1,6 @@
 r"""HL7 v2.5 as a health board's integration engine reads it: one ADT message, and its acknowledgement.
 
-Written from the standard (2.5, sections 2.5 to 2.9 and 3.3.31), not from our adapter. Only what a change of address
+Written from the standard (2.5, sections 2.5 to 2.9 and 3.3.31), not from our adapter. Only what a change of ours
 needs is looked at; the usual delimiters `|^~\&` are the only ones taken.
 """
 
@@ -15,6 +15,8 @@ END: Final = b"\x1c\r"
 """What frames a message (HL7 MLLP release 1, section 2.2)."""
 
 EVENTS: Final = frozenset({"A28", "A31"})
+_SAID: Final = (9, 11, 13, 14, 15, 29)
+"""Fields of PID by which something can have changed: a former name, an address, telephones, a language, a death."""
 VERSIONS: Final = frozenset({"2.5", "2.5.1"})
 LONGEST_CONTROL_ID: Final = 20
 
@@ -71,7 +73,8 @@ class Message:
             return OTHER_PROCESSING
         if self.at("MSH", 12).split("^")[0] not in VERSIONS:
             return OTHER_VERSION
-        if not (self.person and self.at("PID", 5).split("^")[0] and self.at("PID", 11) and self.at("PV1", 2)):
+        says_something = any(self.at("PID", place) for place in _SAID)
+        if not (self.person and self.at("PID", 5).split("^")[0] and says_something and self.at("PV1", 2)):
             return MISSING
         return None if _DAY.fullmatch(self.at("PID", 7)) else WRONG_TYPE
 

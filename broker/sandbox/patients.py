@@ -11,6 +11,9 @@ NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
 ADDRESS_KEY: Final = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-AddressKey"
 ADDRESS_KEY_TYPE: Final = "https://fhir.hl7.org.uk/CodeSystem/UKCore-AddressKeyType"
 
+_LISTS: Final = ("address", "name", "telecom", "communication")
+_CHANGEABLE: Final = frozenset({*_LISTS, "deceasedDateTime", "deceasedBoolean"})
+
 Patient = dict[str, Any]
 
 
@@ -39,11 +42,15 @@ class Patients:
     def after(self, patient: Patient, operations: Any) -> Patient:
         """Return the next version of a Patient under a JSON Patch. Raises NotApplicable, saying what is wrong."""
         changed = patched(patient, operations)
-        if {**changed, "address": None} != {**patient, "address": None}:
-            raise NotApplicable("nothing but addresses is changed here")
-        addresses = changed.get("address", [])
-        if not isinstance(addresses, list) or not all(isinstance(one, dict) and one for one in addresses):
-            raise NotApplicable("address is a list of addresses")
+        fixed = {member for member in (*changed, *patient) if member not in _CHANGEABLE}
+        if any(changed.get(member) != patient.get(member) for member in fixed):
+            raise NotApplicable(f"nothing but {', '.join(sorted(_CHANGEABLE))} is changed here")
+        for member in _LISTS:
+            listed = changed.get(member, [])
+            if not isinstance(listed, list) or not all(isinstance(one, dict) and one for one in listed):
+                raise NotApplicable(f"{member} is a list")
+        if not isinstance(changed.get("deceasedDateTime", ""), str):
+            raise NotApplicable("deceasedDateTime is a date")
         version = int(patient["meta"]["versionId"]) + 1
         return {**changed, "meta": {**patient["meta"], "versionId": str(version)}}
 

@@ -29,6 +29,8 @@ class SamplePerson:
     """Of the range 999, which is never given out; None for staff."""
     groups: tuple[str, ...] = ()
     """Of staff: what their provider says they belong to."""
+    second_factor: bool = False
+    """Of staff: they prove who they are with more than a password."""
 
     @property
     def name(self) -> str:
@@ -85,26 +87,27 @@ SAMPLE_PEOPLE: Final[tuple[SamplePerson, ...]] = (
 SAMPLE_STAFF: Final[tuple[SamplePerson, ...]] = (
     SamplePerson(
         "olwen", (("GivenName", "Olwen"), ("FamilyName", "Cefn-gwlad")), date(1980, 1, 1), IdentityLevel.P0, 0, 0,
-        groups=("unwaith-support",),
+        second_factor=True, groups=("unwaith-support",),
     ),
     SamplePerson(
         "emrys", (("GivenName", "Emrys"), ("FamilyName", "Tir-neb")), date(1975, 1, 1), IdentityLevel.P0, 0, 0,
-        groups=("unwaith-auditor",),
+        second_factor=True, groups=("unwaith-auditor",),
     ),
     SamplePerson(
         "rhys", (("GivenName", "Rhys"), ("FamilyName", "Llyw-y-bont")), date(1985, 1, 1), IdentityLevel.P0, 0, 0,
-        groups=("unwaith-manager",),
+        second_factor=True, groups=("unwaith-manager",),
     ),
     SamplePerson(
         "nia", (("GivenName", "Nia"), ("FamilyName", "Clo-clap")), date(1982, 1, 1), IdentityLevel.P0, 0, 0,
-        groups=("unwaith-security",),
+        second_factor=True, groups=("unwaith-security",),
     ),
     SamplePerson(
         "tegid", (("GivenName", "Tegid"), ("FamilyName", "Pwyll-y-maes")), date(1982, 1, 1), IdentityLevel.P0, 0, 0,
-        groups=("unwaith-caseworker",),
+        second_factor=True, groups=("unwaith-caseworker",),
     ),
     SamplePerson(
         "mabli", (("GivenName", "Mabli"), ("FamilyName", "Heb-swydd")), date(1990, 1, 1), IdentityLevel.P0, 0, 0,
+        second_factor=True,
     ),
 )  # fmt: skip
 """Staff who can sign in at the staff provider, one of each role, and `mabli`, who belongs to nothing."""

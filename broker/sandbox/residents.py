@@ -133,6 +133,38 @@ _FLOODS: Final = (
         Bilingual(en="To send them no more flood warnings.", cy="I beidio ag anfon rhybuddion llifogydd atynt mwyach."),
     ),
 )
+_PATIENT: Final = "/person/identifiers"
+_BOARD: Final = (
+    _Told(
+        "name",
+        (*_NAME, _PATIENT),
+        Bilingual(en="To put your new name on your patient record.", cy="I roi eich enw newydd ar eich cofnod claf."),
+    ),
+    _Told(
+        "contact",
+        (*_CONTACT, _PATIENT),
+        Bilingual(
+            en="So that your hospital can reach you about your care.",
+            cy="Fel y gall eich ysbyty eich cyrraedd ynghylch eich gofal.",
+        ),
+    ),
+    _Told(
+        "language",
+        (*_LANGUAGE, "/change/previousLanguage", _PATIENT),
+        Bilingual(
+            en="So that you are cared for, and written to, in your language.",
+            cy="Fel eich bod yn cael gofal, a llythyrau, yn eich iaith.",
+        ),
+    ),
+    _Told(
+        "bereavement",
+        _DEATH,
+        Bilingual(
+            en="To mark their patient record, so that no letter or appointment is sent to them.",
+            cy="I farcio eu cofnod claf, fel na anfonir llythyr nac apwyntiad atynt.",
+        ),
+    ),
+)
 
 
 def agreements_on_residents(
@@ -141,6 +173,8 @@ def agreements_on_residents(
     """Return them for those sample organisations whose way of being reached carries such changes."""
     parties: Sequence[tuple[str, tuple[int, ...], Sequence[_Told]]] = (
         ("cardiff-council", (6815,), _COUNCIL),
+        ("cardiff-and-vale-uhb", (6815, 6950), _BOARD),
+        ("swansea-bay-uhb", (6855, 6930), _BOARD),
         ("transport-for-wales", (), _TRANSPORT),
         ("natural-resources-wales", (), _FLOODS),
     )

@@ -72,7 +72,7 @@ def subject_of(state: SandboxState, sector: str, person: SamplePerson) -> str:
 def id_token(names: Names, state: SandboxState, signed_in: SignIn, access_token: str, now: datetime) -> str:
     """Return an ID token. Its `vot` never shows P2; only `coreIdentityJWT` proves that."""
     request = signed_in.request
-    claims = {
+    claims: dict[str, Any] = {
         "iss": names.issuer,
         "sub": subject_of(state, request.client.sector, signed_in.person),
         "aud": request.client.client_id,
@@ -86,6 +86,8 @@ def id_token(names: Names, state: SandboxState, signed_in: SignIn, access_token:
         # OpenID Connect Core 1.0, section 3.1.3.6
         "at_hash": _base64url(hashlib.sha256(access_token.encode("ascii")).digest()[:16]),
     }
+    if signed_in.person.second_factor:
+        claims["amr"] = ["pwd", "otp", "mfa"]  # RFC 8176
     return jwt.encode({"alg": "ES256", "kid": state.signing_key.kid}, claims, state.signing_key)
 
 

@@ -267,6 +267,8 @@ class DeliveryRow:
     answered_at: datetime | None
     reason: str | None
     reference: str | None
+    revoked: bool = False
+    """Its agreement was revoked: what of it is not sent will not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,11 +326,12 @@ async def deliveries_of(database: Database, change_ids: Sequence[UUID]) -> list[
     async with database.connection() as connection:
         rows = await connection.fetch(
             """
-            SELECT id, change_id, organisation, agreement, agreement_version, status, sequence, attempts,
-                   coalesce(held_due, due) AS due,
-                   held_due IS NOT NULL AND status IN ('waiting', 'queued') AS held, accepted_at, published_at, answered_at,
-                   reason, reference
-            FROM delivery WHERE change_id = ANY($1) ORDER BY change_id, organisation
+            SELECT d.id, d.change_id, d.organisation, d.agreement, d.agreement_version, d.status, d.sequence, d.attempts,
+                   coalesce(d.held_due, d.due) AS due,
+                   d.held_due IS NOT NULL AND d.status IN ('waiting', 'queued') AS held, d.accepted_at, d.published_at,
+                   d.answered_at, d.reason, d.reference, a.revoked_at IS NOT NULL AS revoked
+            FROM delivery d LEFT JOIN agreement a ON (a.id, a.version) = (d.agreement, d.agreement_version)
+            WHERE d.change_id = ANY($1) ORDER BY d.change_id, d.organisation
             """,
             list(change_ids),
         )

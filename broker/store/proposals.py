@@ -103,6 +103,8 @@ async def propose(database: Database, proposal: Proposal, leaves: Sequence[bytes
     Where it `pauses`, its organisation is paused from now on, unless it is so already.
     """
     async with database.transaction() as connection:
+        if proposal.pauses:  # whoever decides on another of its at this moment sees this one, and does not resume it
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURNS)
         await connection.execute(
             """
             INSERT INTO proposal (id, kind, subject, organisation, based_on, document, digest, pauses, proposed_by,
@@ -306,16 +308,19 @@ async def _put(connection: Connection, proposal: Proposal) -> None:
             )
         case "client":
             client = RegisteredClient.model_validate_json(proposal.document)
-            await connection.execute(
+            done = await connection.execute(
                 """
                 INSERT INTO client (client_id, organisation, jwks, scopes) VALUES ($1, $2, $3, $4)
                 ON CONFLICT (client_id) DO UPDATE SET jwks = excluded.jwks, scopes = excluded.scopes
+                WHERE client.organisation = excluded.organisation
                 """,
                 client.client_id,
                 client.organisation,
                 orjson.dumps(client.jwks, option=orjson.OPT_SORT_KEYS).decode(),
                 sorted(client.scopes),
             )
+            if done != "INSERT 0 1":
+                raise NoLongerFits(())  # it is another organisation's by now
         case "body":
             body = Body.model_validate_json(proposal.document)
             await connection.execute(

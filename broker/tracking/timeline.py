@@ -62,11 +62,13 @@ def view(
     for receipt in receipts:
         if receipt.effect != "noted" and not (entries[-1].reason == PLACED and _lies(receipt)):  # said once is enough
             entries.append(_entry(receipt))
+    stopping = delivery.revoked and RANK[status] < OCCUPIES_LANE_BELOW
     return DeliveryView(
         organisation=delivery.organisation,
         name=name,
         status=status,
-        not_before=delivery.due if status is Status.WAITING and not delivery.held else None,
+        not_before=delivery.due if status is Status.WAITING and not (delivery.held or stopping) else None,
+        stopping=stopping or None,
         held=delivery.held or None,
         reference=delivery.reference,
         timeline=tuple(entries),

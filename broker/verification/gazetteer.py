@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
@@ -20,24 +21,35 @@ KEPT_SECONDS: Final = 60.0
 KEPT_MOST: Final = 20_000
 
 
+class GazetteerAway(Exception):  # noqa: N818  it says what holds
+    """The gazetteer cannot be asked now. Somebody may type their address; it is not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an address lies, as far as the gazetteer can say."""
+
+    custodian_code: int | None
+    """None where it cannot be said for certain."""
+    checked: bool = True
+    """False where the gazetteer could not be asked: then nothing is known of it but what somebody typed."""
+
+
 class Gazetteer(Protocol):
-    """A source of addresses and whose they are."""
+    """A source of addresses and whose they are. What is ours raises StoreUnavailable where our store is away."""
 
-    async def custodians(self, addresses: Sequence[Address]) -> list[int | None]:
-        """Return the custodian code of each address, None where it cannot be said for certain.
-
-        Raises StoreUnavailable when the source is ours and away.
-        """
+    async def placed(self, addresses: Sequence[Address]) -> list[Placed]:
+        """Return where each address lies. Where others cannot be asked it says so instead of raising."""
         ...
 
     async def at(self, postal_code: str, language: str) -> list[register.Place]:
-        """Return the addresses at a postcode, at most 100, in `cy` or `en`."""
+        """Return the addresses at a postcode, at most 100, in `cy` or `en`. Raises GazetteerAway."""
         ...
 
     async def search(self, text: str, postal_code: str | None, language: str) -> list[register.Place]:
         """Return the addresses that may be meant by what somebody typed, at most 20, the likeliest first.
 
-        In `cy` or `en` where they have a form in it. A postcode may stand in the text instead.
+        In `cy` or `en` where they have a form in it. A postcode may stand in the text instead. Raises GazetteerAway.
         """
         ...
 
@@ -62,7 +74,11 @@ class StoredGazetteer:
         self._kept: OrderedDict[int, tuple[int, float]] = OrderedDict()
         """Custodian code by UPRN, and until when; the oldest first."""
 
+    async def placed(self, addresses: Sequence[Address]) -> list[Placed]:
+        return [Placed(code) for code in await self.custodians(addresses)]
+
     async def custodians(self, addresses: Sequence[Address]) -> list[int | None]:
+        """Return the custodian code of each address, None where it cannot be said for certain."""
         by_uprn = await self._by_uprn([address.uprn for address in addresses if address.uprn is not None])
         rest = [one for one in addresses if one.uprn not in by_uprn and one.postal_code is not None]
         by_code = await self._by_postal_code(rest) if rest else {}

@@ -20,11 +20,13 @@ from broker.store import StoreUnavailable
 from broker.store.changes import PersonErased
 from broker.telemetry.requests import RequestTiming
 from broker.vault import PersonGone
-from broker.web import about, cancelling, following, move, objecting, signing_in, staff
+from broker.verification import GazetteerAway
+from broker.web import about, cancelling, changed, following, move, objecting, signing_in, staff
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
 from broker.web.guarding import Guarded
 from broker.web.parts import WebParts
+from broker.web.telling import beginning
 from broker.web.visit import (
     LANGUAGE_COOKIE,
     BadForm,
@@ -40,16 +42,14 @@ log = structlog.get_logger()
 _YEAR: Final = 365 * 24 * 3600
 
 
+JOURNEYS: Final = (move.MOVE, *changed.JOURNEYS)
+"""Everything somebody can tell here."""
+
+
 def all_pages(parts: WebParts) -> list[Page]:
     """Return every page there is. Staff's only where staff can sign in."""
-    pages = [
-        *about.pages(),
-        *signing_in.pages(""),
-        *move.pages(),
-        *following.pages(),
-        *cancelling.pages(),
-        *objecting.pages(),
-    ]
+    pages = [*about.pages(), *signing_in.pages(""), *beginning.pages(JOURNEYS)]
+    pages += [*move.pages(), *changed.pages(), *following.pages(), *cancelling.pages(), *objecting.pages()]
     if parts.staff is not None:
         pages += [*signing_in.pages(parts.staff.prefix), *staff.pages(parts.staff.prefix)]
     return pages
@@ -150,6 +150,7 @@ def _faults() -> dict[Any, Callable[[Request, Exception], Coroutine[Any, Any, Re
         PersonGone: page_of(410),
         StoreUnavailable: page_of(503),
         KeysUnavailable: page_of(503),
+        GazetteerAway: page_of(503),
         ProviderAway: page_of(503),
     }
 

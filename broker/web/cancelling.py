@@ -9,8 +9,9 @@ from broker.language import moment_in_words
 from broker.store import withdrawals
 from broker.tracking.withdrawing import carry_out
 from broker.web.following import own_change
-from broker.web.move.answers import proven
+from broker.web.telling.journey import proven
 from broker.web.visit import Page, Visit
+from contracts.changes import change_types
 
 log = structlog.get_logger()
 
@@ -32,7 +33,7 @@ async def ask(visit: Visit) -> Response:
     withdrawn, _ = await withdrawals.of_change(visit.parts.database, change.id)
     if withdrawn is not None:
         return visit.to(place)
-    if not proven(visit.signed_in.who):
+    if not proven(visit.signed_in.who, change_types()[change.type]):
         return visit.to(f"/sign-in?prove=1&next={place}/cancel")
     return visit.page(
         "cancel.html",
@@ -51,7 +52,7 @@ async def cancel(visit: Visit) -> Response:
         raise HTTPException(404)
     person, change = found
     place = f"/changes/{change.ordinal}"
-    if not proven(visit.signed_in.who):
+    if not proven(visit.signed_in.who, change_types()[change.type]):
         return visit.to(f"/sign-in?prove=1&next={place}/cancel")
     parts = visit.parts
     if await intake.cancel(parts.database, person, change, parts.clock()):

@@ -18,9 +18,9 @@ from broker.store import changes, disclosures, holds, withdrawals
 from broker.store.withdrawals import Withdrawn
 from broker.tracking.timeline import followed
 from broker.vault import PersonKey
-from broker.web.move.wording import told_fields
 from broker.web.rendering import environment
 from broker.web.streaming import Part, Watchers, follow
+from broker.web.telling.wording import told_fields
 from broker.web.timeline_words import advice_of, entry_words, hold_words, status_words, tag_colour
 from broker.web.untold_words import Untold, untold_words
 from broker.web.visit import Page, Visit
@@ -185,6 +185,7 @@ async def show_sent(visit: Visit) -> Response:
         number=change.ordinal,
         count=len(owed),
         written=written,
+        adults=f"{visit.parts.public_url}/" if change.type == "address" else None,  # neither address nor name in it
         held=[hold_words(hold, visit.words) for hold in await _holds(visit, change) if hold.ended_at is None],
         untold=await _untold(visit, change, content, {row.organisation for row in owed}),
     )

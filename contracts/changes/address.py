@@ -61,6 +61,7 @@ KIND = ChangeKind(
     ends=("old", "new"),
     places=lambda change: {"old": change.previous_address, "new": change.new_address},
     effective=lambda change: change.effective_date,
+    context=frozenset(),  # that somebody moves is told by the day alone
     sensitivity={
         "/change/previousAddress": Sensitivity.CONFIDENTIAL,
         "/change/newAddress": Sensitivity.CONFIDENTIAL,

@@ -87,6 +87,9 @@ class ChangeKind(EventKind):
     sensitivity: Mapping[str, Sensitivity] = field(default_factory=dict)
     """The parts that need care, by path as agreements write it."""
 
+    context: frozenset[str] = frozenset({"effectiveDate", "homeAddress"})
+    """Members of it that tell nothing by themselves: an organisation that may have no other is not told."""
+
     @property
     def roles(self) -> tuple[Role, ...]:
         """What it can be to a recipient."""

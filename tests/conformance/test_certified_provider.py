@@ -126,7 +126,6 @@ async def certified(api: Api) -> AsyncIterator[Certified]:
                 client_id="unwaith-pages",
                 redirect_uri=f"{url}/signed-in",
                 scopes=("openid", "email"),
-                vectors=False,
             ),
             KEY,
             Discovery(issuer, fetch, now, loopback_allowed=True),
@@ -181,7 +180,7 @@ class Person:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def person() -> AsyncIterator[Person]:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(trust_env=False) as http:
         yield Person(http)
 
 
@@ -206,7 +205,7 @@ async def test_somebody_signs_in_at_our_pages_and_out_again_there_too(certified:
 
 async def test_who_signs_out_there_is_signed_out_here(certified: Certified, person: Person) -> None:
     """Its logout token ends our session: the other browser of the same account stays, which had another session there."""
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(trust_env=False) as http:
         other = Person(http)
         for one in (person, other):
             await one.signs_in(f"{certified.url}/sign-in", name="llyr")

@@ -121,6 +121,12 @@ async def board(
             await adapter.close()
 
 
+def whoever_is_asked_for(request: HttpRequest) -> bytes:
+    """Answer a search for her, or for the person whose death the example tells."""
+    dead = {"birthDate": "1941-02-28", "name": [{"use": "official", "family": "Gŵyr", "given": ["Tŷfai"]}]}
+    return bundle(RECORD | dead if b"1941-02-28" in request.body else RECORD)
+
+
 class TestFhir(AdapterConformance):
     outcomes = frozenset(SAYS)
     # 404 to a patch: the record is gone, not the server; of a search it is said below.
@@ -130,7 +136,7 @@ class TestFhir(AdapterConformance):
     async def system(
         self, *, deadline: timedelta = DEADLINE, standing: Standing = Standing.PRESENT
     ) -> AsyncIterator[tuple[Adapter, HttpPeer]]:
-        async with board(deadline=deadline, tls=tls_of(standing)) as (adapter, peer):
+        async with board(deadline=deadline, tls=tls_of(standing), found=whoever_is_asked_for) as (adapter, peer):
             if standing is Standing.ABSENT:
                 peer.leave()
             yield adapter, peer

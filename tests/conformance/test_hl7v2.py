@@ -23,12 +23,13 @@ from adapters.conformance import (
     Says,
     Standing,
     attempt,
+    sample_change,
     sample_delivery,
     sample_withdrawal,
 )
 from adapters.conformance_mllp import SAYS, MllpPeer, acknowledges
 from adapters.conformance_tls import CertificateConformance, server_tls, tls_of
-from adapters.hl7v2 import Hl7v2, Hl7v2Settings, control_id, message, undoing
+from adapters.hl7v2 import CARRIED, Hl7v2, Hl7v2Settings, control_id, message, undoing
 from adapters.mllp import END, VT
 from adapters.registry import adapter_for
 from adapters.told import told, withdrawn
@@ -152,6 +153,31 @@ TAKEN_BACK: dict[str, bytes] = {"change-withdrawn": WELSH}
 """What was told, by the name of the message that takes it back."""
 
 
+TYPES: dict[str, Delivery] = {
+    "name": sample_change("name"),
+    "contact": sample_change("contact"),
+    "contact-email-at-work": sample_change(
+        "contact", previousContact=None, newContact={"system": "email", "use": "work", "value": "sian@gwaith.example"}
+    ),
+    "language": sample_change("language"),
+    "bereavement": sample_change("bereavement"),
+    "bereavement-some-month": sample_change("bereavement", deathDate="2026-03"),
+}
+"""Changes that are no move, by the name of their message."""
+
+
+BACK = ("name-taken-back", "contact-taken-back", "language-taken-back")
+
+
+def taken_back(name: str) -> str:
+    """Return the message that takes back what `TYPES` says."""
+    data, kind = json.loads(TYPES[name].data), TYPES[name].type
+    delivery = sample_withdrawal(canonical(data), type=kind)
+    back = withdrawn(delivery, CARRIED)
+    assert back is not None
+    return undoing(delivery, back, Hl7v2Settings.model_validate(BOARD))
+
+
 def undone(data: bytes) -> str:
     delivery = sample_withdrawal(data)
     back = withdrawn(delivery)
@@ -163,17 +189,55 @@ def golden(name: str) -> str:
     """Return the message of this name as it is made."""
     if name in TAKEN_BACK:
         return undone(TAKEN_BACK[name])
+    if name.endswith("-taken-back"):
+        return taken_back(name.removesuffix("-taken-back"))
+    if name in TYPES:
+        change = replace(TYPES[name], id=GOLDEN_ID)
+        return message(change, told(change, CARRIED), Hl7v2Settings.model_validate(BOARD))
     settings, data = GOLDENS[name]
     delivery = sample_delivery(delivery_id=GOLDEN_ID, data=data)
     return message(delivery, told(delivery), Hl7v2Settings.model_validate(BOARD | settings))
 
 
-@pytest.mark.parametrize("name", [*GOLDENS, *TAKEN_BACK])
+@pytest.mark.parametrize("name", [*GOLDENS, *TAKEN_BACK, *TYPES, *BACK])
 def test_golden_messages(name: str) -> None:
     made = golden(name)
     assert made.endswith("\r")
     assert "\n" not in made
     assert made.replace("\r", "\n") == (GOLDEN / f"hl7v2-{name}.hl7").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (sample_change("contact", newContact=None), Reason.INVALID_FOR_RECEIVER),  # emptying a field takes all of it
+        (sample_change("language", newLanguage=None), Reason.FIELDS_MISSING),  # formats have no field
+        (sample_change("name", newName=None), Reason.FIELDS_MISSING),
+        (sample_change("bereavement", deceased=None), Reason.FIELDS_MISSING),
+        (sample_change("bereavement", deathDate=None), Reason.FIELDS_MISSING),
+    ],
+    ids=lambda given: given.type if isinstance(given, Delivery) else given.value,
+)
+def test_what_has_no_field_is_rejected(change: Delivery, why: Reason) -> None:
+    with pytest.raises(Rejected) as rejected:
+        message(change, told(change, CARRIED), Hl7v2Settings.model_validate(BOARD))
+    assert rejected.value.reason is why
+
+
+def test_a_death_is_of_who_died_and_nothing_stands_there_of_who_tells_it() -> None:
+    settings = Hl7v2Settings.model_validate(BOARD | {"person_authority": "UNWAITH"})
+    change = TYPES["bereavement"]
+    made = message(change, told(change, CARRIED), settings)
+    assert "PID|1||9434765919^^^NHS^NH||Gŵyr^Tŷfai^^^^^L||19410228" in made
+    assert "Siân" not in made
+    assert "UNWAITH^PI" not in made
+
+
+def test_a_death_that_is_taken_back_is_for_a_person() -> None:
+    with pytest.raises(Rejected):
+        taken_back("bereavement")
+    with pytest.raises(Rejected):
+        taken_back("contact-email-at-work")  # nothing was known of before
 
 
 @pytest.mark.parametrize(

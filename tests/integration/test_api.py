@@ -59,6 +59,7 @@ async def test_the_ledger_has_what_is_sent_by_field_names_and_keyed_digest_and_n
         )
     [row] = leaves
     leaf = json.loads(row["leaf"])
+    assert (leaf["on_behalf_of"], leaf["relation"]) == (leaf["actor"], "self")
     assert leaf["detail"]["fields"] == [
         " ".join(
             [

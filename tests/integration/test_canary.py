@@ -22,12 +22,15 @@ from broker.eventlog import EventLog
 from broker.eventlog.cluster import Cluster
 from broker.eventlog.kafka import KafkaLog
 from broker.eventlog.postgres import PostgresLog
-from broker.store import Database
+from broker.store import Database, register
 from broker.store.embedded import EmbeddedPostgres
 from broker.telemetry.logs import configure_logs
 from broker.telemetry.metrics import Metrics, new_metrics
+from broker.tracking import holding
 from broker.vault import RootKeyFile
+from contracts.changes import CHANGE_TYPES
 from contracts.delivery import Delivery, Rejected, Unavailable
+from contracts.examples import asked
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from contracts.topics import RECEIPTS, deliveries_topic
@@ -149,11 +152,13 @@ async def refusals(api: Api, canary: Canary) -> AsyncIterator[httpx2.Response]:
     yield await api.post("/v1/changes", told | {"leaveOut": ["nobody"]}, caller | {"idempotency-key": "a"})
     yield await api.post("/v1/changes", told, caller | {"idempotency-key": f"{canary.number} "})
     yield await api.post("/v1/changes", told | {"preview": canary.number}, caller | {"idempotency-key": canary.number})
+    async for answer in refusals_of_other_types(api, canary, caller):
+        yield answer
     for path in (f"/v1/changes/{canary.given}", f"/{canary.street}", f"/v1/changes?cursor={canary.number}"):
         yield await api.client.get(path, headers=caller)
     yield await api.client.get(f"/v1/deliveries?subject={canary.given}", headers=api.organisation())
-    answer = {"id": canary.given, "deliveryId": canary.number, "outcome": canary.family, "reference": canary.street}
-    yield await api.post("/v1/receipts", answer, api.organisation())
+    late = {"id": canary.given, "deliveryId": canary.number, "outcome": canary.family, "reference": canary.street}
+    yield await api.post("/v1/receipts", late, api.organisation())
     for form in (f"grant_type={canary.number}", f"{canary.number}=1&{canary.number}=2"):
         yield await api.client.post(
             "/oauth/token", content=form, headers={"content-type": "application/x-www-form-urlencoded"}
@@ -170,6 +175,24 @@ async def refusals(api: Api, canary: Canary) -> AsyncIterator[httpx2.Response]:
                 answer_ = await client.request(method, path, content=content, headers=head)
                 if answer_.status_code >= 400:
                     yield answer_
+
+
+async def refusals_of_other_types(api: Api, canary: Canary, caller: dict[str, str]) -> AsyncIterator[httpx2.Response]:
+    preview = "/v1/changes/preview"
+    for name, one in every_other_type(canary).items():
+        body = json.dumps(one, ensure_ascii=False)
+        yield await api.post(preview, body.replace('"homeAddress"', f'"{canary.family}"'), caller)
+        yield await api.post(preview, body.replace('"GB"', f'"{canary.given}"'), caller)
+        yield await api.post(preview, body.replace(f'"{name}"', f'"{name} {canary.given}"', 1), caller)
+        for word in (canary.email, canary.entry):
+            if word in body:
+                yield await api.post(preview, body.replace(word, f"@{word} {canary.street}"), caller)
+    for said in (
+        {"registrationReference": canary.entry, "deathDate": canary.street},
+        {"registrationReference": f"{canary.street}@", "deathDate": "2026-02-03"},
+        {"registrationReference": canary.entry, "deathDate": "2026-02-03", canary.family: canary.given},
+    ):
+        yield await api.post("/v1/confirmations", said, api.organisation())
 
 
 async def on_the_wire(api: Api, canary: Canary) -> list[bytes]:
@@ -203,6 +226,7 @@ async def test_a_persons_data_appears_nowhere_it_should_not(
 ) -> None:
     canary = Canary()
     await is_told_and_delivered(api, canary)
+    await every_other_type_is_told(api, canary)
     await is_refused_and_breaks(api, canary)
 
     assert logged.getvalue().count("request.failed") >= 5, "the faults were logged"
@@ -249,6 +273,42 @@ async def is_told_and_delivered(api: Api, canary: Canary) -> None:
             await asyncio.sleep(0.05)
     assert all(canary.found_in(item.data) for item in api.line.systems.arrived), "and here"
     assert api.line.systems.of(breaks)[1:], "it was tried again"
+
+
+def every_other_type(canary: Canary) -> dict[str, dict[str, Any]]:
+    """Return a change of each type that is no move, which can be told today."""
+    examples = {name: asked(name) for name in CHANGE_TYPES if name != "address"}
+    for one in examples.values():
+        one["change"]["homeAddress"] = {"uprn": lines.NEW_UPRN, "addressCountry": "GB"}
+        if "effectiveDate" in one["change"]:
+            one["change"]["effectiveDate"] = "2026-06-01"
+    return canary.changes(examples)
+
+
+async def every_other_type_is_told(api: Api, canary: Canary) -> None:
+    """Tell each: what need not be confirmed is sent, and refused there; of what is held one is looked at, one cancelled."""
+    line, council = api.line, f"swansea-council-{api.line.prefix}"
+    for name in CHANGE_TYPES:
+        if name != "address":
+            item = lines.agreement(council, "anywhere", paths=("/person", "/change"), change_type=name)
+            await register.put_agreement(line.database, item.model_copy(update={"id": f"{council}-{name}"}))
+    await line.directory.refresh()
+    headers = api.citizen(verified_claims=verified_claims(**canary.claims()))
+    told = {name: await api.tell(one, headers=headers) for name, one in every_other_type(canary).items()}
+    assert {answer.status_code for answer in told.values()} == {202}, [answer.text for answer in told.values()]
+    await api.post(
+        "/v1/confirmations", {"registrationReference": canary.entry, "deathDate": "2000-01-01"}, api.organisation()
+    )
+    await holding.weigh(line.database, now)
+    await api.post(f"/v1/changes/{told['name'].json()['reference']}/cancellation", "", headers)
+    async with asyncio.timeout(60):
+        while {name for name, answer in told.items() if await statuses(api, answer, headers) == {"rejected"}} != {
+            "contact",
+            "language",
+        }:
+            await asyncio.sleep(0.05)
+    kept = {name: await statuses(api, answer, headers) for name, answer in told.items()}
+    assert (kept["name"], kept["bereavement"]) == ({"cancelled"}, {"waiting"})
 
 
 async def is_refused_and_breaks(api: Api, canary: Canary) -> None:

@@ -40,12 +40,12 @@ class Away(PostgresLog):
 
 
 @asynccontextmanager
-async def locked(dsn: str, table: str) -> AsyncIterator[None]:
-    """Hold a table so that nobody else can read or write it."""
+async def locked(dsn: str, table: str, mode: str = "ACCESS EXCLUSIVE") -> AsyncIterator[None]:
+    """Hold a table so that nobody else can read or write it, or, with EXCLUSIVE, write it."""
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
-            await connection.execute(f"LOCK TABLE unwaith.{table} IN ACCESS EXCLUSIVE MODE")
+            await connection.execute(f"LOCK TABLE unwaith.{table} IN {mode} MODE")
             yield
     finally:
         await connection.close()
@@ -82,7 +82,7 @@ async def test_more_changes_than_can_be_written_soon_are_429_and_none_is_lost_or
     async def tells(number: int) -> httpx2.Response:
         return await api.post("/v1/changes", asked[number], api.citizen(number) | {"idempotency-key": "k"})
 
-    async with locked(dsn, "change"):
+    async with locked(dsn, "change", "EXCLUSIVE"):
         first = await asyncio.gather(*(tells(number) for number in people))
     for answer in first:
         is_to_come_back(answer, 429, 503)

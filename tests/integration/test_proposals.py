@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from broker.register import proposing
+from broker.register import proposing, reading
 from broker.register.bodies import packaged
 from broker.register.reading import Document, Faulty
 from broker.store import Database, operations, proposals, register
@@ -207,6 +207,15 @@ async def test_every_version_of_what_is_replaced_is_kept(known: Database) -> Non
     assert len(await proposals.versions(known, "client", key().client_id)) == 1
 
 
+async def test_of_two_edits_of_one_version_the_second_is_made_anew(known: Database) -> None:
+    renamed = ORGANISATION.model_copy(update={"name": NEW.title})
+    first, second = await proposed(known, elsewhere()), await proposed(known, renamed)
+    assert await approved(known, first, RHYS)
+    with pytest.raises(NoLongerFits) as late:
+        await approved(known, second, RHYS)
+    assert [fault.code for fault in late.value.faults] == ["not_next"], "it would have undone the first unseen"
+
+
 async def test_bodies_are_edited_and_added(known: Database) -> None:
     edited = packaged()[0].model_copy(update={"area": (6815,)})
     assert await approved(known, await proposed(known, edited), RHYS)
@@ -222,3 +231,57 @@ async def test_a_change_waits_for_the_moment_it_is_decided_not_proposed(known: D
         await proposing.approve(known, proposal.id, RHYS, late, ledger.on_proposals(RHYS, late))
     codes: Sequence[str] = [fault.code for fault in refused.value.faults]
     assert codes == ["over"]
+
+
+async def test_a_client_of_another_organisation_is_not_taken_over(known: Database) -> None:
+    other = ORGANISATION.model_copy(update={"id": "swansea"})
+    await register.put_organisation(known, other)
+    theirs = key().model_copy(update={"organisation": "swansea"})
+    early = await proposed(known, theirs)
+    await register.put_client(known, register.Client(key().client_id, ORGANISATION.id, key().jwks, frozenset()))
+    with pytest.raises(Faulty) as faulty:
+        await proposed(known, theirs)
+    assert [one.code for one in faulty.value.faults] == ["organisation_other"]
+    with pytest.raises(NoLongerFits):
+        await approved(known, early, RHYS)
+    kept = await register.client(known, key().client_id)
+    assert kept is not None
+    assert kept.organisation == ORGANISATION.id
+
+
+async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proposal that is not committed when another is rejected must not lose its pause by that."""
+    first = await proposed(known, elsewhere())
+    deciding: list[asyncio.Task[None]] = []
+
+    async def meanwhile(connection: Any, leaves: Sequence[bytes]) -> None:
+        if not deciding:
+            at = now()
+            leaf = ledger.on_proposals(RHYS, at)
+            deciding.append(
+                asyncio.create_task(proposing.reject(known, first.id, RHYS, at, "document_wrong", "", leaf))
+            )
+            async with asyncio.timeout(30), known.connection() as looking:
+                while not deciding[0].done() and not await looking.fetchval(
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+                ):
+                    await asyncio.sleep(0.02)
+        await operations.record_act(connection, leaves)
+
+    monkeypatch.setattr(proposals, "record_act", meanwhile)
+    await proposed(known, key())
+    await deciding[0]
+    assert await paused(known) == proposals.PAUSED_FOR
+
+
+async def test_what_is_kept_may_be_larger_than_what_is_handed_in(known: Database) -> None:
+    """It says its defaults too; an import that was proposed can be approved."""
+    large = ORGANISATION.model_copy(
+        update={
+            "adapter_settings": ORGANISATION.adapter_settings,
+            "allowed_hosts": tuple(f"{n}.cardiff.example" for n in range(1500)),
+        }
+    )
+    proposal = await proposed(known, large)
+    assert len(proposal.document) > reading.LARGEST
+    assert await approved(known, proposal, RHYS)

@@ -31,6 +31,8 @@ def settings(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "root.key"
     for room in (
         "agreements",
+        "dry_running",
+        "organisations",
         "registering",
         "doctor",
         "keys",
@@ -70,9 +72,10 @@ def run_known(dsn: str) -> register.Configuration:
     return asyncio.run(known(dsn))
 
 
-def test_the_published_example_registers_and_again_changes_nothing(settings: Path, dsn: str) -> None:
+def test_the_published_example_registers_and_again_changes_nothing(settings: Path, dsn: str, tmp_path: Path) -> None:
+    agreement = json.loads(EXAMPLE.read_text())["agreements"][0] | {"reviewBy": "2999-01-01"}
     for _ in range(2):
-        done = unwaith("register", str(EXAMPLE))
+        done = unwaith("register", changed(tmp_path, agreements=[agreement]))
         assert done.exit_code == 0, done.output
     found = run_known(dsn)
     assert set(found.organisations) == {"cardiff"}
@@ -260,11 +263,36 @@ def test_an_agreement_is_proposed_from_a_file_and_exported(settings: Path, dsn: 
     assert "hunter2" not in refused.output
     file.write_text(json.dumps(agreement))
     assert unwaith("agreements", "propose", str(file)).exit_code == 0
+    tried = unwaith("agreements", "dry-run", str(file), "--json")
+    assert tried.exit_code == 0, tried.output
+    assert json.loads(tried.stdout)["looked_at"] == 0
     exported = unwaith("agreements", "export", "cardiff-council-tax", "--language", "cy")
     assert "# Treth gyngor: symud tŷ" in exported.stdout
     assert "fersiwn 1" in exported.stdout, "what is only proposed is not in force"
     assert unwaith("agreements", "export", "cardiff-council-tax", "2").exit_code == 1
     assert unwaith("revoke", "cardiff-council-tax", "1", "--reason", "hunter2").exit_code == 2
+
+
+def test_an_agreement_that_should_have_been_reviewed_is_told_by_the_doctor(settings: Path, tmp_path: Path) -> None:
+    agreement = json.loads(EXAMPLE.read_text())["agreements"][0] | {"reviewBy": "2026-01-02"}
+    unwaith("register", changed(tmp_path, agreements=[agreement]))
+    examined = unwaith("doctor", "--json")
+    assert examined.exit_code == 1
+    wrong = json.loads(examined.stdout)["wrong"]
+    assert wrong == ["agreement cardiff-council-tax: it should have been reviewed by now"]
+
+
+def test_who_there_is_and_every_version_of_one(settings: Path, tmp_path: Path) -> None:
+    unwaith("register", str(EXAMPLE))
+    document = json.loads(EXAMPLE.read_text())["organisations"][0]
+    moved = document | {"adapterSettings": document["adapterSettings"] | {"endpoint": "https://new.cardiff.example/"}}
+    unwaith("register", changed(tmp_path, organisations=[moved]))
+    listed = json.loads(unwaith("organisations", "list", "--json").stdout)
+    assert len(listed) == 29, "22 councils and 7 health boards; Cardiff's is the one connected"
+    assert [item["id"] for item in listed if item["adapter"]] == ["cardiff"]
+    shown = unwaith("organisations", "versions", "cardiff").stdout
+    assert shown.index("Version 2") < shown.index("https://new.cardiff.example/") < shown.index("Version 1")
+    assert unwaith("organisations", "versions", "nobody").exit_code == 1
 
 
 def test_keys_are_shown_and_rotated_with_a_leaf_in_the_ledger(settings: Path, dsn: str) -> None:

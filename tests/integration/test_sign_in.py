@@ -1,23 +1,40 @@
 """Signing in against a provider that can misbehave in each way: a real HTTP server, real signatures."""
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import time_machine
 
+from broker.identity.jose import base64url
+from broker.identity.presets import NHS_LOGIN, ONE_LOGIN, PLAIN, IdentityService, Preset
 from broker.identity.refusals import InvalidToken, KeysUnavailable, TokenFault
 from broker.identity.sessions import Sessions, citizen_rules, staff_rules
-from broker.identity.sign_in import CORE_IDENTITY, Begun, ProviderAway, SignedIn, SignInFault, SignInRefused
+from broker.identity.sign_in import (
+    CORE_IDENTITY,
+    Begun,
+    ProviderAway,
+    SecondFactor,
+    SignedIn,
+    SignInFault,
+    SignInRefused,
+)
+from broker.main.web import client_key, provider_rules
 from broker.outbound.client import GuardedClient
+from broker.settings import SignInServer
 from broker.store import Database
 from contracts.person import IdentityLevel
 from tests.support.hostile import (
     CLIENT,
+    CLIENT_KEY,
     FOREIGN_KEY,
+    NHS_KEY,
     SUBJECT,
     TOKEN_KEY,
     Change,
@@ -43,10 +60,15 @@ async def http() -> AsyncIterator[GuardedClient]:
 
 
 async def signing_in(
-    provider: Hostile, http: GuardedClient, *, prove: bool = True, answer: dict[str, str | None] | None = None
+    provider: Hostile,
+    http: GuardedClient,
+    *,
+    prove: bool = True,
+    answer: dict[str, str | None] | None = None,
+    facts: Preset = ONE_LOGIN,
 ) -> SignedIn:
     """Sign in; `answer` changes the query the browser comes back with."""
-    door = ours(provider, http)
+    door = ours(provider, http, facts=facts)
     url, begun = await door.begin(prove=prove, language="cy")
     query: dict[str, str | None] = {**provider.asked_for(url), **(answer or {})}
     kept = Begun.read(begun.state, json.loads(json.dumps(begun.kept())))
@@ -58,7 +80,10 @@ async def test_somebody_signs_in_and_steps_up(hostile: Hostile, http: GuardedCli
     assert (found.subject, found.level) == (SUBJECT, IdentityLevel.P2)
     assert found.person is not None
     assert found.person.name.name_parts[0].value == "Siân"
-    assert [home.street_name for home in found.homes] == ["New Street", "Old Street"]
+    assert [(home.street_name, home.uprn) for home in found.homes] == [
+        ("New Street", 10022812929),
+        ("Old Street", None),
+    ]
     assert "Siân" not in repr(found)
     assert hostile.asked["vtr"] == '["Cl.Cm.P2"]'
     assert hostile.asked["ui_locales"] == "cy"
@@ -88,6 +113,37 @@ async def test_an_nhs_number_is_taken_only_as_ten_digits_and_only_with_the_ident
     assert found.nhs_number == taken
     assert "9990001014" not in repr(found)
     assert (await signing_in(hostile, http, prove=False)).nhs_number is None
+
+
+@pytest.mark.parametrize(
+    ("said", "proven"),
+    [
+        ({"amr": ["pwd", "mfa"]}, True),
+        ({"amr": ["pwd"]}, False),
+        ({"amr": "mfa"}, False),
+        ({"amr": [["mfa"], 1]}, False),
+        ({"acr": "phr"}, True),
+        ({"acr": "0"}, False),
+        ({"acr": ["phr"]}, False),
+        ({}, False),
+    ],
+)
+async def test_staff_need_a_second_factor_that_their_id_token_proves(
+    hostile: Hostile, http: GuardedClient, said: dict[str, Any], proven: bool
+) -> None:
+    hostile.change_id = lambda claims: claims.update(said)
+    door = ours(hostile, http)
+    factor = SecondFactor(amr=frozenset({"mfa", "hwk"}), acr=frozenset({"phr"}))
+    door.rules = replace(door.rules, second_factor=factor)
+    url, begun = await door.begin(prove=False, language="en")
+    answer = hostile.asked_for(url)
+    assert hostile.asked["acr_values"] == "phr"
+    if proven:
+        assert (await door.finish(begun, answer)).subject == SUBJECT
+        return
+    with pytest.raises(SignInRefused) as refused:
+        await door.finish(begun, answer)
+    assert refused.value.fault is SignInFault.SECOND_FACTOR
 
 
 async def test_an_id_token_never_shows_a_level(hostile: Hostile, http: GuardedClient) -> None:
@@ -261,6 +317,138 @@ async def test_discovery_of_another(hostile: Hostile, http: GuardedClient, chang
     hostile.change_discovery = change
     with pytest.raises(KeysUnavailable):
         await signing_in(hostile, http)
+
+
+# NHS login ------------------------------------------------------------------------------------------------------
+
+
+def as_nhs_login(provider: Hostile, vot: str, **said: Any) -> None:
+    """Have the provider answer as NHS login's interface specification says it does."""
+    provider.id_key, provider.id_algorithm, provider.id_header = NHS_KEY, "RS512", {"alg": "RS512", "kid": "nhs"}
+    provider.change_id = lambda claims: claims.update(vot=vot)
+    known = {"given_name": "Siân", "family_name": "Llŷr-Ŵyn", "birthdate": "1987-03-01", "nhs_number": "9990001014"}
+
+    def info(claims: dict[str, Any]) -> None:
+        del claims[CORE_IDENTITY]
+        claims.update(known | said)
+
+    provider.change_info = info
+
+
+async def test_nhs_login_proves_who_somebody_is_by_p9(hostile: Hostile, http: GuardedClient) -> None:
+    as_nhs_login(hostile, "P9.Cp.Cd")
+    found = await signing_in(hostile, http, facts=NHS_LOGIN)
+    assert hostile.asked["vtr"] == '["P9.Cp.Cd", "P9.Cp.Ck", "P9.Cm"]'
+    assert "claims" not in hostile.asked
+    assert (found.level, found.nhs_number) == (IdentityLevel.P2, "9990001014")
+    assert found.person is not None
+    assert [(part.type, part.value) for part in found.person.name.name_parts] == [
+        ("GivenName", "Siân"),
+        ("FamilyName", "Llŷr-Ŵyn"),
+    ]
+    as_nhs_login(hostile, "P9.Cm")
+    assert (await signing_in(hostile, http, facts=NHS_LOGIN)).level is IdentityLevel.P2
+
+
+@pytest.mark.parametrize(
+    ("facts", "hashing", "size"), [(ONE_LOGIN, hashlib.sha256, 16), (NHS_LOGIN, hashlib.sha512, 32)]
+)
+async def test_the_access_token_belongs_to_the_id_token(
+    hostile: Hostile, http: GuardedClient, facts: Preset, hashing: Any, size: int
+) -> None:
+    vot = "Cl.Cm" if facts is ONE_LOGIN else "P5.Cp.Cd"
+    if facts is NHS_LOGIN:
+        as_nhs_login(hostile, vot)
+    whole = hashing(b"opaque").digest()
+    hostile.change_id = lambda claims: claims.update(vot=vot, at_hash=base64url(whole[:size]))
+    assert (await signing_in(hostile, http, prove=False, facts=facts)).subject == SUBJECT
+    hostile.change_id = lambda claims: claims.update(vot=vot, at_hash=base64url(whole[: size - 1]))
+    with pytest.raises(SignInRefused, match="at_hash"):
+        await signing_in(hostile, http, prove=False, facts=facts)
+
+
+async def test_a_key_from_a_pem_file_signs_without_a_name(
+    hostile: Hostile, http: GuardedClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "one-login.pem"
+    file.write_bytes(CLIENT_KEY.as_pem(private=True))
+    door = ours(hostile, http, key=client_key(file))
+    url, begun = await door.begin(prove=False, language="cy")
+    assert (await door.finish(begun, hostile.asked_for(url))).subject == SUBJECT
+    [header] = hostile.assertion_headers
+    assert header == {"alg": "PS256", "typ": "JWT"}
+
+
+@pytest.mark.parametrize(
+    ("vot", "level"), [("P5.Cp.Cd", "P1"), ("P9.Cp.Cd", "P1"), ("P0.Cp.Cd", "P0"), ("P2.Cp.Cd", "P0")]
+)
+async def test_coming_back_by_nhs_login_proves_p1_at_most(
+    hostile: Hostile, http: GuardedClient, vot: str, level: str
+) -> None:
+    as_nhs_login(hostile, vot)
+    found = await signing_in(hostile, http, prove=False, facts=NHS_LOGIN)
+    assert (found.level, found.person, found.nhs_number) == (IdentityLevel(level), None, None)
+    assert hostile.asked["vtr"] == '["P5.Cp.Cd", "P5.Cp.Ck", "P5.Cm"]'
+
+
+@pytest.mark.parametrize(
+    ("vot", "said", "fault"),
+    [
+        ("P5.Cp.Cd", {}, SignInFault.NOT_PROVEN),
+        ("P0.Cp.Cd", {}, SignInFault.NOT_PROVEN),
+        ("P9.P5.Cp.Cd", {}, SignInFault.NOT_PROVEN),
+        ("Cp.Cd", {}, SignInFault.NOT_PROVEN),
+        ("P9.Cp", {}, SignInFault.TOKEN),
+        ("P9", {}, SignInFault.TOKEN),
+        ("P9.Cp.Cd", {"birthdate": "1987"}, SignInFault.IDENTITY),
+        ("P9.Cp.Cd", {"birthdate": None}, SignInFault.IDENTITY),
+        ("P9.Cp.Cd", {"given_name": None}, SignInFault.IDENTITY),
+        ("P9.Cp.Cd", {"family_name": ["a"]}, SignInFault.IDENTITY),
+        ("P9.Cp.Cd", {"sub": "other"}, SignInFault.SUBJECT),
+    ],
+)
+async def test_nhs_login_does_not_prove_who_somebody_is(
+    hostile: Hostile, http: GuardedClient, vot: str, said: dict[str, Any], fault: SignInFault
+) -> None:
+    as_nhs_login(hostile, vot, **said)
+    with pytest.raises(SignInRefused) as refused:
+        await signing_in(hostile, http, facts=NHS_LOGIN)
+    assert refused.value.fault is fault
+
+
+async def test_each_provider_signs_as_its_own_documents_say_and_no_other_way(
+    hostile: Hostile, http: GuardedClient
+) -> None:
+    with pytest.raises(SignInRefused, match="ALGORITHM"):
+        await signing_in(hostile, http, facts=NHS_LOGIN)
+    as_nhs_login(hostile, "P9.Cp.Cd")
+    with pytest.raises(SignInRefused, match="ALGORITHM"):
+        await signing_in(hostile, http)
+
+
+def test_what_settings_name_is_known_and_what_they_say_wins(tmp_path: Path) -> None:
+    def server(**more: Any) -> SignInServer:
+        return SignInServer.model_validate(
+            {"issuer": "https://p.example/", "client_id": "us", "client_key_file": tmp_path} | more
+        )
+
+    back = "https://unwaith.example/signed-in"
+    one_login = provider_rules(server(issuer="https://oidc.account.gov.uk/", preset="gov-uk-one-login"), back)
+    assert one_login.identity == IdentityService(
+        issuer="https://identity.account.gov.uk/",
+        did="did:web:identity.account.gov.uk",
+        did_url="https://identity.account.gov.uk/.well-known/did.json",
+    )
+    assert one_login.scopes == ("openid", "email")
+    trial = provider_rules(server(issuer="https://oidc.integration.account.gov.uk/", preset="gov-uk-one-login"), back)
+    assert trial.identity is not None
+    assert trial.identity.did == "did:web:identity.integration.account.gov.uk"
+    nhs = provider_rules(server(preset="nhs-login"), back)
+    assert nhs.scopes == ("openid", "email", "basic_demographics", "profile_extended")
+    assert nhs.identity is None
+    assert provider_rules(server(preset="nhs-login", scopes="openid profile"), back).scopes == ("openid", "profile")
+    plain = provider_rules(server(), back)
+    assert (plain.facts, plain.identity, plain.scopes) == (PLAIN, None, ("openid", "email"))
 
 
 # Sessions -------------------------------------------------------------------------------------------------------

@@ -8,10 +8,13 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from broker import audit
+from broker.intake.dry_run import A_MONTH, dry_run
 from broker.language import Language, words_in
 from broker.main.embedded import Sandbox
 from broker.store import changes, operations, register
 from broker.tracking import timeline
+from broker.verification import StoredGazetteer
+from broker.web.staff import ledger
 from broker.web.timeline_words import entry_words
 from contracts.agreement import Agreement
 from tests.journeys.test_operator_pages import go_on, say_why, staff, told
@@ -21,7 +24,11 @@ from tests.support.inspector import Inspector
 from tests.support.line import now
 from tests.support.said import foreign_in
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(240),
+    pytest.mark.xdist_group("agreements"),  # one exchange is started for them all
+]
 
 TRANSPORT = "transport-for-wales"
 
@@ -180,3 +187,38 @@ async def test_a_rejected_proposal_and_one_that_no_longer_fits_come_to_nothing(s
         assert words_in("en")("staff-problem-not_next") in refused
     known = (await register.configuration(site.rooms.database)).agreements
     assert [item.retention_days for item in known if (item.id, item.version) == (latest.id, latest.version + 1)] == [32]
+
+
+async def test_a_dry_run_counts_and_names_fields_and_shows_nothing_of_anybody(site: Sandbox) -> None:
+    words, url = words_in("en"), site.addresses.public_url
+    for number in range(2):
+        await told(site, f"counted-{number}")  # each from Cardiff to Swansea
+    council = max(
+        (item for item in site.rooms.directory.agreements() if item.id == "swansea-council.address"),
+        key=lambda item: item.version,
+    )
+    rooms, at = site.rooms, now()
+    leaf = ledger.tried("test", at, council, at - A_MONTH)
+    gazetteer = StoredGazetteer(rooms.database)
+    found = await dry_run(rooms.database, rooms.vault, gazetteer, council, at - A_MONTH, at, leaf)
+    assert found.looked_at == found.told == found.by_share[1] >= 2, "all arrive there, under the second share"
+    assert (found.by_share[0], found.erased, found.whole) == (0, 0, True)
+    assert found.fields["change/newAddress"] == found.told
+    assert "change/previousAddress" not in found.fields, "what is not permitted is not counted either"
+    assert "Morwellt" not in repr(found)
+    one = await dry_run(rooms.database, rooms.vault, gazetteer, council, at - A_MONTH, at, leaf, most=1)
+    assert (one.looked_at, one.whole) == (1, False)
+    later = await dry_run(rooms.database, rooms.vault, gazetteer, council, at + A_MONTH, at + 2 * A_MONTH, leaf)
+    assert (later.looked_at, later.whole) == (0, True)
+    async with a_guest(url) as rhys, a_guest(url) as olwen:
+        await rhys.sign_in("rhys", prefix="/staff")
+        await olwen.sign_in("olwen", prefix="/staff")
+        asked = await rhys.fill("/staff/proposals", document=next_version(council, retentionDays=77))
+        place = (await rhys.fill(asked.location)).location
+        csrf = (await rhys.get(place)).page.forms[-1].fields["csrf"]
+        counted = await rhys.ask("POST", f"{place}/try", {"csrf": csrf})
+        assert words("staff-tried-looked-at") in counted.html
+        assert "Morwellt" not in counted.html
+        assert words("staff-try") not in (await olwen.get(place)).html
+        act, *_ = await operations.acts(rooms.database, 1)
+        assert (act["action"], act["agreement"]) == ("agreement.tried", f"{council.id}/{council.version + 1}")

@@ -278,7 +278,7 @@ async def test_nobody_unproven_gets_past_the_step_up(site: Sandbox, browser: Bro
     async with visiting(site, browser) as v:
         seen = Inspector(v, "en", "unproven-")
         await v.sign_in("dafydd", query="?next=/change")
-        await v.page.check("#kind-2")
+        await v.page.check("input[name=kind][value=other]")
         await go_on(v)
         await seen("other")
         await v.go("/move/new/postcode")
@@ -365,6 +365,49 @@ async def test_the_end_of_a_session_is_announced_and_can_be_put_off(site: Sandbo
         await store("ends_at = now()")
         await v.page.clock.fast_forward("00:16")
         await v.page.wait_for_url("**/session-ended")
+
+
+async def test_language_and_place_are_kept_through_the_provider_and_the_step_up(
+    site: Sandbox, browser: Browser
+) -> None:
+    """The browser asks for English; Welsh was chosen by the link, on a page before anybody signed in."""
+    async with visiting(site, browser, language="en") as v:
+
+        async def speaks() -> str | None:
+            return await v.page.locator("html").get_attribute("lang")
+
+        await v.go("/cookies")
+        assert await speaks() == "en"
+        await v.page.get_by_role("link", name="Cymraeg", exact=True).click()
+        await v.page.wait_for_load_state()
+        await v.go("/changes")
+        assert v.page.url.startswith(site.addresses.issuer)
+        assert await speaks() == "cy", "the provider was told"
+        await v.choose("brychan")
+        assert (await path(v), await speaks()) == ("/changes", "cy")
+        await v.go("/sign-in?prove=1&next=/change")
+        assert (v.page.url.startswith(site.addresses.issuer), await speaks()) == (True, "cy")
+        await v.choose("brychan")
+        assert (await path(v), await speaks()) == ("/change", "cy")
+
+
+async def test_putting_off_the_end_of_a_session_loses_nothing_that_was_typed(site: Sandbox, browser: Browser) -> None:
+    async with visiting(site, browser) as v:
+        await v.page.clock.install()
+        await begin(v, "caitlin")
+        await v.page.fill("#postcode", "SA99 9")
+        async with site.rooms.database.connection() as connection:
+            await connection.execute("UPDATE unwaith.session SET seen_at = now() - interval '26 minutes'")
+        await v.page.clock.fast_forward("25:30")
+        warning = v.page.locator("[data-session-warning]")
+        await expect(warning).to_be_visible()
+        async with v.page.expect_response(lambda answer: answer.request.method == "POST"):
+            await warning.locator("button").click()
+        await expect(warning).to_be_hidden()
+        assert await v.page.input_value("#postcode") == "SA99 9"
+        await v.page.fill("#postcode", "SA99 9AA")
+        await go_on(v)
+        assert await path(v) == "/move/new/choose", "and goes on from there"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

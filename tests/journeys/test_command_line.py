@@ -139,11 +139,15 @@ def test_demo_goes_all_the_way(log: str, request: pytest.FixtureRequest) -> None
         reached = [float(time) for time in times if time != "-"]
         assert len(reached) in SEEN[way], "sent, received, applied, as far as this way says them"
         assert reached == sorted(reached)
-    assert len(others) == 2, "a telephone number, and a language"
-    for told_after in others:
+    ways = [{"webhook", "pull", "FHIR"}] * 2 + [{"webhook", "FHIR"}, {"webhook", "pull", "HL7 v2"}]
+    for told_after, by in zip(others, ways, strict=True):  # a telephone number, a language, a name, a death
         found = [row for row in told_after if row[1]]
-        assert {"webhook", "pull"} <= {row[1] for row in found}
+        assert {row[1] for row in found} == by
         assert all(row[-1] == ANSWERS[row[1]] for row in found)
+    said = " ".join(done.stdout.split())
+    assert "a person must see the certificate first" in said
+    assert "a registrar must confirm it first" in said
+    assert said.count("Confirmed, and released") == 2
 
 
 def table_in(part: str) -> list[list[str]]:

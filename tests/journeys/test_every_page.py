@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from broker.main.embedded import Sandbox
 from broker.notify.contact import Contact
 from broker.notify.notifier import confirmation
 from broker.sandbox.people import SAMPLE_STAFF, sample_people
+from broker.sandbox.state import SandboxState
+from broker.sandbox.tokens import Names, SignIn, id_token
 from broker.store.changes import PersonErased
 from broker.vault import PersonGone
 from broker.web import following, timeline_words
@@ -191,6 +194,7 @@ async def test_what_staff_need_for_each_page_is_exactly_this() -> None:
             "POST /proposals/check/{place}",
         },
         May.APPROVE: {"POST /proposals/{proposal}/approve", "POST /proposals/{proposal}/reject"},
+        May.TRY: {"POST /proposals/{proposal}/try"},
         May.REVOKE: {"POST /agreements/{agreement}/{version:int}/revoke"},
     }
 
@@ -241,6 +245,21 @@ async def walked(guest: Guest, kind: str | None, allowed: frozenset[May]) -> Non
 
 async def token(guest: Guest, path: str) -> str:
     return (await guest.get(path)).page.forms[0].fields["csrf"]
+
+
+async def test_staff_who_used_no_second_factor_are_not_signed_in(
+    site: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(names: Names, state: SandboxState, signed_in: SignIn, access_token: str, at: datetime) -> str:
+        person = replace(signed_in.person, second_factor=False)
+        return id_token(names, state, replace(signed_in, person=person), access_token, at)
+
+    monkeypatch.setattr("broker.sandbox.provider.id_token", without)
+    async with a_guest(site.addresses.public_url) as staff, a_guest(site.addresses.public_url) as citizen:
+        await staff.sign_in("rhys", prefix=STAFF)
+        assert (await staff.get(STAFF)).location.startswith(f"{STAFF}/sign-in?next=")
+        await citizen.sign_in("dafydd")
+        assert (await citizen.get("/changes")).status == 200, "citizens need none"
 
 
 async def test_no_page_is_sent_to_by_a_link_alone(site: Sandbox) -> None:

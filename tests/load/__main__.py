@@ -30,13 +30,17 @@ from tests.load.figures import Figure, percentile, steady_rate
 from tests.load.neighbours import neighbours
 from tests.load.organisations import Ground
 from tests.load.pools import pools
+from tests.load.routing import routing
+from tests.load.tokens import token_checks
 from tests.support.ports import free_port
 
 HISTORY_CHANGES = 1_000_000
 PEOPLE_BESIDE = 300
 """Who tell while neighbours are ill."""
 LINE = "line"
-PARTS = (LINE, "neighbours", "pools", "batches", "gazetteer")
+PARTS = (LINE, "neighbours", "pools", "batches", "routing", "gazetteer", "tokens")
+TOKENS = 2_000
+"""Verified a second time each, in each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,9 @@ async def main(given: argparse.Namespace) -> int:
         await the_rest(run, kinds, given.only)
         if "gazetteer" in given.only:
             await the_gazetteer(run)
+        if "tokens" in given.only:
+            say("tokens:")
+            run.add(await token_checks(TOKENS))
     sys.stdout.write(report.moved(run.figures, before) + "\n")
     if not given.quick:
         report.record(before, run.figures, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **sections)
@@ -178,6 +185,9 @@ async def the_rest(run: Run, kinds: Sequence[str], parts: Sequence[str]) -> None
         if "batches" in parts:
             say("batches:")
             run.add(await batches(ground, deliveries=lengths.batched))
+    if "routing" in parts:
+        say("routing:")
+        run.add(routing())
 
 
 async def the_gazetteer(run: Run) -> None:

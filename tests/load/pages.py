@@ -101,6 +101,7 @@ async def with_pages(opened: Exchange, home: Path) -> AsyncIterator[str]:
         else:
             door.app = provider_app(issuer=issuer, state=state, clients=[client], api_audience=AUDIENCE)
             opened.environment |= {
+                "UNWAITH_SIGN_IN__PRESET": "gov-uk-one-login",
                 "UNWAITH_SIGN_IN__IDENTITY__ISSUER": f"{issuer}identity/",
                 "UNWAITH_SIGN_IN__IDENTITY__DID": f"did:web:localhost%3A{door.port}",
                 "UNWAITH_SIGN_IN__IDENTITY__DID_URL": f"{issuer}.well-known/did.json",

@@ -24,10 +24,22 @@ class Canary:
         self.postal_code = f"Y{mark[:4].upper()} {secrets.token_hex(4).upper()}"
         self.number = f"999{secrets.randbelow(10**9):09d}"
         """As it would be for the NHS."""
+        self.email = f"gwenhwyfar.{mark}@caneri.example"
+        self.entry = f"CAN {mark}/{secrets.token_hex(3)}"
+        """Of a certificate."""
         self._forms = re.compile(b"|".join(sorted({re.escape(form) for word in self.words() for form in forms(word)})))
 
     def words(self) -> tuple[str, ...]:
-        return (self.given, self.family, self.building, self.street, self.postal_code, self.number)
+        return (
+            self.given,
+            self.family,
+            self.building,
+            self.street,
+            self.postal_code,
+            self.number,
+            self.email,
+            self.entry,
+        )
 
     def found_in(self, content: bytes | str) -> list[bytes]:
         """Return where any form of any word stands, with what stands around it."""
@@ -56,6 +68,21 @@ class Canary:
         told["change"]["household"] = [child]
         told["identifiers"] = [{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": self.number}]
         return dict(told)
+
+    def changes(self, examples: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return the examples of changes that are no move, by type, as this person tells them; each has the person in it."""
+        told: dict[str, dict[str, Any]] = json.loads(json.dumps(examples))
+        mine = {"nameParts": self.claims()["name"][0]["nameParts"]}
+        for one in told.values():
+            one["change"]["homeAddress"] |= {"buildingName": self.building, "streetName": self.street}
+        told["contact"]["change"] |= {
+            "previousContact": {"system": "email", "value": f"before.{self.email}"},
+            "newContact": {"system": "email", "value": self.email},
+        }
+        told["name"]["change"] |= {"newName": mine, "evidenceReference": self.entry}
+        told["bereavement"]["change"]["deceased"] |= {"name": mine}
+        told["bereavement"]["change"]["registration"] |= {"reference": self.entry}
+        return told
 
 
 def files(folder: Path) -> Iterator[Path]:

@@ -20,7 +20,8 @@ from broker.identity.discovery import Discovery, keys_of_did
 from broker.identity.jose import base64url
 from broker.identity.keys import IssuerKeys
 from broker.identity.logout import LOGOUT_EVENT
-from broker.identity.sign_in import ADDRESSES, CORE_IDENTITY, IdentityService, Provider, ProviderRules
+from broker.identity.presets import ONE_LOGIN, IdentityService, Preset
+from broker.identity.sign_in import ADDRESSES, CORE_IDENTITY, Provider, ProviderRules
 from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.fetch import get_json
 from tests.support.api import served
@@ -30,6 +31,7 @@ from tests.support.tokens import NAME_PARTS, published, signed
 CLIENT = "our-pages"
 CLIENT_KEY = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
 TOKEN_KEY, IDENTITY_KEY, FOREIGN_KEY = (ECKey.generate_key("P-256") for _ in range(3))
+NHS_KEY = RSAKey.generate_key(2048)
 SUBJECT = "urn:fdc:example:subject"
 
 Change = Callable[[dict[str, Any]], Any]
@@ -43,7 +45,8 @@ class Hostile:
     issuer: str = ""
     asked: dict[str, str] = field(default_factory=dict)
     id_header: dict[str, Any] = field(default_factory=dict)
-    id_key: ECKey = field(default_factory=lambda: TOKEN_KEY)
+    id_key: ECKey | RSAKey = field(default_factory=lambda: TOKEN_KEY)
+    id_algorithm: str = "ES256"
     id_token: str | None = None
     token_status: int = 200
     userinfo_status: int = 200
@@ -54,6 +57,7 @@ class Hostile:
     core_key: ECKey = field(default_factory=lambda: IDENTITY_KEY)
     core_kid: str = ""
     assertions: list[dict[str, Any]] = field(default_factory=list)
+    assertion_headers: list[dict[str, Any]] = field(default_factory=list)
     codes: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Not redeemed yet, with the nonce and the challenge each was given for."""
 
@@ -103,7 +107,7 @@ class Hostile:
         return JSONResponse(document)
 
     async def jwks(self, _: Request) -> Response:
-        return JSONResponse({"keys": [published(TOKEN_KEY, "token")]})
+        return JSONResponse({"keys": [published(TOKEN_KEY, "token"), published(NHS_KEY, "nhs")]})
 
     async def did_document(self, _: Request) -> Response:
         key = published(IDENTITY_KEY, None)
@@ -113,8 +117,9 @@ class Hostile:
 
     async def token(self, request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        assertion = jwt.decode(form["client_assertion"], CLIENT_KEY, algorithms=["PS256"])
+        assertion = jwt.decode(form["client_assertion"], CLIENT_KEY, algorithms=["PS256", "RS512"])
         self.assertions.append(dict(assertion.claims))
+        self.assertion_headers.append(dict(assertion.header))
         nonce, challenge = self.codes.pop(form["code"], ("", ""))
         if base64url(hashlib.sha256(form["code_verifier"].encode()).digest()) != challenge:
             return JSONResponse({"error": "invalid_grant"}, 400)
@@ -125,7 +130,7 @@ class Hostile:
         }  # fmt: skip
         self.change_id(claims)
         header = {"alg": "ES256", "kid": "token"} | self.id_header
-        id_token = self.id_token or signed(header, claims, self.id_key)
+        id_token = self.id_token or signed(header, claims, self.id_key, algorithm=self.id_algorithm)
         answer = {"access_token": "opaque", "token_type": "Bearer", "id_token": id_token}
         return JSONResponse(answer, self.token_status)
 
@@ -147,7 +152,7 @@ class Hostile:
             CORE_IDENTITY: signed(header, core, self.core_key),
             ADDRESSES: [
                 {"streetName": "Old Street", "buildingNumber": "1", "validFrom": "2001"},
-                {"streetName": "New Street", "buildingNumber": "2", "validFrom": "2016"},
+                {"streetName": "New Street", "buildingNumber": "2", "validFrom": "2016", "uprn": "10022812929"},
                 {"nonsense": True},
             ],
         }
@@ -172,7 +177,14 @@ async def a_way_to_providers() -> AsyncIterator[GuardedClient]:
         await client.close()
 
 
-def ours(provider: Hostile, http: GuardedClient, *, redirect_uri: str = "http://localhost:8000/signed-in") -> Provider:
+def ours(
+    provider: Hostile,
+    http: GuardedClient,
+    *,
+    redirect_uri: str = "http://localhost:8000/signed-in",
+    facts: Preset = ONE_LOGIN,
+    key: ECKey | RSAKey = CLIENT_KEY,
+) -> Provider:
     """Return our side, wired as `broker.main.web` does."""
 
     async def fetch(url: str) -> dict[str, Any]:
@@ -184,11 +196,12 @@ def ours(provider: Hostile, http: GuardedClient, *, redirect_uri: str = "http://
         client_id=CLIENT,
         redirect_uri=redirect_uri,
         scopes=("openid", "email"),
-        identity=service,
+        facts=facts,
+        identity=service if facts.levels is None else None,
     )
     return Provider(
         rules,
-        CLIENT_KEY,
+        key,
         Discovery(provider.issuer, fetch, now, loopback_allowed=True),
         IssuerKeys(provider.issuer, fetch, now, loopback_allowed=True),
         IssuerKeys(

@@ -11,10 +11,11 @@ import pytest
 from broker.api.bodies import model_in
 from broker.api.problems import NotReadable
 from broker.api.spoken import in_welsh
-from broker.language import words_in
+from broker.language import LANGUAGES, Language, words_in
 from broker.language.catalogue import ids
 from broker.routing import recipients, standing
 from broker.verification import check_change
+from broker.web.telling.wording import told_fields
 from contracts.changes import CHANGE_TYPES
 from contracts.changes.kind import ROLE_AT
 from contracts.examples import CHANGES, PERSON, asked
@@ -37,6 +38,13 @@ def changed(name: str, **members: Any) -> dict[str, Any]:
     wire = asked(name)
     change = {**wire["change"], **members}
     return wire | {"change": {member: value for member, value in change.items() if value is not None}}
+
+
+def told_of(name: str) -> dict[str, Any]:
+    return {
+        "person": PERSON.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        "change": CHANGES[name].model_dump(mode="json", exclude_none=True),
+    }
 
 
 def a_name(*parts: str) -> dict[str, Any]:
@@ -293,20 +301,33 @@ def test_a_month_that_has_begun_may_be_the_month_of_a_death() -> None:
     assert CHANGE_TYPES["bereavement"].effective(read(wire).change) == date(2026, 4, 1)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", CHANGE_TYPES)
+def test_every_part_of_every_type_has_its_words_on_the_pages(name: str, language: Language) -> None:
+    words, whole = words_in(language), told_of(name)
+    shown = told_fields(whole, words)
+    assert len(shown) == len(whole["person"]) + len(whole["change"])
+    assert all(label and value for label, value in shown)
+    codes = {"marriage", "large-print", "text-relay", "child", "private-tenant"} & set(json.dumps(whole).split('"'))
+    assert not codes & {value for _, value in shown}, "a code is no word"
+
+
 # Who is told
 
-
-def told_of(name: str) -> dict[str, Any]:
-    return {
-        "person": PERSON.model_dump(mode="json", exclude_none=True),
-        "change": CHANGES[name].model_dump(mode="json", exclude_none=True),
-    }
+SOMETHING = {
+    "name": ("/change/newName", "/change/effectiveDate"),
+    "contact": ("/change/newContact",),
+    "language": ("/change/newLanguage",),
+    "bereavement": ("/change/deathDate",),
+}
 
 
 @pytest.mark.parametrize("name", [name for name, kind in CHANGE_TYPES.items() if kind.ends == ("home",)])
-def test_the_council_of_where_somebody_lives_is_told_and_no_other(name: str) -> None:
+def test_the_council_of_where_somebody_lives_is_told_and_nobody_of_a_day_alone(name: str) -> None:
+    kind = CHANGE_TYPES[name]
     agreements = [
-        agreement("here", "home", area=(HOME,), paths=("/change/effectiveDate", "/change/deathDate"), change_type=name),
+        agreement("here", "home", area=(HOME,), paths=SOMETHING[name], change_type=name),
+        agreement("idle", "anywhere", paths=("/person", "/change/effectiveDate"), change_type=name),
         agreement("elsewhere", "home", area=(6815,), paths=("/change",), change_type=name),
         agreement("mover", "new", area=(HOME,), paths=("/change",), change_type=name),
         agreement("of-moves", "anywhere", paths=("/change",), change_type="address"),
@@ -315,12 +336,12 @@ def test_the_council_of_where_somebody_lives_is_told_and_no_other(name: str) -> 
     in_force = standing(agreements, name, TODAY)
     found = {
         one.organisation: one
-        for one in recipients(told_of(name), IdentityLevel.P2, {"home": HOME}, in_force, CHANGE_TYPES[name].special)
+        for one in recipients(told_of(name), IdentityLevel.P2, {"home": HOME}, in_force, kind.special, kind.context)
     }
     assert set(found) == {"here", "national"}
     assert found["here"].roles == ("resident",)
     assert "homeAddress" not in found["here"].data["change"], "what decides is not told with it"
-    nowhere = recipients(told_of(name), IdentityLevel.P2, {"home": None}, in_force)
+    nowhere = recipients(told_of(name), IdentityLevel.P2, {"home": None}, in_force, kind.special, kind.context)
     assert [one.organisation for one in nowhere] == ["national"]
 
 

@@ -68,6 +68,7 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
         *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
         *("proposal-proposed", "proposal-approved", "proposal-in_force", "proposal-rejected", "agreement-revoked"),
+        "agreement-tried",
         *("change-disclosed", "hold-released", "hold-refused"),
     ),
     "hold": [reason for reason, by in DECIDED_BY.items() if by is DecidedBy.STAFF],

@@ -117,6 +117,7 @@ def test_each_act_is_for_these_roles_alone() -> None:
         May.READ_REGISTER: everybody - {"caseworker"},
         May.PROPOSE: {"manager"},
         May.APPROVE: {"manager", "security"},
+        May.TRY: {"manager", "security"},
         May.REVOKE: {"manager", "security"},
     }
     together = may(["unwaith-support", "unwaith-auditor"])

@@ -118,3 +118,12 @@ def test_sent_is_exactly_what_is_agreed(whole: dict[str, Any], permitted: list[s
     assert repr(whole) == before, "the original is not touched"
     agreed = {leaf for leaf in leaves(whole) if any(leaf == path or leaf.startswith(path + "/") for path in permitted)}
     assert (leaves(sent) if sent else set()) - {""} == agreed - {""}
+
+
+def test_an_address_that_could_not_be_checked_reaches_only_those_who_take_it() -> None:
+    asks = agreement("council", "anywhere")
+    takes = asks.model_copy(update={"id": "other", "organisation": "other", "unverified_addresses": True})
+    in_force = standing([asks, takes], "address", ON)
+    for unchecked, told in ((set[str](), ["council", "other"]), ({"new"}, ["other"]), ({"old", "new"}, ["other"])):
+        found = recipients(TOLD, IdentityLevel.P2, HERE, in_force, unchecked=unchecked)
+        assert [item.organisation for item in found] == told

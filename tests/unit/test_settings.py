@@ -161,3 +161,40 @@ def test_settings_do_not_change(tmp_path: Path) -> None:
     settings = Settings(environment="test", embedded=tmp_path, log="postgres")
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1  # type: ignore[misc]  # that is the point
+
+
+def signing_in(monkeypatch: pytest.MonkeyPatch, door: str = "SIGN_IN", **more: str) -> None:
+    settings = {"ISSUER": "https://oidc.account.gov.uk/", "CLIENT_ID": "us", "CLIENT_KEY_FILE": "key.pem"} | more
+    for name, value in settings.items():
+        monkeypatch.setenv(f"UNWAITH_{door}__{name}", value)
+
+
+def test_one_login_is_named_and_known(production: pytest.MonkeyPatch) -> None:
+    signing_in(production, PRESET="gov-uk-one-login")
+    assert load().sign_in is not None
+    production.setenv("UNWAITH_SIGN_IN__ISSUER", "https://oidc.account.gov.uk")
+    _refusal("SIGN_IN__ISSUER", "https://oidc.account.gov.uk/ or https://oidc.integration.account.gov.uk/")
+    production.setenv("UNWAITH_SIGN_IN__PRESET", "nhs-login")
+    assert load().sign_in is not None
+
+
+def test_an_identity_service_that_nobody_would_ask_is_refused(production: pytest.MonkeyPatch) -> None:
+    service = {
+        "IDENTITY__ISSUER": "https://i.example/",
+        "IDENTITY__DID": "did:web:i.example",
+        "IDENTITY__DID_URL": "https://i.example/.well-known/did.json",
+    }
+    signing_in(production, **service)
+    _refusal("SIGN_IN__IDENTITY__ISSUER", "UNWAITH_SIGN_IN__PRESET=gov-uk-one-login")
+    production.setenv("UNWAITH_SIGN_IN__PRESET", "gov-uk-one-login")
+    assert load().sign_in is not None
+
+
+def test_staff_sign_in_nowhere_that_speaks_for_citizens(production: pytest.MonkeyPatch) -> None:
+    signing_in(production, "STAFF_SIGN_IN", ISSUER="https://id.example.wales")
+    _refusal("STAFF_SIGN_IN__ISSUER", "citizens use")  # by token
+    signing_in(production, PRESET="gov-uk-one-login")
+    signing_in(production, "STAFF_SIGN_IN", ISSUER="https://oidc.account.gov.uk/")
+    _refusal("STAFF_SIGN_IN__ISSUER", "citizens use")
+    signing_in(production, "STAFF_SIGN_IN", ISSUER="https://staff.example/")
+    assert load().staff_sign_in is not None

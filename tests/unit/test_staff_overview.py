@@ -114,3 +114,12 @@ def test_a_place_in_a_list_is_read_as_it_was_written() -> None:
     assert read_place(None) == NEWEST
     for other in ("", "x", "é", "AAAA", written_place(place)[:-4], "f" * 32, "//evil"):
         assert read_place(other) is None, other
+
+
+def test_an_agreement_that_should_have_been_reviewed_is_the_mildest_alarm() -> None:
+    found = alarms(seen(counted(), ("conflict", 1)), WELL, unreviewed={"b", "a"})
+    assert [(one.alarm, one.about) for one in found] == [
+        ("conflict", "council"),
+        ("unreviewed", "a"),
+        ("unreviewed", "b"),
+    ]

@@ -1,5 +1,6 @@
 """What a person reads of a delivery its organisation comes for: that it is ready, said once, and no failed try."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -69,3 +70,12 @@ def test_what_nobody_came_for_is_said_to_be_undelivered() -> None:
         ("undelivered", "horizon_passed"),
     ]
     assert "could not be delivered" in entry_words(seen.timeline[-1], words_in("en"))[1]
+
+
+def test_what_waits_under_a_revoked_agreement_is_being_stopped_and_no_day_is_promised() -> None:
+    for status, stopping in (("waiting", True), ("queued", True), ("published", True), ("received", None)):
+        delivery = replace(DELIVERY, status=status, due=AT + timedelta(days=9))
+        assert view(delivery, [], {}).stopping is None
+        seen = view(replace(delivery, revoked=True), [], {})
+        assert (seen.stopping, seen.not_before) == (stopping, None), status
+    assert view(replace(DELIVERY, status="waiting", due=AT), [], {}).not_before == AT

@@ -1,5 +1,5 @@
 # Y dudalen gychwyn, cwcis, hygyrchedd a phreifatrwydd.
-start-title = Dywedwch unwaith wrth wasanaethau cyhoeddus Cymru eich bod wedi symud
+start-title = Dywedwch unwaith wrth wasanaethau cyhoeddus Cymru am newid
 start-lead = Dywedwch wrthym un tro. Byddwn yn rhoi gwybod i’r sefydliadau y mae angen iddynt wybod, ac yn dangos i chi pan fydd pob un wedi diweddaru ei gofnodion.
 start-you-can = Byddwch yn:
 start-see = gweld pwy fydd yn cael gwybod, beth fydd pob un yn ei gael, a pham, cyn i ddim gael ei anfon
@@ -8,8 +8,8 @@ start-follow = dilyn eich newid nes bod pob sefydliad wedi delio ag ef
 start-button = Dechrau nawr
 start-need-title = Yr hyn y bydd ei angen arnoch
 start-need-account = eich manylion mewngofnodi; bydd gofyn i chi brofi pwy ydych chi
-start-need-addresses = eich cyfeiriad newydd a’ch cyfeiriad blaenorol
-start-need-date = y dyddiad y gwnaethoch symud, neu y byddwch yn symud
+start-need-addresses = os ydych wedi symud, eich cyfeiriad newydd a’ch cyfeiriad blaenorol
+start-need-date = y diwrnod y mae’n gymwys ohono
 start-not-here-title = Rhowch wybod i’r sefydliadau hyn eich hun
 start-not-here-body = Ni allwn roi gwybod iddynt ar eich rhan:
 

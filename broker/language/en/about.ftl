@@ -1,5 +1,5 @@
 # The start page, cookies, accessibility and privacy.
-start-title = Tell public services in Wales once that you have moved
+start-title = Tell public services in Wales once about a change
 start-lead = Tell us one time. We pass it on to the organisations that need to know, and show you when each has updated its records.
 start-you-can = You will:
 start-see = see who will be told, what each will be told, and why, before anything is sent
@@ -8,8 +8,8 @@ start-follow = follow your change until each organisation has dealt with it
 start-button = Start now
 start-need-title = What you need
 start-need-account = your sign-in details; you will be asked to prove who you are
-start-need-addresses = your new address and your previous address
-start-need-date = the date you moved, or will move
+start-need-addresses = for a move, your new address and your previous address
+start-need-date = the day from which it holds
 start-not-here-title = Tell these organisations yourself
 start-not-here-body = We cannot tell them for you:
 

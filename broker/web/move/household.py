@@ -2,14 +2,15 @@
 
 from typing import Any, Final
 
+import orjson
 from starlette.responses import Response
 
-from broker.web.move.answers import answers_of, child_of
-from broker.web.move.dates import read_date
-from broker.web.move.going import before, keep_answers, kept_query, onward, stop_before
-from broker.web.move.wording import child_in_words
+from broker.web.move.journey import MOVE, is_adult
+from broker.web.telling.dates import read_date
+from broker.web.telling.journey import answers_of, keep_answers, kept_query
+from broker.web.telling.wording import child_in_words
 from broker.web.visit import Fault, Page, Visit
-from contracts.changes.address import ADULT
+from contracts.changes.address import Dependant
 from contracts.text import normalise
 
 MOST_CHILDREN: Final = 12
@@ -28,10 +29,10 @@ def pages() -> list[Page]:
 
 
 async def ask_whether(visit: Visit) -> Response:
-    stop = stop_before(visit, "children")
+    stop = MOVE.stop_before(visit, "children")
     return stop or visit.page(
         "move/children.html",
-        back=before(visit, "children"),
+        back=MOVE.before(visit, "children"),
         answer=answers_of(visit.data).get("children_moved"),
         query=kept_query(visit),
     )
@@ -43,13 +44,13 @@ async def take_whether(visit: Visit) -> Response:
         return await visit.again([("moved", "children-missing")])
     await keep_answers(visit, lambda answers: answers.update(children_moved=moved))
     if moved == "no":
-        return onward(visit, "children")
+        return MOVE.onward(visit, "children")
     there = bool(answers_of(visit.data).get("children"))
     return visit.to(("/move/children/list" if there else "/move/child") + kept_query(visit))
 
 
 async def ask_child(visit: Visit) -> Response:
-    stop = stop_before(visit, "children")
+    stop = MOVE.stop_before(visit, "children")
     return stop or visit.page("move/child.html", back=f"/move/children{kept_query(visit)}", query=kept_query(visit))
 
 
@@ -72,7 +73,7 @@ async def take_child(visit: Visit) -> Response:
         return await visit.again(faults)
     parts = [{"type": "GivenName", "value": name} for name in [given] if name]
     parts += [{"type": "FamilyName", "value": name} for name in [family] if name]
-    child = child_of({"name": {"nameParts": parts}, "birthDate": born.isoformat()})
+    child = Dependant.model_validate_json(orjson.dumps({"name": {"nameParts": parts}, "birthDate": born.isoformat()}))
 
     def add(answers: dict[str, Any]) -> None:
         added = child.model_dump(mode="json", exclude_none=True)
@@ -84,7 +85,7 @@ async def take_child(visit: Visit) -> Response:
 
 
 async def show_list(visit: Visit) -> Response:
-    if stop := stop_before(visit, "children"):
+    if stop := MOVE.stop_before(visit, "children"):
         return stop
     children = answers_of(visit.data).get("children") or []
     if not children:
@@ -117,12 +118,7 @@ async def take_list(visit: Visit) -> Response:
     if more == "yes":
         return visit.to(f"/move/child{kept_query(visit)}")
     await keep_answers(visit, lambda answers: answers.update(children_done=True))
-    return onward(visit, "children")
-
-
-def is_adult(born: str, on: str) -> bool:
-    """Return whether somebody born on one day is an adult on another; both as ISO 8601."""
-    return int(on[:4]) - int(born[:4]) - (on[4:] < born[4:]) >= ADULT
+    return MOVE.onward(visit, "children")
 
 
 def _fit(value: str) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from broker import audit
 from broker.store.proposals import Proposal
+from contracts.agreement import Agreement
 
 
 def on_proposals(
@@ -36,4 +37,16 @@ def revoked(actor: str, at: datetime, organisation: str, agreement: str, version
     detail: dict[str, str | int | Sequence[str]] = {"reason": reason, **({"note": note} if note else {})}
     return audit.leaf(
         "agreement.revoked", at, actor, organisation=organisation, agreement=f"{agreement}/{version}", detail=detail
+    )
+
+
+def tried(actor: str, at: datetime, agreement: Agreement, since: datetime) -> bytes:
+    """Return the leaf of a dry run: changes were opened to be counted."""
+    return audit.leaf(
+        "agreement.tried",
+        at,
+        actor,
+        organisation=agreement.organisation,
+        agreement=f"{agreement.id}/{agreement.version}",
+        detail={"since": since.isoformat(timespec="seconds")},
     )

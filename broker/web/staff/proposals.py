@@ -3,14 +3,17 @@
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 import structlog
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from broker.identity.staff import May
+from broker.intake.dry_run import A_MONTH, DryRun, dry_run
 from broker.register import proposing, reading
 from broker.register.checking import Fault
 from broker.register.differences import Difference, differences
-from broker.register.document import Written, written
+from broker.register.document import Written, field_words, written
 from broker.register.reading import Document, Faulty
 from broker.store import proposals, register
 from broker.store.proposals import ApprovedBefore, Kind, NoLongerFits, NotOpen, Proposal
@@ -20,6 +23,7 @@ from broker.web.staff.allowed import actor, allowances, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name
 from broker.web.visit import Page, Visit
 from contracts.agreement import Agreement
+from contracts.changes import change_types
 
 KEPT: Final = "to-propose"
 
@@ -102,7 +106,7 @@ async def approve(visit: Visit) -> Response:
     except (ApprovedBefore, NotOpen):
         in_force = False  # the page says how it stands
     except NoLongerFits as late:
-        return await _shown(visit, found, late.faults)
+        return await _shown(visit, found, late.faults or (Fault("", "not_next"),))
     if in_force:
         log.warning("proposal.in_force", kind=found.kind, organisation=found.organisation)
         await visit.parts.directory.refresh()
@@ -129,11 +133,25 @@ async def reject(visit: Visit) -> Response:
     return visit.to(place)
 
 
-async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...]) -> Response:
+async def try_out(visit: Visit) -> Response:
+    """Count what a proposed agreement would have sent of last month's changes, and show the counts."""
+    found = await _found(visit)
+    document = _agreement(found) if found else None
+    if found is None or document is None or document.change_type not in change_types():
+        return _nothing(visit, "proposal-none", 404)
+    parts, at = visit.parts, visit.parts.clock()
+    since = at - A_MONTH
+    leaf = ledger.tried(actor(visit), at, document, since)
+    tried = await dry_run(parts.database, parts.vault, parts.gazetteer, document, since, at, leaf)
+    log.warning("agreement.tried", organisation=document.organisation, count=tried.looked_at)
+    return await _shown(visit, found, (), tried)
+
+
+async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried: DryRun | None = None) -> Response:
     words, allowed = visit.words, allowances(visit)
     is_open = found.outcome is None
     approved = actor(visit) in {one.by for one in found.approvals}
-    document = _read(found.document)
+    document = _agreement(found)
     return staff_page(
         visit,
         "staff/proposal.html",
@@ -148,15 +166,33 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...]) -> Re
         proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
-        differences=await _differences(visit, document, found.based_on),
+        differences=differences(
+            await _before(visit, found.kind, found.subject, found.based_on), orjson.loads(found.document)
+        ),
         document=_written(visit, document),
         faults=[_fault(visit, one) for one in faults],
+        tried=_counts(visit, document, tried) if tried and document else None,
+        can_try=document is not None and document.change_type in change_types() and May.TRY in allowed,
         can_approve=is_open and May.APPROVE in allowed and not approved,
         can_reject=is_open and May.APPROVE in allowed,
         approved=is_open and approved,
         reasons=proposing.REJECT,
         back=f"{visit.door.prefix}/agreements",
     )
+
+
+def _counts(visit: Visit, agreement: Agreement, tried: DryRun) -> dict[str, Any]:
+    words = visit.words
+    lines = [
+        (words("staff-tried-looked-at"), tried.looked_at),
+        (words("staff-tried-told"), tried.told),
+        *(
+            (words(f"agreement-where-{share.where}"), n)
+            for share, n in zip(agreement.shares, tried.by_share, strict=True)
+        ),
+        *((field_words(f"/{name}", words), n) for name, n in tried.fields.items()),
+    ]
+    return {"lines": lines, "whole": tried.whole, "since": exact(words, tried.since)}
 
 
 def _fault(visit: Visit, fault: Fault) -> tuple[str, str]:
@@ -168,8 +204,18 @@ def _who(actor_name: str) -> list[str]:
     return [who[place : place + 12] for place in range(0, len(who), 12)]  # an opaque id: it may break anywhere
 
 
-def _written(visit: Visit, document: Document) -> Written | None:
-    if not isinstance(document, Agreement):
+def _agreement(found: Proposal) -> Agreement | None:
+    """Return the agreement that is proposed, None for anything else and for what this program cannot read."""
+    if found.kind != "agreement":
+        return None
+    try:
+        return Agreement.model_validate_json(found.document)
+    except ValidationError:
+        return None
+
+
+def _written(visit: Visit, document: Agreement | None) -> Written | None:
+    if document is None:
         return None
     return written(document, visit.parts.directory.organisations().get(document.organisation), visit.words)
 
@@ -193,11 +239,11 @@ async def _known(visit: Visit) -> Configuration:
     return await register.configuration(visit.parts.database)
 
 
-async def _differences(visit: Visit, document: Document, based_on: int | None = None) -> list[Difference]:
-    """Return what a document changes of the version it is based on, the newest where that is not given."""
-    kind, subject = proposing.kind_of(document), proposing.subject_of(document)
+async def _differences(visit: Visit, document: Document) -> list[Difference]:
+    """Return what a document changes of the newest version."""
     after = document.model_dump(mode="json", exclude_none=True, exclude={"revoked", "paused", "draining"})
-    return differences(await _before(visit, kind, subject, based_on), after)
+    before = await _before(visit, proposing.kind_of(document), proposing.subject_of(document), None)
+    return differences(before, after)
 
 
 async def _before(visit: Visit, kind: Kind, subject: str, version: int | None) -> dict[str, Any]:
@@ -225,6 +271,7 @@ PAGES: Final = (
     Page("GET", "/proposals/check/{place}", check),
     Page("POST", "/proposals/check/{place}", propose),
     Page("GET", "/proposals/{proposal}", proposal),
+    Page("POST", "/proposals/{proposal}/try", try_out),
     Page("POST", "/proposals/{proposal}/approve", approve),
     Page("POST", "/proposals/{proposal}/reject", reject),
 )

@@ -26,4 +26,18 @@ def read_date(form: Form, name: str) -> tuple[date | None, Fault | None]:
     return day, None
 
 
+def read_partial(form: Form, name: str) -> tuple[str | None, Fault | None]:
+    """Return a date of which the day, or the day and the month, may be left empty, as YYYY-MM-DD, YYYY-MM or YYYY."""
+    said = {part: form.get(f"{name}-{part}", "").strip() for part in ("day", "month", "year")}
+    if said["day"] or not any(said.values()):
+        day, fault = read_date(form, name)
+        return (day.isoformat() if day else None), fault
+    if not said["year"]:
+        return None, (f"{name}-year", _ABSENT["year"])
+    whole, fault = read_date({f"{name}-{part}": value or "1" for part, value in said.items()}, name)
+    if whole is None:
+        return None, fault
+    return (f"{whole:%Y-%m}" if said["month"] else f"{whole:%Y}"), None
+
+
 _ABSENT = {"day": "date-day-missing", "month": "date-month-missing", "year": "date-year-missing"}

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any, Final
 
 from broker.language import Language, Words, long_date
+from contracts.times import first_day
 
 _LINES: Final = (
     ("subBuildingName",),
@@ -50,7 +51,7 @@ LABELS: Final[Mapping[tuple[str, str], str]] = {
     ("change", "homeAddress"): "field-home-address",
 }
 """What each member of a recipient's data is called, in the order it is shown."""
-_FORMATS: Final = {
+FORMATS: Final = {
     "standard": "format-standard",
     "large-print": "format-large-print",
     "braille": "format-braille",
@@ -58,34 +59,41 @@ _FORMATS: Final = {
     "bsl": "format-bsl",
     "text-relay": "format-text-relay",
 }
+REASONS: Final = {
+    "marriage": "name-reason-marriage",
+    "civil-partnership": "name-reason-civil-partnership",
+    "divorce": "name-reason-divorce",
+    "deed-poll": "name-reason-deed-poll",
+    "correction": "name-reason-correction",
+}
+INFORMANTS: Final = {
+    "spouse": "informant-spouse",
+    "civil-partner": "informant-civil-partner",
+    "partner": "informant-partner",
+    "child": "informant-child",
+    "parent": "informant-parent",
+    "sibling": "informant-sibling",
+    "other-relative": "informant-other-relative",
+    "executor": "informant-executor",
+    "present-at-death": "informant-present-at-death",
+    "arranging-funeral": "informant-arranging-funeral",
+    "other": "informant-other",
+}
 _LANGUAGES: Final = {"cy": "language-cy", "en": "language-en"}
 _CODES: Final[Mapping[str, Mapping[str, str]]] = {
     "preferredLanguage": _LANGUAGES,
     "previousLanguage": _LANGUAGES,
     "newLanguage": _LANGUAGES,
-    "previousFormats": _FORMATS,
-    "newFormats": _FORMATS,
-    "reason": {
-        "marriage": "name-reason-marriage",
-        "civil-partnership": "name-reason-civil-partnership",
-        "divorce": "name-reason-divorce",
-        "deed-poll": "name-reason-deed-poll",
-        "correction": "name-reason-correction",
+    "previousFormats": FORMATS,
+    "newFormats": FORMATS,
+    "reason": REASONS,
+    "informant": INFORMANTS,
+    "role": {
+        "leaving": "role-leaving",
+        "arriving": "role-arriving",
+        "resident": "role-resident",
+        "national": "role-national",
     },
-    "informant": {
-        "spouse": "informant-spouse",
-        "civil-partner": "informant-civil-partner",
-        "partner": "informant-partner",
-        "child": "informant-child",
-        "parent": "informant-parent",
-        "sibling": "informant-sibling",
-        "other-relative": "informant-other-relative",
-        "executor": "informant-executor",
-        "present-at-death": "informant-present-at-death",
-        "arranging-funeral": "informant-arranging-funeral",
-        "other": "informant-other",
-    },
-    "role": {"leaving": "role-leaving", "arriving": "role-arriving", "national": "role-national"},
     "moveKind": {"permanent": "move-kind-permanent", "temporary": "move-kind-temporary"},
     "tenure": {
         "owner": "tenure-owner",
@@ -129,6 +137,12 @@ def told_fields(data: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
     ]
 
 
+def label_of(path: str, words: Words) -> str:
+    """Return what a part of a recipient's data is called, by its path (RFC 6901)."""
+    _, block, member, *_ = path.split("/")
+    return words(LABELS.get((block, member)) or f"field-{_hyphenated(member)}")
+
+
 def _hyphenated(member: str) -> str:
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in member)
 
@@ -140,6 +154,8 @@ def _value(member: str, value: Any, words: Words) -> str:
             return name_in_full(value)
         case "birthDate" | "effectiveDate":
             return long_date(date.fromisoformat(value), words.language)
+        case "deathDate":
+            return partial_in_words(value, words)
         case "previousAddress" | "newAddress" | "homeAddress":
             return address_line(value)
         case "household" | "deceased":
@@ -167,3 +183,12 @@ def basis_words(basis: str, words: Words) -> tuple[str, Language]:
 def child_in_words(child: Mapping[str, Any], words: Words) -> str:
     born = long_date(date.fromisoformat(child["birthDate"]), words.language)
     return words("child-born", name=name_in_full(child["name"]), born=born)
+
+
+def partial_in_words(partial: str, words: Words) -> str:
+    """Return a day, or the month or year where no more of it is known."""
+    parts = partial.split("-")
+    if len(parts) == 3:  # noqa: PLR2004  year, month, day
+        return long_date(date.fromisoformat(partial), words.language)
+    first = long_date(first_day(partial), words.language)
+    return " ".join(first.split()[-len(parts) :])

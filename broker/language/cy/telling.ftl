@@ -1,0 +1,105 @@
+# The journeys of what is not a move, and what all journeys share.
+kind-name = Fy enw
+kind-contact = Fy rhif ffôn neu fy nghyfeiriad e-bost
+kind-language = Yr iaith neu’r fformat sydd eu hangen arnaf
+kind-bereavement = Mae rhywun wedi marw
+
+tell-waits-person = Bydd person yn edrych ar yr hyn a ddywedwch wrthym, ac ar y rhif a rowch, cyn i neb gael gwybod.
+tell-waits-registrar = Ni chaiff neb wybod cyn i gofrestrydd gadarnhau’r farwolaeth.
+tell-care = I’w drin yn ofalus
+tell-care-special = { $label }: caiff ei anfon dim ond am fod y cytundeb yn ei enwi
+sent-kept-title = Rydym wedi cadw’r hyn a ddywedoch wrthym
+
+name-title = Beth yw eich enw newydd?
+name-before = Mae’r gwasanaeth mewngofnodi yn eich adnabod fel { $name }.
+name-person = Bydd person yn edrych ar y newid hwn cyn i neb gael gwybod.
+name-honorific = Teitl (dewisol), os ydych am gael un newydd
+name-missing = Rhowch eich enw newydd
+name-same = Rhowch enw sy’n wahanol i’r un yr ydym yn ei wybod
+name-reason-title = Pam mae eich enw wedi newid?
+name-reason-missing = Dewiswch pam mae eich enw wedi newid
+name-evidence-title = Beth sy’n dangos bod eich enw wedi newid?
+name-evidence-body = Bydd person yn cymharu’r rhif hwn â’r gofrestr y daw ohoni. Os cafodd camgymeriad ei gywiro, gallwch adael hwn yn wag.
+name-evidence-hint = Mae ar y dystysgrif, y gorchymyn neu’r weithred. Er enghraifft, WC 12/2026
+name-evidence-missing = Rhowch y rhif sydd ar y dystysgrif, y gorchymyn neu’r weithred
+name-evidence-none = Dim: cafodd camgymeriad ei gywiro
+name-date-title = O ba ddiwrnod yr ydych yn defnyddio eich enw newydd?
+number-wrong = Rhowch y rhif fel y mae wedi’i ysgrifennu: hyd at 40 o lythrennau, rhifau, bylchau, atalnodau llawn, slaesau a chysylltnodau
+
+home-title = Ble rydych yn byw
+home-question = Ydych chi’n byw yno?
+home-yes = Ydw, rwy’n byw yno
+home-no = Nac ydw, rwy’n byw yn rhywle arall
+home-missing = Dewiswch a ydych yn byw yno
+home-postcode-title = Beth yw cod post y cyfeiriad lle rydych yn byw?
+home-choose-title = Dewiswch y cyfeiriad lle rydych yn byw
+home-type-title = Beth yw’r cyfeiriad lle rydych yn byw?
+
+reach-what = Beth sydd wedi newid
+reach-what-title = Pa fanylyn sydd wedi newid?
+reach-what-missing = Dewiswch pa fanylyn sydd wedi newid
+reach-mobile = Fy rhif ffôn symudol
+reach-home-phone = Fy rhif ffôn gartref
+reach-email = Fy nghyfeiriad e-bost
+reach-none = Heb ei roi
+reach-previous-phone-title = Beth oedd eich rhif ffôn o’r blaen?
+reach-previous-email-title = Beth oedd eich cyfeiriad e-bost o’r blaen?
+reach-previous-body = Mae’n helpu sefydliadau i ddod o hyd i’r cofnod cywir. Gadewch hwn yn wag os nad oedd un gennych.
+reach-new-phone-title = Beth yw eich rhif ffôn newydd?
+reach-new-email-title = Beth yw eich cyfeiriad e-bost newydd?
+reach-phone-label = Rhif ffôn
+reach-phone-hint = Gyda chod y wlad os nad yw o’r Deyrnas Unedig. Er enghraifft, 029 2018 0000 neu +353 1 234 5678
+reach-email-label = Cyfeiriad e-bost
+reach-phone-missing = Rhowch rif ffôn
+reach-email-missing = Rhowch gyfeiriad e-bost
+reach-phone-wrong = Rhowch rif ffôn, megis 029 2018 0000
+reach-email-wrong = Rhowch gyfeiriad e-bost yn y ffurf gywir, megis enw@example.com
+reach-same = Rhowch rywbeth gwahanol i’r hyn oedd o’r blaen
+reach-date-title = O ba ddiwrnod y mae’n gymwys?
+
+speech-title = Ym mha iaith y dylai sefydliadau ysgrifennu atoch a siarad â chi?
+speech-hint = Byddwn yn rhoi gwybod am hyn i’r sefydliadau a ddangosir i chi.
+speech-missing = Dewiswch iaith, neu ei bod yn aros fel y mae
+speech-stays = Mae hynny’n aros fel y mae
+speech-date-title = O ba ddiwrnod y dylai fod felly?
+formats-title = Ym mha fformatau y mae arnoch angen yr hyn sy’n cael ei anfon atoch?
+formats-hint = Dewiswch bopeth sydd ei angen arnoch: mae’n disodli’r hyn y mae sefydliadau yn ei wybod. Gadewch hwn yn wag os yw hynny’n aros fel y mae.
+formats-care = Gall yr hyn sydd ei angen arnoch ddweud rhywbeth am eich iechyd. Caiff ei anfon dim ond at sefydliadau y mae eu cytundeb yn ei enwi.
+formats-stay = Mae hynny’n aros fel y mae
+formats-missing = Dewiswch y fformatau sydd eu hangen arnoch, neu ewch yn ôl a dewis iaith
+formats-standard-alone = Dewiswch brint safonol yn unig, neu’r fformatau sydd eu hangen arnoch
+
+late-person-title = Pwy sydd wedi marw?
+late-sorry = Mae’n ddrwg gennym am eich colled.
+late-waits = Bydd yr hyn a ddywedwch wrthym yn aros nes bod cofrestrydd wedi cadarnhau’r farwolaeth. Ni chaiff dim byth ei anfon at y person a fu farw.
+late-given = Ei enw cyntaf neu ei henw cyntaf
+late-family = Ei enw olaf neu ei henw olaf
+late-born = Dyddiad geni’r person
+late-name-missing = Rhowch enw’r person a fu farw
+late-born-ahead = Rhaid i’r dyddiad geni fod yn y gorffennol
+late-died-title = Pryd y bu farw’r person?
+late-died-lead = Os nad ydych yn gwybod y diwrnod, gadewch ef yn wag.
+late-died-ahead = Rhaid i ddyddiad y farwolaeth fod heddiw neu yn y gorffennol
+late-died-before-born = Rhaid i ddyddiad y farwolaeth fod ar ôl y dyddiad geni
+late-registration-title = Sut mae’r farwolaeth wedi’i chofrestru?
+late-registration-body = Mae’r cyfan ar y dystysgrif marwolaeth. Caiff cadarnhad y cofrestrydd ei gymharu ag ef.
+late-reference = Rhif y cofnod
+late-reference-missing = Rhowch rif y cofnod
+late-district = Dosbarth cofrestru (dewisol)
+late-registered = Dyddiad cofrestru
+late-registered-ahead = Rhaid i’r dyddiad cofrestru fod heddiw neu yn y gorffennol
+late-registered-before = Rhaid i’r dyddiad cofrestru beidio â bod cyn dyddiad y farwolaeth
+late-informant-title = Beth oeddech chi i’r person?
+late-informant-missing = Dewiswch beth oeddech chi i’r person
+late-home-postcode-title = Beth yw cod post y cyfeiriad lle roedd y person yn byw?
+late-home-choose-title = Dewiswch y cyfeiriad lle roedd y person yn byw
+late-home-type-title = Beth yw’r cyfeiriad lle roedd y person yn byw?
+
+declared-name = eich enw chi ydyw
+declared-contact = chi sydd i’w cael yno
+declared-language = eich angen chi ydyw
+declared-bereavement = cewch ddweud am y farwolaeth hon, a’r cofrestriad a enwoch yw’r un sydd gennych
+
+adults-title = A symudodd oedolyn arall gyda chi?
+adults-body = Byddant yn rhoi gwybod eu hunain. Nid yw cyfeiriad newydd neb yn cael ei ddatgelu gan rywun arall, felly nid ydym yn gofyn i chi am eu henwau. Gallwch basio’r geiriau hyn ymlaen:
+adults-words = Os ydych wedi symud, gallwch ddweud unwaith wrth wasanaethau cyhoeddus Cymru, drosoch eich hun: { $place }

@@ -1,0 +1,105 @@
+# The journeys of what is not a move, and what all journeys share.
+kind-name = My name
+kind-contact = My telephone number or email address
+kind-language = The language or format I need
+kind-bereavement = Somebody has died
+
+tell-waits-person = A person will look at what you tell us, and at the number you give, before anybody is told.
+tell-waits-registrar = Nobody is told before a registrar has confirmed the death.
+tell-care = To be handled with care
+tell-care-special = { $label }: sent only because its agreement names it
+sent-kept-title = We have kept what you told us
+
+name-title = What is your new name?
+name-before = The sign-in service knows you as { $name }.
+name-person = A person will look at this change before anybody is told.
+name-honorific = Title (optional), if you want a new one
+name-missing = Enter your new name
+name-same = Enter a name that is different from the one we know
+name-reason-title = Why has your name changed?
+name-reason-missing = Select why your name has changed
+name-evidence-title = What shows that your name has changed?
+name-evidence-body = A person will compare this number with the register it comes from. If a mistake was put right, you can leave it empty.
+name-evidence-hint = It stands on the certificate, order or deed. For example, WC 12/2026
+name-evidence-missing = Enter the number on the certificate, order or deed
+name-evidence-none = None: a mistake was put right
+name-date-title = From which day do you use your new name?
+number-wrong = Enter the number as it is written: up to 40 letters, figures, spaces, full stops, slashes and hyphens
+
+home-title = Where you live
+home-question = Do you live there?
+home-yes = Yes, I live there
+home-no = No, I live somewhere else
+home-missing = Select whether you live there
+home-postcode-title = What is the postcode of the address where you live?
+home-choose-title = Choose the address where you live
+home-type-title = What is the address where you live?
+
+reach-what = What has changed
+reach-what-title = What has changed?
+reach-what-missing = Select what has changed
+reach-mobile = My mobile phone number
+reach-home-phone = My telephone number at home
+reach-email = My email address
+reach-none = Not given
+reach-previous-phone-title = What was your telephone number before?
+reach-previous-email-title = What was your email address before?
+reach-previous-body = It helps organisations to find the right entry. Leave it empty if you had none.
+reach-new-phone-title = What is your new telephone number?
+reach-new-email-title = What is your new email address?
+reach-phone-label = Telephone number
+reach-phone-hint = With the code of the country if it is not of the United Kingdom. For example, 029 2018 0000 or +353 1 234 5678
+reach-email-label = Email address
+reach-phone-missing = Enter a phone number
+reach-email-missing = Enter an email address
+reach-phone-wrong = Enter a telephone number, such as 029 2018 0000
+reach-email-wrong = Enter an email address in the correct form, such as name@example.com
+reach-same = Enter something different from what it was before
+reach-date-title = From which day does it hold?
+
+speech-title = In which language should organisations write and speak to you?
+speech-hint = We pass this on to the organisations you will be shown.
+speech-missing = Select a language, or that it stays as it is
+speech-stays = That stays as it is
+speech-date-title = From which day should it be so?
+formats-title = In which formats do you need what is sent to you?
+formats-hint = Select all you need: they replace what organisations know. Leave it empty if that stays as it is.
+formats-care = What you need can say something about your health. It is sent only to organisations whose agreement names it.
+formats-stay = That stays as it is
+formats-missing = Select the formats you need, or go back and select a language
+formats-standard-alone = Select standard print alone, or the formats you need
+
+late-person-title = Who has died?
+late-sorry = We are sorry for your loss.
+late-waits = What you tell us waits until a registrar has confirmed the death. Nothing is ever sent to the person who died.
+late-given = Their first name
+late-family = Their last name
+late-born = Their date of birth
+late-name-missing = Enter the name of the person who died
+late-born-ahead = The date of birth must be in the past
+late-died-title = When did they die?
+late-died-lead = If you do not know the day, leave it empty.
+late-died-ahead = The date of death must be today or in the past
+late-died-before-born = The date of death must be after the date of birth
+late-registration-title = How is the death registered?
+late-registration-body = All of it stands on the death certificate. The registrar’s confirmation is compared with it.
+late-reference = Number of the entry
+late-reference-missing = Enter the number of the entry
+late-district = Registration district (optional)
+late-registered = Date of registration
+late-registered-ahead = The date of registration must be today or in the past
+late-registered-before = The date of registration must not be before the date of death
+late-informant-title = What were you to them?
+late-informant-missing = Select what you were to them
+late-home-postcode-title = What is the postcode of the address where they lived?
+late-home-choose-title = Choose the address where they lived
+late-home-type-title = What is the address where they lived?
+
+declared-name = it is your own name
+declared-contact = it is you who are reached there
+declared-language = it is your own need
+declared-bereavement = you may tell of this death, and the registration you named is the one you hold
+
+adults-title = Did another adult move with you?
+adults-body = They tell it themselves. Nobody’s new address is given away by somebody else, so we do not ask you for their names. You can pass on these words:
+adults-words = If you have moved, you can tell public services in Wales once, for yourself: { $place }
