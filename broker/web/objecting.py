@@ -16,10 +16,10 @@ from broker.store import changes, holds, notices
 from broker.store.changes import DeliveryRow
 from broker.store.holds import HoldRow, Placed
 from broker.web.following import own_change
-from broker.web.move.answers import proven
 from broker.web.visit import Page, Visit
 from contracts.holds import HoldReason
 from contracts.ids import new_id
+from contracts.person import IdentityLevel
 from contracts.statuses import Status
 
 LONGEST: Final = 64
@@ -71,14 +71,14 @@ def _can_be_held(row: DeliveryRow) -> bool:
 async def ask_to_release(visit: Visit) -> Response:
     """Ask the person whether it was them. Whoever has not proven who they are is led to do that first, and back here."""
     _, _, place = await _objected(visit)
-    if not proven(visit.signed_in.who):
+    if not _proven(visit):
         return visit.to(f"/sign-in?prove=1&next={place}/release")
     return visit.page("hold/release.html", back=place, cancel=f"{place}/cancel")
 
 
 async def release(visit: Visit) -> Response:
     change_id, objections, place = await _objected(visit)
-    if not proven(visit.signed_in.who):
+    if not _proven(visit):
         return visit.to(f"/sign-in?prove=1&next={place}/release")
     for one in objections:
         actor = f"citizen:{one.person_id}"
@@ -99,6 +99,12 @@ async def _objected(visit: Visit) -> tuple[UUID, list[HoldRow], str]:
     if not objections:
         raise HTTPException(404)
     return change.id, objections, f"/changes/{change.ordinal}"
+
+
+def _proven(visit: Visit) -> bool:
+    """Return whether the person is known well enough to undo what protects them."""
+    who = visit.signed_in.who
+    return bool(who.get("person")) and IdentityLevel(who["level"]).meets(IdentityLevel.P2)
 
 
 def _is_objection(hold: HoldRow) -> bool:
