@@ -84,11 +84,13 @@ async def test_connections_are_bounded() -> None:
 
 
 async def test_waiting_for_a_connection_counts_and_nothing_was_sent() -> None:
-    async with HttpPeer() as peer, guarded(connections=1, deadline=timedelta(seconds=1)) as client:
+    async with HttpPeer() as peer, guarded(connections=1, deadline=timedelta(seconds=3)) as client:
         peer.does(Mishap.NEVER_ANSWERS)
-        ended = await asyncio.gather(
-            *(client.post(peer.url, headers={}, content=b"x") for _ in range(2)), return_exceptions=True
-        )
+        first = asyncio.create_task(client.post(peer.url, headers={}, content=b"x"))
+        while not peer.requests:
+            await asyncio.sleep(0.01)
+        second = asyncio.create_task(client.post(peer.url, headers={}, content=b"x"))
+        ended = await asyncio.gather(first, second, return_exceptions=True)
         assert {(type(end), end.reason) for end in ended if isinstance(end, Failure)} == {
             (Unknown, Reason.DEADLINE_PASSED),
             (Unavailable, Reason.DEADLINE_PASSED),
