@@ -118,6 +118,8 @@ async def test_a_caseworker_decides_and_the_person_sees_who_looked(
         assert foreign_in(shown, language) == []
         assert words("held-needs-person") not in shown
         assert (words("status-cancelled") in shown) is refusing
+        assert (words("held-refused", at="|").partition("|")[0] in shown) is refusing
+        assert words("withdrawn-cancelled", at="|").partition("|")[0] not in shown, "the person did not cancel it"
 
 
 async def test_nobody_decides_without_a_look_nor_for_somebody_who_is_written_to_at_their_address(
