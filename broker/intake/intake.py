@@ -150,7 +150,8 @@ class Intake:
         in_force = self._standing(self._directory.agreements(), kind.name, today)
         areas, _ = await self._placed(kind, change)
         organisations = self._directory.organisations()
-        return untold(kind, change, areas, in_force, organisations, told or (), sent=told is not None)
+        bodies = self._directory.bodies()
+        return untold(kind, change, areas, in_force, organisations, bodies, told or (), sent=told is not None)
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
@@ -243,6 +244,7 @@ class Intake:
                 decided.areas,
                 decided.in_force,
                 organisations,
+                self._directory.bodies(),
                 told,
                 sent=False,
             ),
