@@ -73,6 +73,13 @@ def test_whose_name_changes_may_be_known_by_either() -> None:
         assert is_person(record, change) is is_hers, family
 
 
+def test_a_name_that_is_only_said_finds_nobody() -> None:
+    another = {"nameParts": [{"type": "GivenName", "value": "Mair"}, {"type": "FamilyName", "value": "Arall"}]}
+    claimed = changed("name", previousName=another, newName={"nameParts": another["nameParts"][:1]})
+    assert not is_person(RECORD | {"name": [{"family": "Arall", "given": ["Mair"]}]}, claimed)
+    assert is_person(RECORD, claimed), "by the name that is verified"
+
+
 def test_a_telephone_is_found_however_it_is_written_and_nothing_else_is_touched() -> None:
     now = after("contact")
     assert now["telecom"][0] == RECORD["telecom"][0] | {"use": "old", "period": {"end": "2026-04-20"}}
