@@ -112,6 +112,8 @@ def test_a_death_is_told_as_far_as_the_day_is_known(day: str) -> None:
     assert after("bereavement", deathDate=day)["deceasedDateTime"] == day
     known = RECORD | {"deceasedDateTime": "2026-04-02T08:00:00Z"}
     assert after("bereavement", known, deathDate=day) == known, "known better"
+    coarser = RECORD | {"deceasedDateTime": "2026"}
+    assert after("bereavement", coarser, deathDate=day)["deceasedDateTime"] == day
     alive = after("bereavement", RECORD | {"deceasedBoolean": False}, deathDate=day)
     assert "deceasedBoolean" not in alive
 
@@ -135,6 +137,7 @@ def test_a_death_is_of_who_died() -> None:
         ("language", {"communication": ["cy"]}),
         ("bereavement", {"deceasedDateTime": "2020-01-01"}),
         ("bereavement", {"deceasedDateTime": 2020}),
+        ("bereavement", {"deceasedDateTime": ""}),
     ],
 )
 def test_what_a_person_must_look_at(name: str, record: dict[str, Any]) -> None:
