@@ -103,6 +103,8 @@ async def propose(database: Database, proposal: Proposal, leaves: Sequence[bytes
     Where it `pauses`, its organisation is paused from now on, unless it is so already.
     """
     async with database.transaction() as connection:
+        if proposal.pauses:  # whoever decides on another of its at this moment sees this one, and does not resume it
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURNS)
         await connection.execute(
             """
             INSERT INTO proposal (id, kind, subject, organisation, based_on, document, digest, pauses, proposed_by,

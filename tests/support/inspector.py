@@ -9,6 +9,7 @@ from tests.support.said import foreign_in
 PICTURES: Final = {
     ("tell", "cy"): ("who-will-be-told-cy", 1000, 1800),
     ("change", "en"): ("timeline-en", 1000, 1800),
+    ("sent", "en"): ("still-to-tell-en", 1000, 1500),
     ("line-paused", "en"): ("operator", 1200, 1925),
 }
 """The pictures of `docs/images`, by page and language: name, width, height. To renew them, run the journeys with a
