@@ -155,7 +155,7 @@ class Intake:
         if told is None:
             return found
         # What the gazetteer cannot be asked now may have been known then, and whoever it was told.
-        return tuple(one for one in found if one.reason != "area-unknown" or not unchecked.issuperset(one.ends))
+        return tuple(one for one in found if one.reason != "area-unknown" or not unchecked >= set(one.ends))
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
