@@ -3,7 +3,8 @@
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from broker.language.catalogue import ids
 from broker.register.checking import leads_somewhere
 from broker.routing import minimise, recipients, standing
 from broker.verification import check_change
+from broker.web.telling.questions import today_of
 from broker.web.telling.wording import told_fields
 from contracts.changes import CHANGE_TYPES
 from contracts.changes.kind import ROLE_AT
@@ -341,6 +343,11 @@ def test_whatever_part_is_agreed_is_shown(name: str) -> None:
             shown = told_fields(minimise(whole, [path]), words_in("cy"))
             assert shown, path
             assert all(value for _, value in shown), path
+
+
+def test_today_begins_on_pages_when_it_begins_in_wales() -> None:
+    visit: Any = SimpleNamespace(parts=SimpleNamespace(clock=lambda: datetime(2026, 6, 30, 23, 30, tzinfo=UTC)))
+    assert today_of(visit) == date(2026, 7, 1)
 
 
 # Who is told
