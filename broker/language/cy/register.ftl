@@ -25,6 +25,7 @@ staff-problem-overlaps = mae’n gorgyffwrdd â’r cytundeb { $about }: yr un s
 staff-problem-unsigned = mae’n wag: nid oes neb wedi llofnodi
 staff-problem-adapter_wrong = nid dyna’r hyn y mae ei addasydd yn ei dderbyn
 staff-problem-keys_wrong = rhaid iddo fod yn Set JWK o allweddi cyhoeddus, heb yr un breifat
+staff-problem-secret_other = nid yw’n gyfrinach y mae ei addasydd yn ei chymryd
 
 # Ble mae fersiwn yn sefyll
 staff-standing-in_force = Mewn grym
@@ -138,6 +139,7 @@ staff-kind-agreement = Cytundeb
 staff-kind-organisation = Sefydliad
 staff-kind-client = Allwedd cleient
 staff-kind-body = Corff
+staff-kind-secret = Cyfrinach
 staff-read-version = Darllen fersiwn { $n } fel dogfen
 staff-revoked-at = Diddymwyd { $at }: { $why }
 staff-revoke-title = Diddymu fersiwn { $n }

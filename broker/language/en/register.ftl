@@ -25,6 +25,7 @@ staff-problem-overlaps = overlaps with the agreement { $about }: the same organi
 staff-problem-unsigned = is empty: nobody has signed
 staff-problem-adapter_wrong = is not what its adapter takes
 staff-problem-keys_wrong = must be a JWK Set of public keys, with no private one
+staff-problem-secret_other = is no secret that its adapter takes
 
 # Where a version stands
 staff-standing-in_force = In force
@@ -138,6 +139,7 @@ staff-kind-agreement = Agreement
 staff-kind-organisation = Organisation
 staff-kind-client = Client key
 staff-kind-body = Body
+staff-kind-secret = Secret
 staff-read-version = Read version { $n } as a document
 staff-revoked-at = Revoked { $at }: { $why }
 staff-revoke-title = Revoke version { $n }
