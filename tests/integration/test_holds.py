@@ -109,7 +109,7 @@ async def test_a_held_change_does_not_hold_up_what_comes_after_it(line: Line) ->
     second = await line.tell(somebody(), a_move(2))
     line.start()
     await line.until(second, applied(line))
-    assert await line.statuses(first) == all_of(line, "waiting")
+    assert await line.statuses(first) == all_of(line, "queued")
     [hold] = (await held(line, first)).values()
     assert await release(line, hold)
     await line.until(first, applied(line))
