@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from broker import audit, failpoints, sealing
 from broker.intake import previews, withdrawing
+from broker.intake.letters import Letters, letters_of
 from broker.intake.references import new_reference
 from broker.intake.refusals import (
     AlreadyTold,
@@ -38,6 +39,7 @@ from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
 from broker.verification import (
+    REDIRECTS,
     Facts,
     Gazetteer,
     Hold,
@@ -148,10 +150,14 @@ class Intake:
         kind = change_types()[change_type]
         today = self._clock().astimezone(WALES).date()
         in_force = self._standing(self._directory.agreements(), kind.name, today)
-        areas, _ = await self._placed(kind, change)
+        areas, unchecked = await self._placed(kind, change)
         organisations = self._directory.organisations()
         bodies = self._directory.bodies()
-        return untold(kind, change, areas, in_force, organisations, bodies, told or (), sent=told is not None)
+        found = untold(kind, change, areas, in_force, organisations, bodies, told or (), sent=told is not None)
+        if told is None:
+            return found
+        # What the gazetteer cannot be asked now may have been known then, and whoever it was told.
+        return tuple(one for one in found if one.reason != "area-unknown" or not unchecked >= set(one.ends))
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
@@ -167,14 +173,14 @@ class Intake:
         try:
             decided = await self._decide(who, person, request, change)
             owed = await self._agreed(request, decided)
-            owed, held = await self._verified(person, request, content, owed)
+            owed, held, letters = await self._verified(person, request, content, owed, contact)
         except Refusal:
             # What was accepted stays accepted, whatever would be decided today.
             known = await self._known(person, key_digest, fingerprint)
             if known is None:
                 raise
             return known
-        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, held, contact)
+        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, held, letters)
         failpoints.reach("intake.decided")
         started = time.perf_counter()
         if decided.corrected is None:
@@ -309,9 +315,14 @@ class Intake:
         return owed
 
     async def _verified(
-        self, person: PersonKey, request: ChangeRequest, content: bytes, owed: list[previews.Frozen]
-    ) -> tuple[list[previews.Frozen], tuple[holds.Placed, ...]]:
-        """Return whom it is news to, and what it waits for. Raises AlreadyTold and TooMany.
+        self,
+        person: PersonKey,
+        request: ChangeRequest,
+        content: bytes,
+        owed: list[previews.Frozen],
+        contact: Contact | None,
+    ) -> tuple[list[previews.Frozen], tuple[holds.Placed, ...], Letters]:
+        """Return whom it is news to, what it waits for, and who is written to. Raises AlreadyTold and TooMany.
 
         Two requests at one moment may both be let in where the day's last, or the same change, is one: nothing is locked.
         """
@@ -324,18 +335,20 @@ class Intake:
                 owed = [item for item in owed if item.recipient.organisation not in known.last.told]
                 if not owed:
                     raise AlreadyTold(person.person_id, known.last.reference)
+        letters = letters_of(person, known, contact, policy.new_contact, redirects=kind.name in REDIRECTS)
         facts = Facts(
             now=known.now,
             known_since=known.known_since,
-            contact_since=None,
+            contact_since=letters.contact_since,
             told=known.told,
             objected=known.objected,
+            earlier=None if known.lapsing is None else Hold(known.lapsing.reason, known.lapsing.until),
         )
         if too_many(facts, policy):
             raise TooMany
         found = holds_on(kind.name, kind.confirmation, facts, policy)
         entry = registered(await self._vault.digester("registrations"), request.change)
-        return owed, tuple(_placed(one, entry, known.now) for one in found)
+        return owed, tuple(_placed(one, entry, known.now) for one in found), letters
 
     async def _sealed(
         self,
@@ -346,7 +359,7 @@ class Intake:
         content: bytes,
         owed: list[previews.Frozen],
         held: tuple[holds.Placed, ...],
-        contact: Contact | None,
+        letters: Letters,
     ) -> changes.Told:
         now = self._clock()
         change_id = new_id(now)
@@ -383,7 +396,8 @@ class Intake:
                 },
             ),
             holds=held,
-            notice=None if contact is None else _notice(person, contact, now),
+            notices=letters.owed(person, await self._vault.digester("hold-links"), now),
+            contact=letters.contact(person, now),
         )
 
     async def _owed(
@@ -430,11 +444,6 @@ def _placed(hold: Hold, entry: Registered | None, now: datetime) -> holds.Placed
             id=new_id(now), reason=hold.reason, until=None, registration=entry.registration, fact=entry.fact
         )
     return holds.Placed(id=new_id(now), reason=hold.reason, until=hold.until)
-
-
-def _notice(person: PersonKey, contact: Contact, now: datetime) -> changes.OwedNotice:
-    notice_id = new_id(now)
-    return changes.OwedNotice(id=notice_id, sealed=contact.sealed(person.key, notice_id))
 
 
 def _bound_to(change_id: UUID, change_type: str) -> bytes:

@@ -369,6 +369,7 @@ def test_an_agreement_about_what_its_organisation_cannot_be_told_is_refused(
     for agreement, organisation, why in (
         (names | {"changeType": "birth"}, cardiff, "changeType must be one of address, name"),
         (names | {"shares": [share | {"where": "old"}]}, cardiff, "a change of name has no place old"),
+        (names | {"latestOnly": True}, cardiff, "latestOnly must be false"),
         (names, by_file, "reached by sftp, which cannot carry a change of name"),
     ):
         done = unwaith("register", changed(tmp_path, organisations=[organisation], agreements=[agreement], clients=[]))

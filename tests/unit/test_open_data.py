@@ -61,6 +61,7 @@ def test_open_uprn_from_its_zip_and_its_csv(tmp_path: Path) -> None:
         ("0,318000,176000,51,-3", "uprn"),
         ("٣,318000,176000,51,-3", "uprn"),
         ("1000000000000,318000,176000,51,-3", "uprn"),
+        ("9" * 5000 + ",318000,176000,51,-3", "uprn"),
         ("900000000001,nan,176000,51,-3", "coordinate"),
         ("900000000001,inf,176000,51,-3", "coordinate"),
         ("900000000001,-5,176000,51,-3", "coordinate"),
@@ -76,6 +77,13 @@ def test_a_line_that_cannot_be_is_bad_with_its_number_and_the_next_is_read(
     file = written(tmp_path, content)
     assert bad("open-uprn", file) == [(3, code)]
     assert len(kept("open-uprn", file)) == 2
+
+
+def test_a_line_without_end_is_many_bad_ones(tmp_path: Path) -> None:
+    content = open_uprn([(900000000001, 318000, 176000)]) + b"0" * 300_000 + b"\n" + b'"' + b"0" * 300_000
+    found = bad("open-uprn", written(tmp_path, content))
+    assert {code for _, code in found} == {"columns", "csv"}
+    assert len(found) > 4, "read whole"
 
 
 def test_code_point_open_has_no_header_and_a_file_for_each_area(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ staff-problem-not_next = is not the version after the newest: propose it anew
 staff-problem-organisation_other = is another organisation than in the version before
 staff-problem-type_other = is another type of change than in the version before
 staff-problem-overlaps = overlaps with the agreement { $about }: the same organisation, type of change and area at the same time
+staff-problem-latest_partial = cannot be: a newer change of this type does not say all that an older one did
 staff-problem-unsigned = is empty: nobody has signed
 staff-problem-adapter_wrong = is not what its adapter takes
 staff-problem-keys_wrong = must be a JWK Set of public keys, with no private one
