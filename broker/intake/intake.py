@@ -39,6 +39,7 @@ from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
 from broker.verification import (
+    REDIRECTS,
     Facts,
     Gazetteer,
     Hold,
@@ -334,13 +335,14 @@ class Intake:
                 owed = [item for item in owed if item.recipient.organisation not in known.last.told]
                 if not owed:
                     raise AlreadyTold(person.person_id, known.last.reference)
-        letters = letters_of(person, known, contact, policy.new_contact)
+        letters = letters_of(person, known, contact, policy.new_contact, redirects=kind.name in REDIRECTS)
         facts = Facts(
             now=known.now,
             known_since=known.known_since,
             contact_since=letters.contact_since,
             told=known.told,
             objected=known.objected,
+            earlier=None if known.lapsing is None else Hold(known.lapsing.reason, known.lapsing.until),
         )
         if too_many(facts, policy):
             raise TooMany

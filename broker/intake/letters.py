@@ -46,8 +46,14 @@ class Letters:
         return changes.NewContact(id=contact_id, sealed=sealed, changed=self.changed)
 
 
-def letters_of(person: PersonKey, known: Known, contact: Contact | None, lasting: timedelta) -> Letters:
-    """Return who is written to. Who was before a change of contact is too, for as long as that is a new one."""
+def letters_of(
+    person: PersonKey, known: Known, contact: Contact | None, lasting: timedelta, *, redirects: bool
+) -> Letters:
+    """Return who is written to. Who was before a change of contact is too, for as long as that is a new one.
+
+    Of what `redirects` mail or messages somebody is always written to, where anybody ever was: whoever asks for no
+    confirmation may not be the person.
+    """
     kept = known.contact
     if kept is None:
         return Letters(contact, None, None, new=contact is not None, changed=False)
@@ -55,7 +61,10 @@ def letters_of(person: PersonKey, known: Known, contact: Contact | None, lasting
     if contact is not None and (present is None or present.email.casefold() != contact.email.casefold()):
         return Letters(contact, present, known.now, new=True, changed=True)
     recent = kept.changed_at is not None and known.now < kept.changed_at + lasting
-    return Letters(contact, _before(person, kept) if recent else None, kept.changed_at, new=False, changed=False)
+    old = _before(person, kept) if recent else None
+    if contact is None and redirects:
+        old = old or present
+    return Letters(contact, old, kept.changed_at, new=False, changed=False)
 
 
 def _before(person: PersonKey, kept: KnownContact) -> Contact | None:

@@ -101,7 +101,6 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
     taken_back: tuple[DeliveryView, ...] = ()
     if withdrawn is not None:
         taken_back = await followed(visit.parts.database, withdrawn.taken_back_by, organisations)
-    held = await _holds(visit, change)
     return visit.page(
         "change.html",
         back="/changes",

@@ -250,3 +250,13 @@ async def test_the_old_contact_hears_too_that_something_was_told_and_not_what(li
     assert [word for word in (*SECRETS, changed.reference, "thief") if word in LINK.sub("", old)] == []
     await told(line, Contact("thief@example.com", "en"), "fourth")
     assert set(await written_to(line, tmp_path)) == {"thief@example.com"}, "without a policy only when it changes"
+
+
+async def test_asking_for_no_confirmation_keeps_nothing_from_who_is_written_to(line: Line, tmp_path: Path) -> None:
+    """Whoever holds the account may not be the person: a move is always told of where anybody was written to."""
+    await told(line, Contact("sian@example.com", "cy"), "first")
+    await written_to(line, tmp_path)
+    await told(line, None, "second")
+    [(to, text)] = (await written_to(line, tmp_path)).items()
+    assert to == "sian@example.com"
+    assert len(LINK.findall(text)) == 1
