@@ -121,8 +121,8 @@ async def test_who_cannot_even_be_connected_to_in_time_has_received_nothing(adap
             "webhook": {"endpoint": f"https://localhost:{port}/"},
         }[adapter]
         secrets = Secrets(signing="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-        reaching = await made(adapter, settings, secrets, "localhost", deadline_seconds=1.0)
-        receipt = await engine_attempt(reaching, sample_delivery(), 1.0, lambda: datetime.now(UTC))
+        reaching = await made(adapter, settings, secrets, "localhost", deadline_seconds=3.0)
+        receipt = await engine_attempt(reaching, sample_delivery(), 3.0, lambda: datetime.now(UTC))
         await reaching.close()
         open_until.set()
     assert (receipt.failure, receipt.reason) == (FailureKind.UNAVAILABLE, Reason.DEADLINE_PASSED)

@@ -398,9 +398,8 @@ async def test_a_child_born_in_the_year_1(api: Api) -> None:
         {"uprn": None, "postalCode": "75001", "addressCountry": "FR"},
         {"uprn": None, "postalCode": None, "addressLocality": "Dún Laoghaire", "addressCountry": "IE"},
         {"uprn": None, "postalCode": None},
-        {"uprn": None, "postalCode": "not one at all"},
     ],
-    ids=["BFPO", "overseas", "no postcode there", "no postcode", "odd postcode"],
+    ids=["BFPO", "overseas", "no postcode there", "no postcode"],
 )
 async def test_addresses_whose_council_nobody_knows(api: Api, place: dict[str, Any]) -> None:
     move = a_move(**place)
@@ -413,6 +412,12 @@ async def test_addresses_whose_council_nobody_knows(api: Api, place: dict[str, A
         "cardiff-council",
         "transport-for-wales",
     }
+
+
+async def test_a_postcode_that_does_not_exist(api: Api) -> None:
+    move = a_move(postalCode="not one at all")
+    del move["change"]["newAddress"]["uprn"]
+    await refused(api, move, 422, "/change/newAddress/postalCode", "no_such_postcode")
 
 
 @pytest.mark.parametrize(
