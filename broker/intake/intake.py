@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from broker import audit, failpoints, sealing
 from broker.intake import previews, withdrawing
+from broker.intake.joining import identity_mark
 from broker.intake.references import new_reference
 from broker.intake.refusals import (
     AlreadyTold,
@@ -170,14 +171,20 @@ class Intake:
             if known is None:
                 raise
             return known
-        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, held, contact)
+        told = await self._sealed(
+            who, person, key_digest, fingerprint, request, content, owed, held=held, contact=contact
+        )
         failpoints.reach("intake.decided")
         started = time.perf_counter()
-        if decided.corrected is None:
-            stored = await self._writer.write(told)
-        else:
-            at = await withdrawing.replace_by(self._database, person, told, decided.corrected, told.accepted_at)
-            stored = replace(told, accepted_at=at) if at else None
+        try:
+            if decided.corrected is None:
+                stored = await self._writer.write(told)
+            else:
+                at = await withdrawing.replace_by(self._database, person, told, decided.corrected, told.accepted_at)
+                stored = replace(told, accepted_at=at) if at else None
+        except changes.PersonErased:
+            self._vault.forget(person.person_id)  # their account may be another's by now
+            raise
         self._metrics.accept_seconds.observe(time.perf_counter() - started)
         failpoints.reach("intake.stored")
         if stored is not None and decided.corrected is not None:
@@ -314,12 +321,14 @@ class Intake:
 
     async def _sealed(
         self,
+        who: Told,
         person: PersonKey,
         key: bytes,
         fingerprint: bytes,
         request: ChangeRequest,
         content: bytes,
         owed: list[previews.Frozen],
+        *,
         held: tuple[holds.Placed, ...],
         contact: Contact | None,
     ) -> changes.Told:
@@ -358,6 +367,7 @@ class Intake:
                 },
             ),
             holds=held,
+            verified=identity_mark(person.key, who.name, who.birth_date),
             notice=None if contact is None else _notice(person, contact, now),
         )
 

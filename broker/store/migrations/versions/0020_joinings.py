@@ -1,0 +1,10 @@
+"""Joinings: people who told changes with an account they no longer have, and who decided that they are theirs."""
+
+from broker.store.migrations.sql import run_beside
+
+revision = "0020"
+down_revision = "0019"
+
+
+def upgrade() -> None:
+    run_beside(__file__)
