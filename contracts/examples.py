@@ -19,7 +19,7 @@ from contracts.changes.language import LanguageChange
 from contracts.changes.name import NameChange
 from contracts.delivery import Delivery
 from contracts.events import canonical, structured
-from contracts.organisation import Organisation
+from contracts.organisation import Contact, Organisation
 from contracts.person import Identifier, IdentityLevel, NamePart, Person, PersonName
 from contracts.problems import TYPE_PREFIX, FieldProblem, Problem
 from contracts.receipts import Answer, FailureKind, Receipt, ReceiptKind
@@ -170,6 +170,10 @@ ORGANISATION: Final = Organisation(
     codes={"gss": "W06000015", "local-custodian-code": "6815"},
     adapter="webhook",
     adapter_settings={"endpoint": "https://tell-us-once.cardiff.example/deliveries"},
+    contacts=(
+        Contact(email="data-changes@cardiff.example", language="cy"),
+        Contact(email="it-security@cardiff.example", language="en"),
+    ),
 )
 
 REGISTRATION: Final = Registration(

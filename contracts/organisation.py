@@ -78,6 +78,20 @@ class DeliveryPolicy(Strict):
         return self.batch.closes if self.batch else ()
 
 
+class Contact(Strict):
+    """A mailbox of an organisation's that is written to about how it is reached. A role's, not somebody's own."""
+
+    email: Annotated[
+        str,
+        Field(
+            max_length=254,
+            pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$",
+            examples=["data-changes@cardiff.example"],
+        ),
+    ]
+    language: Literal["cy", "en"]
+
+
 class Organisation(Strict):
     """Who they are, how to reach them, and how patiently."""
 
@@ -91,6 +105,9 @@ class Organisation(Strict):
     adapter_settings: dict[str, Any] = Field(default_factory=dict)
     allowed_hosts: tuple[str, ...] = ()
     """Hosts in private ranges an operator has allowed by name or address; public hosts need none."""
+    contacts: Annotated[tuple[Contact, ...], Field(max_length=10)] = ()
+    """All of them are written to when somebody asks to change where or under which key it is sent to, or these
+    contacts, and when that is decided."""
     policy: DeliveryPolicy = DeliveryPolicy()
     paused: bool = False
     draining: bool = False

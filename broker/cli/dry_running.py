@@ -21,7 +21,7 @@ from broker.vault import RootKeyFile, Vault
 from broker.verification import StoredGazetteer
 from broker.web.staff import ledger
 from contracts.agreement import Agreement
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import change_types
 
 
 @unless_away
@@ -39,7 +39,7 @@ async def show(file: Path, since: datetime | None, most: int, *, as_json: bool) 
     except OSError as wrong:
         Console(stderr=True).print(wrong.strerror or "The file cannot be read.")
         return 1
-    if not isinstance(agreement, Agreement) or agreement.change_type not in CHANGE_TYPES:
+    if not isinstance(agreement, Agreement) or agreement.change_type not in change_types():
         say_faults((Fault("/changeType", "type_unknown"),))
         return 1
     now = utc_now()

@@ -20,7 +20,7 @@ from broker.store import Database, operations, sampling
 from broker.vault import PersonKey, Vault
 from broker.verification import Gazetteer
 from contracts.agreement import Agreement
-from contracts.changes import CHANGE_TYPES, ChangeKind
+from contracts.changes import ChangeKind, change_types
 
 A_MONTH: Final = timedelta(days=31)
 MOST: Final = 1000
@@ -72,7 +72,7 @@ async def dry_run(
 
     `leaf` is written before the first is opened. Raises KeyError for a type of change there is not, and StoreUnavailable.
     """
-    kind = CHANGE_TYPES[agreement.change_type]
+    kind = change_types()[agreement.change_type]
     async with database.transaction() as connection:
         await operations.record_act(connection, [leaf])
     shares = [_alone(agreement, place) for place in range(len(agreement.shares))]

@@ -12,6 +12,8 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from pydantic.alias_generators import to_camel
+
 from broker import audit, failpoints, sealing
 from broker.intake import previews, withdrawing
 from broker.intake.joining import identity_mark
@@ -31,7 +33,7 @@ from broker.intake.writer import Writer
 from broker.notify import Contact
 from broker.register import Directory
 from broker.routing import Areas, Standing, recipients, standing
-from broker.store import Database, changes, holds
+from broker.store import Database, changes, editions, holds
 from broker.store.together import Together
 from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
@@ -45,6 +47,7 @@ from broker.verification import (
     check_change,
     holds_on,
     registered,
+    that_do_not_exist,
     too_many,
 )
 from contracts.agreement import Agreement
@@ -148,7 +151,8 @@ class Intake:
         in_force = self._standing(self._directory.agreements(), kind.name, today)
         areas, _ = await self._placed(kind, change)
         organisations = self._directory.organisations()
-        return untold(kind, change, areas, in_force, organisations, told or (), sent=told is not None)
+        bodies = self._directory.bodies()
+        return untold(kind, change, areas, in_force, organisations, bodies, told or (), sent=told is not None)
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
@@ -217,6 +221,7 @@ class Intake:
         doubts = check_change(kind, request.change, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
+        await self._postcodes_exist(kind, request.change)
         areas, unchecked = await self._placed(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
@@ -246,6 +251,7 @@ class Intake:
                 decided.areas,
                 decided.in_force,
                 organisations,
+                self._directory.bodies(),
                 told,
                 sent=False,
             ),
@@ -259,6 +265,25 @@ class Intake:
             known = agreements, on, standing(agreements, change_type, on)
             self._in_force[change_type] = known
         return known[2]
+
+    async def _postcodes_exist(self, kind: ChangeKind, change: Any) -> None:
+        """Raise NotAcceptable for a typed postcode that does not exist. One somebody leaves may have ended since."""
+        places = kind.places(change)
+        ended = "old" in places and not await editions.keeps_ended_postcodes(self._database)
+        asked = [address for place, address in places.items() if not (ended and place == "old")]
+        wrong = await that_do_not_exist(self._database, asked)
+        members = {name: getattr(change, name) for name in type(change).model_fields}
+        faults = [
+            FieldProblem(
+                pointer=f"/change/{to_camel(name)}/postalCode",
+                code="no_such_postcode",
+                detail="is not a postcode that exists",
+            )
+            for name, value in members.items()
+            if any(value is address for address in asked) and value.uprn is None and value.postal_code in wrong
+        ]
+        if faults:
+            raise NotAcceptable(faults)
 
     async def _placed(self, kind: ChangeKind, change: Any) -> tuple[Areas, AbstractSet[Place]]:
         """Return where each place of a change lies, and those whose address could not be checked."""

@@ -1,18 +1,21 @@
-"""Sends what is owed to people: claims what is due, tries each once, and keeps what became of it."""
+"""Sends what is owed to people, and to organisations' contacts: claims what is due, tries each once, and keeps what became of it."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
+from uuid import UUID
 
 import structlog
 
 from broker import sealing
 from broker.language import words_in
 from broker.notify.contact import Contact
+from broker.notify.contacts import about_a_change
 from broker.notify.post import Letter, Post
-from broker.store import Database, StoreUnavailable, notices
+from broker.store import Database, StoreUnavailable, letters, notices
 from contracts.delivery import Misconfigured, Rejected, Unavailable
 from contracts.organisation import DeliveryPolicy
 from contracts.statuses import Reason
@@ -33,6 +36,25 @@ Decide = Callable[[int, datetime, datetime], datetime | None]
 """(attempts, since, now) → when to try again, None to give up."""
 
 log = structlog.get_logger()
+
+
+class Due(Protocol):
+    """A letter that was claimed, whoever it is to."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def since(self) -> datetime: ...
+    @property
+    def now(self) -> datetime: ...
+
+
+class Keep(Protocol):
+    """Keeps what became of an attempt. Raises StoreUnavailable."""
+
+    async def __call__(self, *, reason: Reason | None, again: datetime | None) -> None: ...
 
 
 class Notifier:
@@ -62,18 +84,26 @@ class Notifier:
                     await asyncio.wait_for(stop.wait(), POLL_SECONDS)
 
     async def round(self) -> int:
-        """Try everything that is due, at most BATCH; return how many were tried. Raises StoreUnavailable."""
-        claimed = await notices.claim(self._database, LEASE, BATCH)
+        """Try everything that is due, at most BATCH of each kind; return how many were tried. Raises StoreUnavailable."""
+        database = self._database
+        claimed = await notices.claim(database, LEASE, BATCH)
+        owed = await letters.claim(database, LEASE, BATCH)
         async with asyncio.TaskGroup() as group:
             for notice in claimed:
-                group.create_task(self._try(notice))
-        return len(claimed)
+                group.create_task(
+                    self._try(notice, partial(self._confirmation, notice), partial(notices.tried, database, notice))
+                )
+            for letter in owed:
+                group.create_task(
+                    self._try(letter, partial(_to_contact, letter), partial(letters.tried, database, letter))
+                )
+        return len(claimed) + len(owed)
 
-    async def _try(self, notice: notices.Claimed) -> None:
+    async def _try(self, due: Due, write: Callable[[], Awaitable[Letter | None]], keep: Keep) -> None:
         reason: Reason | None = None
         again: datetime | None = None
         try:
-            letter = await self._letter(notice)
+            letter = await write()
             if letter is None:
                 reason = Reason.ERASED
             else:
@@ -82,19 +112,19 @@ class Notifier:
             reason = refused.reason
         except (Unavailable, Misconfigured) as away:
             reason = away.reason
-            again = self._decide(notice.attempts, notice.since, notice.now)
+            again = self._decide(due.attempts, due.since, due.now)
         except StoreUnavailable:
             return  # the lease ends, and it is due again
         except Exception as fault:  # whatever it is, it must not keep the others from being sent
-            log.exception("notice.failed", notice_id=str(notice.id), error=type(fault).__name__)
+            log.exception("notice.failed", notice_id=str(due.id), error=type(fault).__name__)
             reason = Reason.ADAPTER_FAULT
-            again = self._decide(notice.attempts, notice.since, notice.now)
+            again = self._decide(due.attempts, due.since, due.now)
         with contextlib.suppress(StoreUnavailable):  # sent, and not kept as sent: it goes out once more
-            await notices.tried(self._database, notice, reason=reason, again=again)
+            await keep(reason=reason, again=again)
         outcome = "sent" if reason is None else "deferred" if again else "given_up"
-        log.info("notice.tried", notice_id=str(notice.id), outcome=outcome, reason=reason.value if reason else None)
+        log.info("notice.tried", notice_id=str(due.id), outcome=outcome, reason=reason.value if reason else None)
 
-    async def _letter(self, notice: notices.Claimed) -> Letter | None:
+    async def _confirmation(self, notice: notices.Claimed) -> Letter | None:
         key = await self._key_of(notice.person_id)
         if key is None:
             return None
@@ -103,6 +133,10 @@ class Notifier:
         except sealing.CannotOpen:
             return None
         return confirmation(str(notice.id), contact, notice.reference)
+
+
+async def _to_contact(owed: letters.Owed) -> Letter:
+    return about_a_change(owed)
 
 
 def confirmation(letter_id: str, contact: Contact, reference: str) -> Letter:

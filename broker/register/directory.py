@@ -28,6 +28,7 @@ class Directory:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known = register.Configuration(version=-1, organisations={}, agreements=())
+        self._bodies = known(())
         self._heard_at = float("-inf")
         self._store_time = datetime.now(UTC)
         self._breakers: dict[str, Breaker] = {}
@@ -48,7 +49,7 @@ class Directory:
 
     def bodies(self) -> tuple[Body, ...]:
         """Return everybody the register knows, connected or not, by id."""
-        return known(self._known.bodies)
+        return self._bodies
 
     def fresh(self) -> bool:
         """Return whether the store confirmed this snapshot within `STALE_SECONDS`."""
@@ -80,14 +81,15 @@ class Directory:
         async with self._looking:  # of two who look at once, the slower must not bring back what was before
             started = asyncio.get_running_loop().time()
             standing = await breakers.standing(self._database)
-            known = self._breakers  # a change of our own may have been recorded while we looked
+            ours = self._breakers  # a change of our own may have been recorded while we looked
             self._breakers = {
-                key: max(found, known.get(key, found), key=lambda one: one.version)
+                key: max(found, ours.get(key, found), key=lambda one: one.version)
                 for key, found in standing.breakers.items()
             }
             self._store_time = standing.now
             if standing.version != self._known.version:
                 self._known = await register.configuration(self._database)
+                self._bodies = known(self._known.bodies)
                 log.info("configuration.read", version=self._known.version, count=len(self._known.organisations))
             self._heard_at = started
 

@@ -10,7 +10,7 @@ import orjson
 
 from adapters.registry import carries
 from broker.register.checking import Fault, agreement_faults, newest
-from broker.register.reading import Document, Faulty, read
+from broker.register.reading import Document, Faulty, read_kept
 from broker.store import Database, proposals, register
 from broker.store.proposals import Approval, Kind, Proposal
 from broker.store.register import Configuration
@@ -44,9 +44,10 @@ async def propose(
     `beside` are documents proposed together with it, so that an agreement may come with its organisation.
     Raises Faulty and StoreUnavailable.
     """
-    known = await register.configuration(database)
     kind, subject = kind_of(document), subject_of(document)
+    # Before what is in force: what comes into force between the two makes it late, never written against what was unseen.
     newest = await proposals.newest_version(database, kind, subject)
+    known = await register.configuration(database)
     faults = faults_of(document, known, at.date(), beside)
     if isinstance(document, RegisteredClient):
         registered = await register.client(database, document.client_id)
@@ -82,7 +83,7 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
 
     def fits(proposal: Proposal, known: Configuration, newest: int) -> Sequence[Fault]:
         try:
-            document = read(proposal.kind, proposal.document)
+            document = read_kept(proposal.kind, proposal.document)
         except Faulty as faulty:  # another program proposed it, or an adapter is not installed here
             return faulty.faults
         if newest != proposal.based_on:

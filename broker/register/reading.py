@@ -16,7 +16,7 @@ from contracts.registration import RegisteredClient
 from contracts.text import Strict
 
 LARGEST: Final = 24 * 1024
-"""Bytes of one document."""
+"""Bytes of one document that is handed in."""
 
 Document = Agreement | Organisation | RegisteredClient | Body
 MODELS: Final[Mapping[str, type[Strict]]] = {
@@ -37,9 +37,17 @@ class Faulty(Exception):  # noqa: N818  an answer
 
 
 def read(kind: str, raw: bytes) -> Document:
-    """Return a document of this kind. Raises Faulty."""
+    """Return a document of this kind, as somebody hands it in. Raises Faulty."""
     if len(raw) > LARGEST:
         raise Faulty([Fault("", "too_large")])
+    return read_kept(kind, raw)
+
+
+def read_kept(kind: str, raw: bytes) -> Document:
+    """Return a document of this kind. Raises Faulty, also for one that an earlier version of the program took.
+
+    What is kept says its defaults too, so it may be larger than what was handed in.
+    """
     try:
         orjson.loads(raw)
     except ValueError:

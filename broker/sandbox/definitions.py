@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from broker.sandbox.residents import agreements_on_residents
 from contracts.agreement import Agreement, Share
-from contracts.organisation import AnswersPolicy, DeliveryPolicy, Organisation, Sector
+from contracts.organisation import AnswersPolicy, Contact, DeliveryPolicy, Organisation, Sector
 from contracts.text import Bilingual
 
 LAWFUL_BASIS: Final = "UK GDPR Article 6(1)(e), public task"
@@ -177,6 +177,10 @@ def _reached(party: _Party, host: str, adapter: str, settings: dict[str, Any], *
         codes=codes,
         adapter=adapter,
         adapter_settings=settings,
+        contacts=(
+            Contact(email=f"newidiadau@{identifier}.example", language="cy"),
+            Contact(email=f"changes@{identifier}.example", language="en"),
+        ),
         allowed_hosts=(host,),  # loopback is a private range, so the guarded way out must be told
         **{"policy": PATIENCE, **more},
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from broker.store.database import Connection, Database
 from broker.store.lanes import LOCK_LANES
-from contracts.holds import HoldOutcome, HoldReason
+from contracts.holds import DECIDED_BY, DecidedBy, HoldOutcome, HoldReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,8 +230,11 @@ async def end(connection: Connection, hold_id: UUID, outcome: HoldOutcome, decid
 
 
 async def over(database: Database, limit: int) -> list[HoldRow]:
-    """Return holds of which the time is over, the oldest first. Raises StoreUnavailable."""
-    return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until LIMIT $1", limit)
+    """Return holds of which the time is over, the oldest first. Raises StoreUnavailable.
+
+    Those of one person are often over at one moment: in the order of their changes, so that they are sent in it.
+    """
+    return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until, placed_at, id LIMIT $1", limit)
 
 
 # What registrars say --------------------------------------------------------------------------------------------------
@@ -269,14 +272,20 @@ class Answered:
 
 
 async def answered(database: Database, limit: int) -> list[Answered]:
-    """Return what registrars have answered, the oldest first. Raises StoreUnavailable."""
+    """Return what registrars have answered, the oldest first. Raises StoreUnavailable.
+
+    Of a change of which a person must look at another answer already, as one that corrects such a change, only what
+    agrees: the rest waits until they have.
+    """
     async with database.connection() as connection:
         rows = await connection.fetch(
             """
             SELECT DISTINCT ON (h.placed_at, h.id) h.id AS hold_id, h.change_id, c.organisation,
                    h.fact = ANY(c.facts) AS agrees
             FROM hold h JOIN confirmation c USING (registration)
-            WHERE h.ended_at IS NULL AND h.reason = 'awaits_registrar'
+            WHERE h.ended_at IS NULL AND h.reason = 'awaits_registrar' AND (h.fact = ANY(c.facts) OR NOT EXISTS (
+                SELECT FROM hold looked_at WHERE looked_at.change_id = h.change_id
+                AND looked_at.reason = 'registrar_differs' AND looked_at.ended_at IS NULL))
             ORDER BY h.placed_at, h.id, agrees DESC, c.at LIMIT $1
             """,
             limit,
@@ -311,9 +320,23 @@ async def of_change(database: Database, change_id: UUID) -> list[HoldRow]:
     return await _rows(database, "change_id = $1 ORDER BY placed_at, reason", change_id)
 
 
-async def undecided(database: Database, limit: int) -> list[HoldRow]:
-    """Return what waits for somebody's decision, the oldest first. Raises StoreUnavailable."""
-    return await _rows(database, "ended_at IS NULL AND until IS NULL ORDER BY placed_at, id LIMIT $1", limit)
+async def undecided(database: Database, by: DecidedBy, limit: int) -> list[HoldRow]:
+    """Return what waits for a decision of theirs, the oldest first. Raises StoreUnavailable."""
+    theirs = "ended_at IS NULL AND until IS NULL AND reason = ANY($1) ORDER BY placed_at, id LIMIT $2"
+    return await _rows(database, theirs, _decided(by), limit)
+
+
+async def undecided_by_others(database: Database, by: DecidedBy) -> int:
+    """Return how much waits for somebody else's decision. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM hold WHERE ended_at IS NULL AND until IS NULL AND reason <> ALL($1)", _decided(by)
+        )
+    return found
+
+
+def _decided(by: DecidedBy) -> list[HoldReason]:
+    return [reason for reason, who in DECIDED_BY.items() if who is by]
 
 
 async def find(database: Database, hold_id: UUID) -> HoldRow | None:
@@ -322,12 +345,12 @@ async def find(database: Database, hold_id: UUID) -> HoldRow | None:
     return found[0] if found else None
 
 
-async def _rows(database: Database, which: str, argument: object) -> list[HoldRow]:
+async def _rows(database: Database, which: str, *arguments: object) -> list[HoldRow]:
     async with database.connection() as connection:
         rows = await connection.fetch(
             "SELECT id, change_id, person_id, reason, placed_at, until, ended_at, outcome, decided_by, why"  # noqa: S608  conditions of ours
             f" FROM hold WHERE {which}",
-            argument,
+            *arguments,
         )
     return [_row(row) for row in rows]
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from broker.store import letters
 from broker.store.database import Connection, Database
 from broker.store.operations import record_act
 from broker.store.register import Configuration, read_configuration
@@ -100,9 +101,12 @@ FROM proposal p LEFT JOIN proposal_end e ON e.proposal_id = p.id
 async def propose(database: Database, proposal: Proposal, leaves: Sequence[bytes]) -> None:
     """Keep a proposal, with the approvals it begins with. Raises StoreUnavailable.
 
-    Where it `pauses`, its organisation is paused from now on, unless it is so already.
+    Where it `pauses`, its organisation is paused from now on, unless it is so already. Where it does, or changes who is
+    written to, the organisation's contacts are owed a letter, now and when it is decided.
     """
     async with database.transaction() as connection:
+        if proposal.pauses:  # whoever decides on another of its at this moment sees this one, and does not resume it
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURNS)
         await connection.execute(
             """
             INSERT INTO proposal (id, kind, subject, organisation, based_on, document, digest, pauses, proposed_by,
@@ -129,6 +133,7 @@ async def propose(database: Database, proposal: Proposal, leaves: Sequence[bytes
                 PAUSED_FOR,
                 proposal.proposed_at,
             )
+        await _owe(connection, proposal, "proposed")
         await record_act(connection, leaves)
 
 
@@ -175,6 +180,7 @@ async def approve(
             if faults:
                 raise NoLongerFits(faults)
             await _end(connection, proposal_id, "in_force", approval, None, None)
+            await _owe(connection, proposal, "in_force")  # before it is: to those who were its contacts until now
             await _put(connection, proposal)
             await _go_on(connection, proposal)
         await record_act(connection, leaves(proposal, in_force))
@@ -193,6 +199,7 @@ async def reject(
     async with database.transaction() as connection:
         proposal = await _open(connection, proposal_id)
         await _end(connection, proposal_id, "rejected", by, reason, note)
+        await _owe(connection, proposal, "rejected")
         await _go_on(connection, proposal)
         await record_act(connection, leaves(proposal))
 
@@ -255,6 +262,14 @@ async def _end(
         reason,
         note,
     )
+
+
+async def _owe(connection: Connection, proposal: Proposal, what: letters.What) -> None:
+    """Owe the organisation's contacts as they are now a letter, where it changes how it is reached or who they are."""
+    if proposal.organisation is None:
+        return
+    contacts = orjson.loads(proposal.document).get("contacts", []) if proposal.kind == "organisation" else None
+    await letters.owe(connection, proposal.organisation, proposal.id, what, pauses=proposal.pauses, contacts=contacts)
 
 
 async def _go_on(connection: Connection, proposal: Proposal) -> None:

@@ -69,7 +69,7 @@ WITH counted AS (
     INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at, corrects)
     SELECT $2, $1, last_ordinal, $3, 'withdrawal', $4, $5, now(), $6 FROM counted
 ), holds AS (
-    UPDATE hold SET ended_at = now(), outcome = 'withdrawn', decided_by = 'citizen:' || $1
+    UPDATE hold SET ended_at = now(), outcome = $10, decided_by = $11
     WHERE change_id = $6 AND ended_at IS NULL
 ), leaves AS (
     INSERT INTO audit_leaf (leaf, by_operator) VALUES ($8, $9)
@@ -86,8 +86,9 @@ async def _ask(
     back: TakingBack,
     corrected_by: UUID | None,
     *,
-    by_operator: bool = False,
+    refused_by: str | None = None,
 ) -> None:
+    """Withdraw a change, and end what holds it: its person did, or whoever refused it."""
     await connection.execute(
         _ASK,
         person_id,
@@ -98,7 +99,9 @@ async def _ask(
         change_id,
         corrected_by,
         back.leaf,
-        by_operator,
+        refused_by is not None,
+        HoldOutcome.WITHDRAWN if refused_by is None else HoldOutcome.REFUSED,
+        refused_by or f"citizen:{person_id}",
     )
 
 
@@ -128,7 +131,7 @@ async def refuse(
             return False
         if not await end(connection, hold_id, HoldOutcome.REFUSED, decided_by, why):
             return False
-        await _ask(connection, person_id, change_id, back, None, by_operator=True)
+        await _ask(connection, person_id, change_id, back, None, refused_by=decided_by)
     return True
 
 

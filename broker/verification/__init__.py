@@ -8,6 +8,7 @@ from broker.verification.gazetteer import Gazetteer, GazetteerAway, Placed, Stor
 from broker.verification.holds import NO_HOLDS, Facts, Hold, HoldPolicy, holds_on, too_many
 from broker.verification.licensed import OsPlacesGazetteer
 from broker.verification.os_places import OsPlaces
+from broker.verification.postcodes import that_do_not_exist
 from broker.verification.registrations import Confirmed, Registered, confirmed, registered
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "confirmed",
     "holds_on",
     "registered",
+    "that_do_not_exist",
     "too_many",
 ]

@@ -127,3 +127,20 @@ async def test_a_correction_waits_for_what_it_says_itself(api: Api) -> None:
     assert await standing(api, 6, right.json()) == (HoldReason.AWAITS_REGISTRAR, True, {"queued"})
     assert (await changes.books(api.line.database)).changes_without_delivery == 0
     assert await holds.over(api.line.database, 10) == []
+
+
+async def test_a_correction_of_what_differs_can_differ_too(api: Api) -> None:
+    """A person looks at it already: nothing breaks, and what a registrar says now waits until they have."""
+    wrong = await told(api, 7, "NPT 6/2026", "2026-02-01")
+    await confirm(api, "NPT 6/2026", "2026-02-03")
+    corrected = a_death("NPT 6/2026", "2026-02-02") | {"corrects": wrong["reference"]}
+    still = (await api.tell(corrected, headers=api.citizen(7))).json()
+    assert await holding.weigh(api.line.database, now) == 0
+    async with api.line.database.connection() as connection:
+        [change_id] = await connection.fetchrow("SELECT id FROM change WHERE reference = $1", still["reference"])
+    kept = {hold.reason: hold for hold in await holds.of_change(api.line.database, change_id)}
+    assert set(kept) == {HoldReason.AWAITS_REGISTRAR, HoldReason.REGISTRAR_DIFFERS}
+    await holds.release(api.line.database, kept[HoldReason.REGISTRAR_DIFFERS].id, "staff:1", "evidence_agrees", b"{}")
+    await holding.weigh(api.line.database, now)
+    reasons = [hold.reason for hold in await holds.of_change(api.line.database, change_id) if hold.ended_at is None]
+    assert reasons == [HoldReason.REGISTRAR_DIFFERS]

@@ -1,4 +1,4 @@
-"""What the pages say while the gazetteer does not answer: type the address, in both languages."""
+"""What is said while the gazetteer does not answer, and of a postcode that does not exist: in both languages."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from broker.language import words_in
 from broker.store.register import Place
 from broker.verification import GazetteerAway, Placed
 from contracts.address import Address
-from tests.support.api import Api, broken
+from tests.support.api import Api, a_move_on_the_wire, broken
 from tests.support.front import URL, a_front
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,3 +53,18 @@ async def test_software_is_told_to_ask_again(api: Api) -> None:
             assert answer.status_code == 503
             assert answer.json()["type"] == "urn:wales:unwaith:problem:unavailable"
             assert answer.headers["retry-after"]
+
+
+async def test_a_typed_postcode_that_does_not_exist_is_named_in_both_languages(api: Api) -> None:
+    move = a_move_on_the_wire()
+    typed = {"buildingNumber": "7", "addressLocality": "Cardiff"}
+    for code, refused in (("CF99 9QQ", True), ("CF10 3AT", False), ("ZZ99 3VZ", False), ("CF99 9ZZ", False)):
+        move["change"]["newAddress"] = typed | {"postalCode": code}
+        for language, detail in (("en", "is not a postcode that exists"), ("cy", "nid yw’n god post sy’n bodoli")):
+            answer = await api.post("/v1/changes/preview", move, api.citizen() | {"accept-language": language})
+            faults = answer.json().get("errors", [])
+            assert [(one["pointer"], one["code"], one["detail"]) for one in faults] == (
+                [("/change/newAddress/postalCode", "no_such_postcode", detail)] if refused else []
+            ), code
+    move["change"]["newAddress"] = typed | {"postalCode": "CF99 9QQ", "addressCountry": "FR"}
+    assert "errors" not in (await api.post("/v1/changes/preview", move, api.citizen())).json()

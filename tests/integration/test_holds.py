@@ -21,7 +21,7 @@ from broker.tracking.withdrawing import carry_out
 from broker.vault import RootKeyFile
 from broker.verification import HoldPolicy, StoredGazetteer
 from contracts.delivery import Delivery, Unavailable
-from contracts.holds import HoldOutcome, HoldReason
+from contracts.holds import DecidedBy, HoldOutcome, HoldReason
 from contracts.receipts import Receipt
 from contracts.statuses import Reason, Status
 from tests.support.line import Line, a_line, a_move, applied, applies, named, now, somebody
@@ -248,3 +248,34 @@ async def test_its_person_sees_that_it_is_held_and_not_for_when(line: Line) -> N
     for view in await followed(line.database, accepted.change_id, line.directory.organisations()):
         assert (view.status, view.not_before) == (Status.WAITING, None)
         assert [entry.status for entry in view.timeline] == [Status.WAITING]
+
+
+async def test_whoever_decides_finds_theirs_behind_any_number_that_wait_for_others(line: Line) -> None:
+    for number in range(1, 4):
+        assert await place(line, await line.tell(somebody(number), a_move()))
+    ours = await line.tell(somebody(4), a_move())
+    assert await place(line, ours, HoldReason.NEEDS_PERSON)
+    found = await holds.undecided(line.database, DecidedBy.STAFF, 2)
+    assert [hold.change_id for hold in found] == [ours.change_id]
+    assert await holds.undecided_by_others(line.database, DecidedBy.STAFF) == 3
+
+
+async def test_what_is_refused_was_not_withdrawn_by_its_person(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    assert await place(line, accepted, HoldReason.NEEDS_PERSON)
+    assert await place(line, accepted)
+    hold = (await held(line, accepted))[HoldReason.NEEDS_PERSON]
+    detail = {"reason": "evidence_missing", "note": "CAS-1"}
+    assert await intake.refuse(line.database, accepted.person, accepted.change_id, hold, "staff:1", detail, now())
+    ended = (await held(line, accepted)).values()
+    assert {(one.outcome, one.decided_by) for one in ended} == {(HoldOutcome.REFUSED, "staff:1")}
+
+
+async def test_holds_of_one_moment_lapse_in_the_order_of_their_changes(line: Line) -> None:
+    """Else what was told first could be sent last, and be taken for what holds."""
+    strict(line, HoldPolicy())
+    told = [await line.tell(somebody(), a_move(number)) for number in (1, 2, 3)]
+    async with line.database.connection() as connection:
+        for one in reversed(told):  # so that they lie the other way round
+            await connection.execute("UPDATE hold SET until = '2026-01-01' WHERE change_id = $1", one.change_id)
+    assert [hold.change_id for hold in await holds.over(line.database, 10)] == [one.change_id for one in told]

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from broker.register import proposing
+from broker.register import proposing, reading
 from broker.register.bodies import packaged
 from broker.register.reading import Document, Faulty
 from broker.store import Database, operations, proposals, register
@@ -247,3 +247,41 @@ async def test_a_client_of_another_organisation_is_not_taken_over(known: Databas
     kept = await register.client(known, key().client_id)
     assert kept is not None
     assert kept.organisation == ORGANISATION.id
+
+
+async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proposal that is not committed when another is rejected must not lose its pause by that."""
+    first = await proposed(known, elsewhere())
+    deciding: list[asyncio.Task[None]] = []
+
+    async def meanwhile(connection: Any, leaves: Sequence[bytes]) -> None:
+        if not deciding:
+            at = now()
+            leaf = ledger.on_proposals(RHYS, at)
+            deciding.append(
+                asyncio.create_task(proposing.reject(known, first.id, RHYS, at, "document_wrong", "", leaf))
+            )
+            async with asyncio.timeout(30), known.connection() as looking:
+                while not deciding[0].done() and not await looking.fetchval(
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+                ):
+                    await asyncio.sleep(0.02)
+        await operations.record_act(connection, leaves)
+
+    monkeypatch.setattr(proposals, "record_act", meanwhile)
+    await proposed(known, key())
+    await deciding[0]
+    assert await paused(known) == proposals.PAUSED_FOR
+
+
+async def test_what_is_kept_may_be_larger_than_what_is_handed_in(known: Database) -> None:
+    """It says its defaults too; an import that was proposed can be approved."""
+    large = ORGANISATION.model_copy(
+        update={
+            "adapter_settings": ORGANISATION.adapter_settings,
+            "allowed_hosts": tuple(f"{n}.cardiff.example" for n in range(1500)),
+        }
+    )
+    proposal = await proposed(known, large)
+    assert len(proposal.document) > reading.LARGEST
+    assert await approved(known, proposal, RHYS)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from broker.register.bodies import packaged
 from broker.store import register
 from contracts.changes import CHANGE_TYPES
 from contracts.examples import asked
@@ -97,3 +98,18 @@ async def test_what_must_be_confirmed_is_held_until_it_is(api: Api, name: str, r
 
 async def test_every_type_that_must_be_confirmed_is_tried_here() -> None:
     assert {name for name, kind in CHANGE_TYPES.items() if kind.confirmation} == {"name", "bereavement"}
+
+
+async def test_who_is_not_told_is_named_as_the_register_has_them_now(api: Api) -> None:
+    await agreed(api, "contact")
+    board = next(body for body in packaged() if body.sector == "health-board" and SWANSEA in body.area)
+
+    async def boards_named() -> list[str]:
+        shown = (await api.post("/v1/changes/preview", told_today("contact"), api.citizen(74))).json()
+        return [one["who"]["cy"] for one in shown["notTold"] if one["id"] == board.id]
+
+    assert await boards_named() == [board.name.cy]
+    renamed = board.model_copy(update={"name": board.name.model_copy(update={"cy": "Bwrdd Iechyd Newydd"})})
+    await register.put_body(api.line.database, renamed)
+    await api.line.directory.refresh()
+    assert await boards_named() == ["Bwrdd Iechyd Newydd"]

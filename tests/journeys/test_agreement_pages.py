@@ -1,7 +1,11 @@
 """From a proposal to an agreement in force, and to its end: two operators in a real browser, and what a person sees."""
 
 import asyncio
+import email
 import json
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,3 +226,42 @@ async def test_a_dry_run_counts_and_names_fields_and_shows_nothing_of_anybody(si
         assert words("staff-try") not in (await olwen.get(place)).html
         act, *_ = await operations.acts(rooms.database, 1)
         assert (act["action"], act["agreement"]) == ("agreement.tried", f"{council.id}/{council.version + 1}")
+
+
+async def test_contacts_are_written_to_about_a_change_of_endpoint_and_shown_to_operators(site: Sandbox) -> None:
+    reached = site.rooms.directory.organisations()[TRANSPORT]
+    document = reached.model_dump(mode="json", exclude_none=True, exclude={"paused", "draining"})
+    document["adapterSettings"] |= {"endpoint": "https://hunter2.example/events"}
+    outbox = site.rooms.settings.outbox
+    assert outbox is not None
+    async with a_guest(site.addresses.public_url) as rhys, a_guest(site.addresses.public_url) as nia:
+        await rhys.sign_in("rhys", prefix="/staff")
+        await nia.sign_in("nia", prefix="/staff")
+        shown = (await rhys.get(f"/staff/register/{TRANSPORT}")).html
+        assert [one.email for one in reached.contacts if one.email not in shown] == []
+        place = (
+            await rhys.fill((await rhys.fill("/staff/proposals", document=json.dumps(document))).location)
+        ).location
+        proposal = place.rpartition("/")[2]
+        asked = await letters_about(outbox, proposal, 2)
+        await nia.fill(place, reason="not_lawful", note="INC-4")
+        said = await letters_about(outbox, proposal, 4)
+    assert sorted(letter["To"] for letter in asked) == sorted(one.email for one in reached.contacts)
+    assert "hunter2" not in "".join(letter.get_content() for letter in said)
+    subjects = {letter["Subject"] for letter in said}
+    assert {words_in(language)("mail-change-subject-rejected") for language in ("cy", "en")} < subjects
+
+
+async def letters_about(outbox: Path, proposal: str, count: int) -> list[EmailMessage]:
+    """Wait until so many letters about a proposal are there, and return them."""
+    async with asyncio.timeout(30):
+        while True:
+            found = [
+                message
+                for file in outbox.glob("*.eml")
+                if isinstance(message := email.message_from_bytes(file.read_bytes(), policy=default), EmailMessage)
+                and proposal in message.get_content()
+            ]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.1)

@@ -54,6 +54,7 @@ def test_it_is_previewed_told_delivered_and_named_in_both_languages(site: Path, 
     assert set(found["data"]["change"]) == {"newVehicle", "effectiveDate"}
     assert found["data"]["roles"] == ["resident"]
     assert "parking-permit" in found["described"]
+    assert found["tried"] == [1, 1], "an agreement for it can be tried out"
     assert found["said"] == {
         "cy": ["O ba ddiwrnod", found["said"]["cy"][1]],
         "en": ["From which day", found["said"]["en"][1]],

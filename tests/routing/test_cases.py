@@ -8,6 +8,7 @@ import pytest
 
 from broker.intake.untold import untold
 from broker.register import wales
+from broker.register.bodies import packaged
 from broker.routing import recipients, standing
 from contracts.changes import CHANGE_TYPES
 from contracts.changes.address import AddressChange
@@ -77,6 +78,7 @@ def test_who_is_not_told_and_why(case: Case) -> None:
         case.areas,
         in_force,
         case.organisations,
+        packaged(),
         told - set(case.left_out),
         sent=sent,
     )

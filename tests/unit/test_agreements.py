@@ -160,6 +160,21 @@ def test_versions_differ_by_place_whatever_the_order_of_a_list() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"a": ["b, c"]}, {"a": ["b", "c"]}),
+        ({"a": 1}, {"a": "1"}),
+        ({"a": True}, {"a": "true"}),
+        ({"a": {"b": 1}}, {"a/b": 1}),
+        ({"a/b": 1, "a": {"b": 2}}, {"a/b": 3, "a": {"b": 2}}),
+    ],
+)
+def test_nobody_approves_a_difference_that_is_not_shown(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert differences(before, after)
+    assert differences(after, before)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_agreement_reads_as_a_document(language: Any) -> None:
     words = words_in(language)

@@ -29,6 +29,7 @@ postcode-hint = Er enghraifft, SA99 9AA
 postcode-missing = Rhowch y cod post
 postcode-wrong = Rhowch god post llawn yn y DU
 postcode-unknown = Ni ddaethom o hyd i gyfeiriadau yn y cod post hwn. Gwiriwch ef, neu deipio’r cyfeiriad yn lle hynny
+postcode-not-real = Nid ydym yn adnabod y cod post hwn. Gwiriwch ef
 part-label = Rhan o’r cyfeiriad (dewisol)
 part-hint = Os nad ydych yn gwybod y cod post, teipiwch yr hyn a wyddoch. Er enghraifft, 3 Stryd y Morwellt, Abertawe
 part-unknown = Ni ddaethom o hyd i gyfeiriad o’r fath. Gwiriwch yr hyn a deipiwyd gennych, neu teipiwch y cyfeiriad cyfan yn lle hynny

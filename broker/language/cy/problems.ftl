@@ -59,6 +59,7 @@ detail-was-cancelled-or-replaced-already = cafodd ei ganslo neu ei ddisodli eiso
 detail-this-is-not-for-callers-of-this-kind = nid yw hyn ar gyfer galwyr o’r math hwn
 detail-the-token-lacks-the-scope = nid yw’r cwmpas gan y tocyn
 detail-a-higher-level-of-identity-is-needed = mae angen lefel uwch o hunaniaeth
+detail-is-not-a-postcode-that-exists = nid yw’n god post sy’n bodoli
 detail-needs-a-postal-code-or-a-text = mae angen postalCode neu destun
 detail-needs-a-uprn-or-the-building-street-or-place = mae angen uprn arno, neu’r adeilad, y stryd neu’r lle
 detail-validuntil-is-before-validfrom = mae validUntil cyn validFrom

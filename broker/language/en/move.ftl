@@ -29,6 +29,7 @@ postcode-hint = For example, SA99 9AA
 postcode-missing = Enter the postcode
 postcode-wrong = Enter a full UK postcode
 postcode-unknown = We found no addresses at this postcode. Check it, or type the address in instead
+postcode-not-real = We do not know this postcode. Check it
 part-label = Part of the address (optional)
 part-hint = If you do not know the postcode, type what you know. For example, 3 Seagrass Street, Swansea
 part-unknown = We found no such address. Check what you typed, or type the whole address in instead

@@ -59,6 +59,7 @@ detail-was-cancelled-or-replaced-already = was cancelled or replaced already
 detail-this-is-not-for-callers-of-this-kind = this is not for callers of this kind
 detail-the-token-lacks-the-scope = the token lacks the scope
 detail-a-higher-level-of-identity-is-needed = a higher level of identity is needed
+detail-is-not-a-postcode-that-exists = is not a postcode that exists
 detail-needs-a-postal-code-or-a-text = needs a postalCode or a text
 detail-needs-a-uprn-or-the-building-street-or-place = needs a uprn, or the building, street or place
 detail-validuntil-is-before-validfrom = validUntil is before validFrom

@@ -37,11 +37,9 @@ log = structlog.get_logger()
 
 async def queue(visit: Visit) -> Response:
     """Show what waits for a decision of staff's, and how much waits for somebody else's."""
-    found = await holds.undecided(visit.parts.database, MOST)
     now = visit.signed_in.now
-    ours = [hold for hold in found if DECIDED_BY[hold.reason] is DecidedBy.STAFF]
     listed = []
-    for hold in ours:
+    for hold in await holds.undecided(visit.parts.database, DecidedBy.STAFF, MOST):
         change = await disclosures.change(visit.parts.database, hold.change_id)
         if change is not None:
             listed.append(
@@ -53,7 +51,8 @@ async def queue(visit: Visit) -> Response:
                     "age": span(visit.words, now - hold.placed_at),
                 }
             )
-    return staff_page(visit, "staff/holds.html", listed=listed, others=len(found) - len(ours))
+    others = await holds.undecided_by_others(visit.parts.database, DecidedBy.STAFF)
+    return staff_page(visit, "staff/holds.html", listed=listed, others=others)
 
 
 async def one(visit: Visit) -> Response:

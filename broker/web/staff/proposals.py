@@ -23,6 +23,7 @@ from broker.web.staff.allowed import actor, allowances, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name
 from broker.web.visit import Page, Visit
 from contracts.agreement import Agreement
+from contracts.changes import change_types
 
 KEPT: Final = "to-propose"
 
@@ -136,7 +137,7 @@ async def try_out(visit: Visit) -> Response:
     """Count what a proposed agreement would have sent of last month's changes, and show the counts."""
     found = await _found(visit)
     document = _agreement(found) if found else None
-    if found is None or document is None:
+    if found is None or document is None or document.change_type not in change_types():
         return _nothing(visit, "proposal-none", 404)
     parts, at = visit.parts, visit.parts.clock()
     since = at - A_MONTH
@@ -171,7 +172,7 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         document=_written(visit, document),
         faults=[_fault(visit, one) for one in faults],
         tried=_counts(visit, document, tried) if tried and document else None,
-        can_try=document is not None and May.TRY in allowed,
+        can_try=document is not None and document.change_type in change_types() and May.TRY in allowed,
         can_approve=is_open and May.APPROVE in allowed and not approved,
         can_reject=is_open and May.APPROVE in allowed,
         approved=is_open and approved,

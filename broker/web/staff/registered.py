@@ -34,9 +34,10 @@ async def everybody(visit: Visit) -> Response:
 
 
 async def organisation(visit: Visit) -> Response:
-    """Show every version of one organisation, the newest first, each with what it changed."""
+    """Show whom one organisation has to be written to, and every version of it, the newest first, each with what it changed."""
     key = str(visit.request.path_params["organisation"])
-    if key not in visit.parts.directory.organisations():
+    organisations = visit.parts.directory.organisations()
+    if key not in organisations:
         raise HTTPException(404)
     kept = await proposals.versions(visit.parts.database, "organisation", key)
     before: list[dict[str, Any]] = [*(one.definition for one in kept[1:]), {}]
@@ -44,6 +45,7 @@ async def organisation(visit: Visit) -> Response:
         visit,
         "staff/registered.html",
         name=organisation_name(visit, key),
+        contacts=[one.email for one in organisations[key].contacts],
         versions=[
             (one.version, exact(visit.words, one.at), differences(older, one.definition))
             for one, older in zip(kept, before, strict=True)

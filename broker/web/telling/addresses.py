@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from broker.store.register import Place
-from broker.verification import GazetteerAway
+from broker.verification import GazetteerAway, that_do_not_exist
 from broker.web.telling.journey import Journey, address_of, answers_of, keep_answers, kept_query, same_home
 from broker.web.telling.wording import address_line
 from broker.web.visit import Fault, Page, Visit
@@ -241,6 +241,8 @@ async def take_typed(visit: Visit, finder: Finder) -> Response:
     if faults or postcode is None:
         return await visit.again(faults)
     wire["postalCode"] = postcode
+    if finder.which == "new" and await that_do_not_exist(visit.parts.database, [address_of(wire)]):
+        return await visit.again([("postcode", "postcode-not-real")])
     address = address_of(wire).model_dump(mode="json", exclude_none=True)
     await keep_answers(visit, lambda answers: answers.setdefault(finder.which, {}).update(typed=typed))
     return await _take(visit, finder, address, "building")

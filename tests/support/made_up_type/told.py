@@ -14,11 +14,13 @@ import httpx2 as httpx
 
 from broker.api.publish import document
 from broker.cli.citizen import Citizen, DidNotHappen
+from broker.intake.dry_run import A_MONTH, dry_run
 from broker.language import words_in
 from broker.main.embedded import DEMO_CLIENT, REDIRECT, sandbox
 from broker.sandbox.addresses import sample_addresses
 from broker.store import register
 from broker.telemetry.logs import configure_logs
+from broker.verification import StoredGazetteer
 from broker.web.telling.wording import told_fields
 from contracts.agreement import Agreement, Share
 from contracts.changes import change_types
@@ -80,6 +82,9 @@ async def told(folder: Path) -> dict[str, Any]:
         while {one.status.value for one in view.deliveries} != {"applied"}:  # the test's own limit ends a wait in vain
             await asyncio.sleep(0.05)
             view = await citizen.follow(view.reference)
+        rooms, now = running.rooms, datetime.now(UTC)
+        gazetteer = StoredGazetteer(rooms.database)
+        tried = await dry_run(rooms.database, rooms.vault, gazetteer, AGREED, now - A_MONTH, now, b"{}")
         async with httpx.AsyncClient(trust_env=False) as client:
             inbox = (await client.get(f"{running.addresses.organisation(COUNCIL)}/inbox.json")).json()
         try:
@@ -97,6 +102,7 @@ async def told(folder: Path) -> dict[str, Any]:
         "arrived": [event["type"] for event in inbox["events"]],
         "described": sorted(document()["components"]["schemas"]["PreviewRequest"]["discriminator"]["mapping"]),
         "refused": refused,
+        "tried": (tried.looked_at, tried.told),
     }
 
 
