@@ -21,7 +21,7 @@ from contracts.adapters import Adapter
 from contracts.changes import CHANGE_TYPES, address
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.events import canonical
-from contracts.examples import CHANGES
+from contracts.examples import CHANGES, PERSON
 from contracts.receipts import Receipt, ReceiptKind
 from contracts.statuses import STATUS_OF, Outcome, Reason, Status
 
@@ -214,7 +214,7 @@ def sample_change(name: str, **changes: object) -> Delivery:
     kind = CHANGE_TYPES[name]
     change = CHANGES[name].model_dump(mode="json", exclude_none=True) | changes
     data = {
-        "person": json.loads(WELSH)["person"],
+        "person": json.loads(WELSH)["person"] | {"name": PERSON.name.model_dump(mode="json", exclude_none=True)},
         "change": {member: value for member, value in change.items() if value is not None},
         "roles": [kind.roles[-2]],
     }

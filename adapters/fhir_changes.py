@@ -143,8 +143,10 @@ def _died(patient: Json, change: Told) -> Patch:
     told, known = change.change.death_date, patient.get("deceasedDateTime")
     if told is None or (known is not None and not isinstance(known, str)):
         return None
-    if known is not None:
-        return [] if known.startswith(told) or told.startswith(known[:10]) else None
+    if known is not None and known.startswith(told):
+        return []
+    if known is not None and not (known and told.startswith(f"{known}-")):  # else it has the year or month of this day
+        return None
     said: list[Json] = [{"op": "remove", "path": "/deceasedBoolean"}] if "deceasedBoolean" in patient else []
     return [*said, {"op": "add", "path": "/deceasedDateTime", "value": told}]
 

@@ -3,12 +3,11 @@
 A Patient is taken as JSON, as it came: what is not looked at here stays as it is.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
-from adapters.told import NHS_NUMBER, Told, ToldAddress, ToldName, postal_lines
+from adapters.told import NHS_NUMBER, Told, ToldAddress, ToldName, folded, postal_lines
 
 ADDRESS_KEY: Final = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-AddressKey"
 ADDRESS_KEY_TYPE: Final = "https://fhir.hl7.org.uk/CodeSystem/UKCore-AddressKeyType"
@@ -21,9 +20,8 @@ def is_person(patient: Json, change: Told) -> bool:
 
     Names agree without regard to case, accents, hyphens and apostrophes: the family name whole, and the first given
     name, which may stand in any of the record's names that is not said to be an old one. Of whom a change of name is
-    told, the record may have either name.
+    told, the record may have either name, if one of them is that they are verified under.
     """
-    told = (change.person.name, change.change.previous_name, change.change.new_name)
     numbers = [
         identifier.get("value")
         for identifier in _items(patient, "identifier")
@@ -34,7 +32,7 @@ def is_person(patient: Json, change: Told) -> bool:
     if patient.get("birthDate") != change.birth_date.isoformat():
         return False
     names = [name for name in _items(patient, "name") if name.get("use") != "old"]
-    return any(_is_named(name, one) for name in names for one in told if one is not None)
+    return any(_is_named(name, one) for name in names for one in change.names)
 
 
 def needs_a_person(patient: Json, *, dead: bool = False) -> bool:
@@ -135,14 +133,6 @@ def _is_named(name: Json, wanted: ToldName) -> bool:
     first = given[0] if isinstance(given, list) and given else ""
     expected = wanted.given[0] if wanted.given else ""
     return folded(name.get("family")) == folded(wanted.family) and folded(first) == folded(expected)
-
-
-def folded(text: Any) -> str:
-    """Return a name without case, accents, spaces and marks, for comparing; empty for what is no text."""
-    if not isinstance(text, str):
-        return ""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in letters if letter.isalnum())
 
 
 def _same(address: Json, told: ToldAddress) -> bool:

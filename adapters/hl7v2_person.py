@@ -32,6 +32,7 @@ def fields(event_type: str, change: Told) -> Fields:
     told = change.change
     match event_type:
         case name.KIND.event_type:
+            _must_be_theirs(change)
             return _named(told.new_name, told.title, told.previous_name)
         case contact.KIND.event_type:
             return _reached(told.new_contact)
@@ -53,7 +54,8 @@ def undone(event_type: str, change: Told) -> Fields:
     told = change.change
     match event_type:
         case name.KIND.event_type if told.previous_name is not None:
-            return _named(told.previous_name, None, told.new_name)
+            _must_be_theirs(change)
+            return _named(told.previous_name, None, None)  # nobody was ever known by the other: it is no alias
         case contact.KIND.event_type if told.previous_contact is not None:
             return _reached(told.previous_contact)
         case language.KIND.event_type if told.previous_language is not None:
@@ -66,6 +68,15 @@ def extended_name(name: ToldName, kind: str, title: str = "") -> Components:
     """Return the components of an XPN; empty where there is no name."""
     first, *others = (*name.given, "")
     return (name.family, first, " ".join(others).strip(), "", title, "", kind) if name.family else ()
+
+
+def _must_be_theirs(change: Told) -> None:
+    """Raise Rejected where a change of name is neither from nor to the name somebody is verified under.
+
+    Both names are only said then, and the message would have nothing of the person but their birth date.
+    """
+    if change.change.previous_name is not None and change.change.previous_name not in change.names:
+        raise Rejected(Reason.INVALID_FOR_RECEIVER)
 
 
 def _named(now: ToldName | None, title: str | None, before: ToldName | None) -> Fields:

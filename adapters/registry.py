@@ -84,8 +84,8 @@ def carries(name: str, event_type: str) -> bool:
 def check_agreement(agreement: Agreement, adapter: str) -> None:
     """See that what is agreed with an organisation reached by `adapter` can be told to it.
 
-    Raises ValueError, naming what must be put right: an unknown change type, a place such a change has not, or a type
-    that the adapter cannot carry.
+    Raises ValueError, naming what must be put right: an unknown change type, a place such a change has not, the newest
+    alone of a type whose newest does not say it all, or a type that the adapter cannot carry.
     """
     kind = change_types().get(agreement.change_type)
     if kind is None:
@@ -95,6 +95,11 @@ def check_agreement(agreement: Agreement, adapter: str) -> None:
         raise ValueError(
             f"agreement {agreement.id}: a change of {kind.name} has no place {', '.join(strange)};"
             f" where must be one of {', '.join(places)}"
+        )
+    if agreement.latest_only and not kind.replaces:
+        raise ValueError(
+            f"agreement {agreement.id}: latestOnly must be false, since a newer change of {kind.name} does not say all"
+            " that an older one did"
         )
     if not carries(adapter, kind.event_type):
         raise ValueError(

@@ -1,9 +1,10 @@
 """What a delivery tells, read for adapters that translate it: any member may be absent, as the agreement has it."""
 
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, ValidationError
 
@@ -69,6 +70,12 @@ class ToldName(_Lenient):
         parts = self.name_parts
         return tuple(part.value for part in parts if part.type == "GivenName" and len(parts) > 1)
 
+    def is_like(self, other: "ToldName") -> bool:
+        """Return whether the family name and the first given name are the same, as `folded` compares."""
+        return folded(self.family) == folded(other.family) and list(map(folded, self.given[:1])) == list(
+            map(folded, other.given[:1])
+        )
+
 
 class Contact(_Lenient):
     """A way of reaching somebody."""
@@ -126,6 +133,17 @@ class Told(_Lenient):
     @property
     def birth_date(self) -> date | None:
         return self.person.birth_date
+
+    @property
+    def names(self) -> tuple[ToldName, ...]:
+        """Names by which a record may be theirs.
+
+        Beside the one they are verified under those of a change of name, which they only say, and so only where one of
+        them is that: else somebody could name another person's record as their own.
+        """
+        said = [name for name in (self.change.previous_name, self.change.new_name) if name is not None]
+        theirs = any(name.is_like(self.person.name) for name in said)
+        return (self.person.name, *(said if theirs else ()))
 
     @property
     def nhs_number(self) -> str | None:
@@ -202,6 +220,14 @@ def _of_whom(event_type: str, read: Told) -> Told:
     if event_type != bereavement.KIND.event_type:
         return read
     return read.model_copy(update={"person": read.change.deceased or _Person()})
+
+
+def folded(text: Any) -> str:
+    """Return a name without case, accents, spaces and marks, for comparing; empty for what is no text."""
+    if not isinstance(text, str):
+        return ""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
 
 
 def is_nhs_number(digits: str) -> bool:

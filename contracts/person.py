@@ -46,7 +46,7 @@ class Identifier(Strict):
 
 
 class Person(Strict):
-    """Who the change is about, as the identity provider verified it."""
+    """Who tells the change, as the identity provider verified it; who it is about too, unless its type says otherwise."""
 
     name: PersonName
     birth_date: Day

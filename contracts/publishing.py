@@ -92,7 +92,7 @@ def _event_data(kind: ChangeKind) -> dict[str, Any]:
         "type": "object",
         "required": ["roles"],
         "properties": {
-            "person": _minimised(_document(Person)),
+            "person": _person(kind),
             "change": _minimised(_document(kind.model)),
             "roles": _roles(kind.roles),
             "corrects": {
@@ -105,6 +105,17 @@ def _event_data(kind: ChangeKind) -> dict[str, Any]:
     }
 
 
+def _person(kind: ChangeKind) -> dict[str, Any]:
+    schema = _minimised(_document(Person))
+    if kind.about == "/person":
+        return schema | {"description": "Who the change is about, as the identity provider verified it."}
+    about = kind.about.removeprefix("/").replace("/", ".")
+    return schema | {
+        "description": "Who tells it, as the identity provider verified them. It is not about them, nor is `subject` the"
+        f" pseudonym of who it is about: match on `{about}`."
+    }
+
+
 def _withdrawn_data() -> dict[str, Any]:
     """Return the schema of the data by which a change is taken back. It says nothing the organisation does not have."""
     return {
@@ -114,7 +125,7 @@ def _withdrawn_data() -> dict[str, Any]:
         "type": "object",
         "required": ["roles", "withdraws"],
         "properties": {
-            "person": _minimised(_document(Person)),
+            "person": _minimised(_document(Person)) | {"description": "As the event that is taken back had it."},
             "withdraws": {
                 "description": "The event that is taken back.",
                 "type": "object",
@@ -169,7 +180,8 @@ def _envelope() -> dict[str, Any]:
         "subject": {
             "type": "string",
             "minLength": 1,
-            "description": "Your own pseudonym for the person: it means nothing to another organisation.",
+            "description": "Your own pseudonym for the person who tells the change: it means nothing to another organisation. "
+            "They need not be who it is about: see `data`.",
         },
         "time": {
             "type": "string",

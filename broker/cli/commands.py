@@ -155,7 +155,10 @@ def register(file: Annotated[Path, typer.Argument(help="A registration: see docs
 
 @app.command()
 def secret(organisation: str, name: Annotated[str, typer.Argument()] = "signing") -> None:
-    """Keep an organisation's signing secret, read from standard input. Nobody can read it back."""
+    """Keep an organisation's secret, read from standard input. Nobody can read it back.
+
+    In production it comes into force once two people have approved it, and nothing is sent to the organisation until then.
+    """
     from broker.cli.registering import entrust_secret
 
     _finish(lambda _stop: entrust_secret(organisation, name))

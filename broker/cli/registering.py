@@ -10,16 +10,20 @@ from rich.console import Console
 from adapters.registry import check, check_agreement, secrets_of
 from adapters.standard_webhooks import SECRETS
 from broker.cli.agreements import propose_all, say_faults
-from broker.cli.workers import dsn_of, store, unless_away
+from broker.cli.workers import ACTOR, dsn_of, store, unless_away
 from broker.main.roles import secret_name
 from broker.main.rooms import utc_now
 from broker.outbound.certificates import ClientCertificate
+from broker.register import proposing
 from broker.register.checking import newest
+from broker.register.entrusting import entrusted
 from broker.register.reading import Faulty, check_keys
 from broker.settings import SettingsRefused, load
 from broker.store import Database, register
+from broker.store.keys import Sealed
 from broker.telemetry.logs import configure_logs
 from broker.vault import RootKeyFile, Vault
+from broker.web.staff import ledger
 from contracts.credentials import CLIENT_CERTIFICATE
 from contracts.delivery import Misconfigured
 from contracts.registration import Registration
@@ -128,7 +132,10 @@ async def _keep(database: Database, read: Registration) -> None:
 
 @unless_away
 async def entrust_secret(organisation: str, name: str) -> int:
-    """Keep a secret of an organisation's, read from standard input so that it stands in no history."""
+    """Keep a secret of an organisation's, read from standard input so that it stands in no history.
+
+    In production it is sealed and proposed, and two people approve it at the staff pages: there is no way round them.
+    """
     configure_logs(level="ERROR", style="console")
     settings = load()
     if settings.root_key_file is None:
@@ -152,10 +159,30 @@ async def entrust_secret(organisation: str, name: str) -> int:
         if name not in names:
             Console(stderr=True).print(f"Its adapter, {registered.adapter}, takes: {', '.join(names) or 'no secrets'}.")
             return 1
-        await vault.entrust(secret_name(organisation, name), value)
+        if settings.production:
+            await _propose_secret(database, organisation, name, vault.sealed(secret_name(organisation, name), value))
+        else:
+            await vault.entrust(secret_name(organisation, name), value)
     finally:
         await database.close()
     return 0
+
+
+async def _propose_secret(database: Database, organisation: str, name: str, sealed: Sealed) -> None:
+    at = utc_now()
+    proposal = await proposing.propose(
+        database,
+        entrusted(organisation, name, sealed),
+        ACTOR,
+        at,
+        ledger.on_proposals(ACTOR, at),
+        counts=False,
+        sealed=sealed,
+    )
+    Console().print(
+        f"Proposed: {proposal.id}. Two people must approve it at the staff pages; until it is decided nothing is sent to"
+        f" {organisation}."
+    )
 
 
 def _refused(name: str, value: bytes) -> str | None:

@@ -149,10 +149,14 @@ class Intake:
         kind = change_types()[change_type]
         today = self._clock().astimezone(WALES).date()
         in_force = self._standing(self._directory.agreements(), kind.name, today)
-        areas, _ = await self._placed(kind, change)
+        areas, unchecked = await self._placed(kind, change)
         organisations = self._directory.organisations()
         bodies = self._directory.bodies()
-        return untold(kind, change, areas, in_force, organisations, bodies, told or (), sent=told is not None)
+        found = untold(kind, change, areas, in_force, organisations, bodies, told or (), sent=told is not None)
+        if told is None:
+            return found
+        # What the gazetteer cannot be asked now may have been known then, and whoever it was told.
+        return tuple(one for one in found if one.reason != "area-unknown" or not unchecked >= set(one.ends))
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).

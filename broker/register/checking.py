@@ -21,7 +21,7 @@ Code = Literal[
     "not_json", "too_large", "missing", "not_known", "not_valid",
     "organisation_unknown", "type_unknown", "area_unknown", "area_missing", "area_unused", "path_outside",
     "path_nothing", "where_outside", "over_before", "over", "review_past", "not_next", "organisation_other", "type_other", "overlaps",
-    "unsigned", "adapter_wrong", "keys_wrong", "not_carried",
+    "latest_partial", "unsigned", "adapter_wrong", "keys_wrong", "not_carried", "secret_other",
 ]  # fmt: skip
 Standing = Literal["revoked", "overdue", "in_force", "to_come", "over"]
 
@@ -128,6 +128,8 @@ def _of_its_shares(proposed: Agreement) -> Iterable[Fault]:
     if kind is None:
         yield Fault("/changeType", "type_unknown")
         return
+    if proposed.latest_only and not kind.replaces:
+        yield Fault("/latestOnly", "latest_partial")
     for number, share in enumerate(proposed.shares):
         if share.where != "anywhere" and share.where not in kind.ends:
             yield Fault(f"/shares/{number}/where", "where_outside")

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import orjson
 
-from adapters.registry import carries
+from adapters.registry import carries, secrets_of
 from broker.register.checking import Fault, agreement_faults, newest
+from broker.register.entrusting import EntrustedSecret
 from broker.register.reading import Document, Faulty, read_kept
 from broker.store import Database, proposals, register
+from broker.store.keys import Sealed
 from broker.store.proposals import Approval, Kind, Proposal
 from broker.store.register import Configuration
 from contracts.agreement import Agreement
@@ -38,10 +40,12 @@ async def propose(
     *,
     counts: bool,
     beside: Sequence[Document] = (),
+    sealed: Sealed | None = None,
 ) -> Proposal:
     """Keep a proposal and return it. `counts`: who proposes has signed in, and is the first of the two who approve.
 
     `beside` are documents proposed together with it, so that an agreement may come with its organisation.
+    `sealed` is the secret of an `EntrustedSecret`.
     Raises Faulty and StoreUnavailable.
     """
     kind, subject = kind_of(document), subject_of(document)
@@ -71,7 +75,7 @@ async def propose(
         proposed_at=at,
         approvals=(Approval(by, at),) if counts else (),
     )
-    await proposals.propose(database, proposal, leaves(proposal, "proposed"))
+    await proposals.propose(database, proposal, leaves(proposal, "proposed"), sealed)
     return proposal
 
 
@@ -117,7 +121,9 @@ def faults_of(document: Document, known: Configuration, today: date, beside: Seq
             ]
         case Organisation():
             return _no_longer_carried(document, known)
-        case RegisteredClient() if document.organisation not in organisations:
+        case EntrustedSecret() if document.organisation in known.organisations:
+            return _not_taken(document, known.organisations[document.organisation])
+        case RegisteredClient() | EntrustedSecret() if document.organisation not in organisations:
             return [Fault("/organisation", "organisation_unknown")]
         case _:
             return []
@@ -143,6 +149,15 @@ def _no_longer_carried(organisation: Organisation, known: Configuration) -> list
     ]
 
 
+def _not_taken(secret: EntrustedSecret, organisation: Organisation) -> list[Fault]:
+    """Return whether the way it is reached takes no secret of that name."""
+    try:
+        taken = secrets_of(organisation.adapter)
+    except ValueError:  # an adapter that is not installed here
+        taken = ()
+    return [] if secret.name in taken else [Fault("/name", "secret_other")]
+
+
 def turns_delivery(document: Document, known: Configuration) -> bool:
     """Return whether it changes where an organisation is reached, or with which key it proves itself or is sealed to.
 
@@ -152,7 +167,7 @@ def turns_delivery(document: Document, known: Configuration) -> bool:
         case Organisation():
             before = known.organisations.get(document.id)
             return before is not None and _way(before) != _way(document)
-        case RegisteredClient():
+        case RegisteredClient() | EntrustedSecret():
             return document.organisation in known.organisations
         case _:
             return False
@@ -168,15 +183,23 @@ def kind_of(document: Document) -> Kind:
             return "client"
         case Body():
             return "body"
+        case EntrustedSecret():
+            return "secret"
 
 
 def subject_of(document: Document) -> str:
-    return document.client_id if isinstance(document, RegisteredClient) else document.id
+    match document:
+        case RegisteredClient():
+            return document.client_id
+        case EntrustedSecret():
+            return f"{document.organisation}/{document.name}"
+        case _:
+            return document.id
 
 
 def owner_of(document: Document) -> str | None:
     match document:
-        case Agreement() | RegisteredClient():
+        case Agreement() | RegisteredClient() | EntrustedSecret():
             return document.organisation
         case Organisation():
             return document.id

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from adapters.registry import check
 from broker.register.checking import Code, Fault
+from broker.register.entrusting import EntrustedSecret
 from contracts.agreement import Agreement
 from contracts.body import Body
 from contracts.organisation import Organisation
@@ -18,12 +19,13 @@ from contracts.text import Strict
 LARGEST: Final = 24 * 1024
 """Bytes of one document that is handed in."""
 
-Document = Agreement | Organisation | RegisteredClient | Body
+Document = Agreement | Organisation | RegisteredClient | Body | EntrustedSecret
 MODELS: Final[Mapping[str, type[Strict]]] = {
     "agreement": Agreement,
     "organisation": Organisation,
     "client": RegisteredClient,
     "body": Body,
+    "secret": EntrustedSecret,
 }
 _CODES: Final[Mapping[str, Code]] = {"missing": "missing", "extra_forbidden": "not_known"}
 
@@ -65,7 +67,10 @@ def read_kept(kind: str, raw: bytes) -> Document:
 
 
 def kind_of(raw: bytes) -> str:
-    """Return which kind of document this is, by what only that kind has. Raises Faulty for what is no object."""
+    """Return which kind of document this is, by what only that kind has. Raises Faulty for what is no object.
+
+    Never a secret: those are proposed where they are sealed.
+    """
     try:
         found = orjson.loads(raw)
     except ValueError:

@@ -335,6 +335,27 @@ async def undecided_by_others(database: Database, by: DecidedBy) -> int:
     return found
 
 
+async def earlier_undecided(database: Database, hold: HoldRow, by: DecidedBy) -> UUID | None:
+    """Return what waits for a decision of theirs of the same person's earliest change of that type before it, if any.
+
+    Sent in the other order, what was told first would come last, and be taken for what holds. Raises StoreUnavailable.
+    """
+    async with database.connection() as connection:
+        found: UUID | None = await connection.fetchval(
+            """
+            SELECT h.id FROM change this JOIN change earlier
+                ON earlier.person_id = this.person_id AND earlier.type = this.type AND earlier.ordinal < this.ordinal
+            JOIN hold h ON h.change_id = earlier.id
+            WHERE this.id = $1 AND h.person_id = $2 AND h.ended_at IS NULL AND h.reason = ANY($3)
+            ORDER BY earlier.ordinal LIMIT 1
+            """,
+            hold.change_id,
+            hold.person_id,
+            _decided(by),
+        )
+    return found
+
+
 def _decided(by: DecidedBy) -> list[HoldReason]:
     return [reason for reason, who in DECIDED_BY.items() if who is by]
 

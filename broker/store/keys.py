@@ -17,6 +17,15 @@ class WrappedPersonKey:
     wrapped: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A secret as it is kept: under which name, of which generation's key, and its wrapped bytes."""
+
+    name: str
+    generation: int
+    wrapped: bytes = field(repr=False)
+
+
 async def generations(database: Database) -> dict[int, bytes]:
     """Return every wrapped key-encryption key by generation. Raises StoreUnavailable."""
     async with database.connection() as connection:

@@ -14,6 +14,7 @@ import orjson
 
 from broker.store import letters
 from broker.store.database import Connection, Database
+from broker.store.keys import Sealed
 from broker.store.operations import record_act
 from broker.store.register import Configuration, read_configuration
 from contracts.agreement import Agreement
@@ -21,7 +22,7 @@ from contracts.body import Body
 from contracts.organisation import Organisation
 from contracts.registration import RegisteredClient
 
-Kind = Literal["agreement", "organisation", "client", "body"]
+Kind = Literal["agreement", "organisation", "client", "body", "secret"]
 Outcome = Literal["in_force", "rejected"]
 
 NEEDED: Final = 2
@@ -98,8 +99,10 @@ FROM proposal p LEFT JOIN proposal_end e ON e.proposal_id = p.id
 """
 
 
-async def propose(database: Database, proposal: Proposal, leaves: Sequence[bytes]) -> None:
-    """Keep a proposal, with the approvals it begins with. Raises StoreUnavailable.
+async def propose(
+    database: Database, proposal: Proposal, leaves: Sequence[bytes], sealed: Sealed | None = None
+) -> None:
+    """Keep a proposal, with the approvals it begins with, and for a secret what was sealed. Raises StoreUnavailable.
 
     Where it `pauses`, its organisation is paused from now on, unless it is so already. Where it does, or changes who is
     written to, the organisation's contacts are owed a letter, now and when it is decided.
@@ -126,6 +129,14 @@ async def propose(database: Database, proposal: Proposal, leaves: Sequence[bytes
         )
         for approval in proposal.approvals:
             await _approved(connection, proposal.id, approval)
+        if sealed is not None:
+            await connection.execute(
+                "INSERT INTO proposed_secret (proposal_id, name, generation, wrapped) VALUES ($1, $2, $3, $4)",
+                proposal.id,
+                sealed.name,
+                sealed.generation,
+                sealed.wrapped,
+            )
         if proposal.pauses:
             await connection.execute(
                 "UPDATE organisation SET paused_reason = $2, paused_at = $3 WHERE id = $1 AND paused_at IS NULL",
@@ -182,6 +193,7 @@ async def approve(
             await _end(connection, proposal_id, "in_force", approval, None, None)
             await _owe(connection, proposal, "in_force")  # before it is: to those who were its contacts until now
             await _put(connection, proposal)
+            await _forget(connection, proposal)
             await _go_on(connection, proposal)
         await record_act(connection, leaves(proposal, in_force))
     return in_force
@@ -200,6 +212,7 @@ async def reject(
         proposal = await _open(connection, proposal_id)
         await _end(connection, proposal_id, "rejected", by, reason, note)
         await _owe(connection, proposal, "rejected")
+        await _forget(connection, proposal)
         await _go_on(connection, proposal)
         await record_act(connection, leaves(proposal))
 
@@ -292,11 +305,24 @@ async def _go_on(connection: Connection, proposal: Proposal) -> None:
 async def _newest(connection: Connection, kind: Kind, subject: str) -> int:
     if kind == "agreement":
         found = await connection.fetchval("SELECT max(version) FROM agreement WHERE id = $1", subject)
+    elif kind == "secret":  # no version of one is kept: how often two people have decided on it
+        found = await connection.fetchval(
+            "SELECT count(*) FROM proposal p JOIN proposal_end e ON e.proposal_id = p.id"
+            " WHERE p.kind = $1 AND p.subject = $2 AND e.outcome = 'in_force'",
+            kind,
+            subject,
+        )
     else:
         found = await connection.fetchval(
             "SELECT max(version) FROM register_version WHERE kind = $1 AND id = $2", kind, subject
         )
     return int(found or 0)
+
+
+async def _forget(connection: Connection, proposal: Proposal) -> None:
+    """Drop what was sealed with a proposal: it is decided."""
+    if proposal.kind == "secret":
+        await connection.execute("DELETE FROM proposed_secret WHERE proposal_id = $1", proposal.id)
 
 
 async def _put(connection: Connection, proposal: Proposal) -> None:
@@ -342,3 +368,16 @@ async def _put(connection: Connection, proposal: Proposal) -> None:
                 body.id,
                 body.model_dump_json(),
             )
+        case "secret":
+            done = await connection.execute(
+                """
+                INSERT INTO secret (name, generation, wrapped)
+                SELECT name, generation, wrapped FROM proposed_secret
+                WHERE proposal_id = $1 AND encode(sha256(wrapped), 'hex') = $2
+                ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, wrapped = excluded.wrapped
+                """,
+                proposal.id,
+                orjson.loads(proposal.document)["sealed"],
+            )
+            if done != "INSERT 0 1":
+                raise NoLongerFits(())  # these are not the bytes that were proposed

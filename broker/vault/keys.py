@@ -144,6 +144,10 @@ class Vault:
             wrapped = sealing.seal(self._generations[self._current], value, _secret(name))
             await keys.put_secret(self._database, name, self._current, wrapped)
 
+    def sealed(self, name: str, value: bytes) -> keys.Sealed:
+        """Return a secret as it can be kept under `name`, and under no other, once that is decided."""
+        return keys.Sealed(name, self._current, sealing.seal(self._generations[self._current], value, _secret(name)))
+
     async def exchange(self, name: str, was: bytes | None, becomes: bytes, leaves: Sequence[bytes] = ()) -> bool:
         """Keep `becomes` under `name` if `was` is what is kept there, None for nothing; return whether it was.
 

@@ -80,7 +80,11 @@ class StoredGazetteer:
     async def custodians(self, addresses: Sequence[Address]) -> list[int | None]:
         """Return the custodian code of each address, None where it cannot be said for certain."""
         by_uprn = await self._by_uprn([address.uprn for address in addresses if address.uprn is not None])
-        rest = [one for one in addresses if one.uprn not in by_uprn and one.postal_code is not None]
+        rest = [
+            one
+            for one in addresses
+            if one.uprn not in by_uprn and one.postal_code is not None and one.address_country == "GB"
+        ]
         by_code = await self._by_postal_code(rest) if rest else {}
         return [by_uprn[one.uprn] if one.uprn in by_uprn else by_code.get(id(one)) for one in addresses]
 

@@ -92,6 +92,8 @@ _GRID: Final = 1_300_000
 _SURE: Final = 5
 """ONSPD's grid indicator up to which the middle is that of this postcode, and not of its sector or of nothing; OS's
 positional quality is ten times that."""
+_DIGITS: Final = 18
+"""More has no number here, and Python refuses to read one of thousands."""
 _TOLD_EACH: Final = 10_000
 """Lines."""
 _NO_POINT: Final = frozenset({"", "0"})
@@ -123,6 +125,10 @@ def _metres(value: str) -> int:
     return found
 
 
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= _DIGITS
+
+
 def _authority(gss: str, codes: Authorities) -> int | None:
     if not gss:
         return None
@@ -150,7 +156,7 @@ def _open_uprn(lines: Iterator[list[str]], _codes: Authorities) -> tuple[Reader,
         if len(values) != width:
             raise BadRow("columns")
         number = values[uprn]
-        if not (number.isascii() and number.isdigit() and 0 < int(number) < 10**12):
+        if not (_is_number(number) and 0 < int(number) < 10**12):
             raise BadRow("uprn")
         easting, northing = _metres(values[x]), _metres(values[y])
         if not (WEST <= easting <= EAST and SOUTH <= northing <= NORTH):
@@ -168,7 +174,7 @@ def _code_point_open(lines: Iterator[list[str]], codes: Authorities) -> tuple[Re
         if len(values) != width:
             raise BadRow("columns")
         code, sure = _postal_code(values[0]), values[quality]
-        if not (sure.isascii() and sure.isdigit()):
+        if not _is_number(sure):
             raise BadRow("quality")
         point = values[x] not in _NO_POINT and int(sure) <= _SURE * 10
         authority = _authority(values[district], codes)
@@ -195,7 +201,7 @@ def _onspd(lines: Iterator[list[str]], codes: Authorities) -> tuple[Reader, None
         code, ended, sure = _postal_code(values[code_at]), values[ended_at].strip(), values[sure_at].strip()
         if ended and not (ended.isascii() and ended.isdigit()):
             raise BadRow("doterm")
-        if not (sure.isascii() and sure.isdigit()):
+        if not _is_number(sure):
             raise BadRow("quality")
         authority = _authority(values[authority_at].strip(), codes)
         if values[x].strip() in _NO_POINT or int(sure) > _SURE:

@@ -95,6 +95,8 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
     content = orjson.loads(told)
     organisations = visit.parts.directory.organisations()
     deliveries = await followed(visit.parts.database, change.id, organisations)
+    held = await _holds(visit, change)
+    refused = any(hold.outcome is HoldOutcome.REFUSED for hold in held)
     withdrawn, _ = await withdrawals.of_change(visit.parts.database, change.id)
     taken_back: tuple[DeliveryView, ...] = ()
     if withdrawn is not None:
@@ -110,12 +112,12 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         timeline=timeline(visit, deliveries),
         over=_over(deliveries),
         every=every,
-        held=[hold_words(hold, visit.words) for hold in await _holds(visit, change)],
+        held=list(dict.fromkeys(hold_words(hold, visit.words) for hold in held)),
         looked=[
             visit.words(f"looked-{look.reason.replace('_', '-')}", at=moment_in_words(look.at, visit.language))
             for look in await disclosures.of_change(visit.parts.database, change.id)
         ],
-        withdrawn=None if withdrawn is None else _withdrawn(visit, withdrawn),
+        withdrawn=None if withdrawn is None or refused else _withdrawn(visit, withdrawn),  # they did not cancel it
         taken_back=[
             (visit.words.of(one.name), status_words(one.status, visit.words), tag_colour(one.status))
             for one in taken_back

@@ -62,6 +62,7 @@ KIND = ChangeKind(
     places=lambda change: {"old": change.previous_address, "new": change.new_address},
     effective=lambda change: change.effective_date,
     context=frozenset(),  # that somebody moves is told by the day alone
+    replaces=True,
     sensitivity={
         "/change/previousAddress": Sensitivity.CONFIDENTIAL,
         "/change/newAddress": Sensitivity.CONFIDENTIAL,

@@ -84,6 +84,7 @@ KIND = ChangeKind(
     ends=("home",),
     places=lambda change: {"home": change.home_address},
     effective=lambda change: first_day(change.death_date),
+    about="/change/deceased",
     confirmation=Confirmation.REGISTRAR,
     dated="/change/deathDate",
     ahead=timedelta(0),

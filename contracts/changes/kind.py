@@ -84,6 +84,10 @@ class ChangeKind(EventKind):
     """How far ahead that day may lie; nothing for what can only have happened."""
     past: Callable[[Any], Mapping[str, date]] = _none
     """Further days that cannot lie ahead, by where they stand (RFC 6901)."""
+    about: str = "/person"
+    """Whose change it is, as organisations match (RFC 6901, into what they are told): not always who tells it."""
+    replaces: bool = False
+    """Whether a newer one says all that an older one did: only then may an agreement ask for the newest alone."""
     sensitivity: Mapping[str, Sensitivity] = field(default_factory=dict)
     """The parts that need care, by path as agreements write it."""
 

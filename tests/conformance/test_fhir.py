@@ -124,7 +124,10 @@ async def board(
 def whoever_is_asked_for(request: HttpRequest) -> bytes:
     """Answer a search for her, or for the person whose death the example tells."""
     dead = {"birthDate": "1941-02-28", "name": [{"use": "official", "family": "Gŵyr", "given": ["Tŷfai"]}]}
-    return bundle(RECORD | dead if b"1941-02-28" in request.body else RECORD)
+    hers = {
+        "name": [*RECORD["name"], {"use": "nickname", "family": "Gŵyr-Llŷn", "given": ["Siân"]}]
+    }  # as examples have it
+    return bundle(RECORD | (dead if b"1941-02-28" in request.body else hers))
 
 
 class TestFhir(AdapterConformance):

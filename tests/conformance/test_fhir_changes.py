@@ -73,6 +73,13 @@ def test_whose_name_changes_may_be_known_by_either() -> None:
         assert is_person(record, change) is is_hers, family
 
 
+def test_a_name_that_is_only_said_finds_nobody() -> None:
+    another = {"nameParts": [{"type": "GivenName", "value": "Mair"}, {"type": "FamilyName", "value": "Arall"}]}
+    claimed = changed("name", previousName=another, newName={"nameParts": another["nameParts"][:1]})
+    assert not is_person(RECORD | {"name": [{"family": "Arall", "given": ["Mair"]}]}, claimed)
+    assert is_person(RECORD, claimed), "by the name that is verified"
+
+
 def test_a_telephone_is_found_however_it_is_written_and_nothing_else_is_touched() -> None:
     now = after("contact")
     assert now["telecom"][0] == RECORD["telecom"][0] | {"use": "old", "period": {"end": "2026-04-20"}}
@@ -105,6 +112,8 @@ def test_a_death_is_told_as_far_as_the_day_is_known(day: str) -> None:
     assert after("bereavement", deathDate=day)["deceasedDateTime"] == day
     known = RECORD | {"deceasedDateTime": "2026-04-02T08:00:00Z"}
     assert after("bereavement", known, deathDate=day) == known, "known better"
+    coarser = RECORD | {"deceasedDateTime": "2026"}
+    assert after("bereavement", coarser, deathDate=day)["deceasedDateTime"] == day
     alive = after("bereavement", RECORD | {"deceasedBoolean": False}, deathDate=day)
     assert "deceasedBoolean" not in alive
 
@@ -128,6 +137,7 @@ def test_a_death_is_of_who_died() -> None:
         ("language", {"communication": ["cy"]}),
         ("bereavement", {"deceasedDateTime": "2020-01-01"}),
         ("bereavement", {"deceasedDateTime": 2020}),
+        ("bereavement", {"deceasedDateTime": ""}),
     ],
 )
 def test_what_a_person_must_look_at(name: str, record: dict[str, Any]) -> None:

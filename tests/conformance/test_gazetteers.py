@@ -101,6 +101,15 @@ class TestEveryGazetteer:
         found = await gazetteer.placed(asked)
         assert [one.custodian_code for one in found] == [CARDIFF, SWANSEA, None, None]
         assert all(one.checked for one in found)
+        here, elsewhere = (
+            Address(address_locality="Trelew", postal_code="CF99 9AA", address_country=country)
+            for country in ("GB", "AR")
+        )
+        found = await gazetteer.placed([here, elsewhere])
+        assert [one.custodian_code for one in found] == [
+            CARDIFF if isinstance(gazetteer, StoredGazetteer) else None,  # what is typed, OS Places does not know
+            None,
+        ], "a postcode is one of this country only"
         assert await gazetteer.placed([]) == []
 
     async def test_it_finds_by_words_in_either_language(self, gazetteer: Gazetteer) -> None:

@@ -207,12 +207,16 @@ def test_golden_messages(name: str) -> None:
     assert made.replace("\r", "\n") == (GOLDEN / f"hl7v2-{name}.hl7").read_text(encoding="utf-8")
 
 
+SOMEBODY = {"nameParts": [{"type": "GivenName", "value": "Mair"}, {"type": "FamilyName", "value": "Arall"}]}
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
         (sample_change("contact", newContact=None), Reason.INVALID_FOR_RECEIVER),  # emptying a field takes all of it
         (sample_change("language", newLanguage=None), Reason.FIELDS_MISSING),  # formats have no field
         (sample_change("name", newName=None), Reason.FIELDS_MISSING),
+        (sample_change("name", previousName=SOMEBODY), Reason.INVALID_FOR_RECEIVER),  # not the name that is verified
         (sample_change("bereavement", deceased=None), Reason.FIELDS_MISSING),
         (sample_change("bereavement", deathDate=None), Reason.FIELDS_MISSING),
     ],

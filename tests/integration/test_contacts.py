@@ -100,7 +100,12 @@ async def test_all_contacts_are_told_what_was_asked_and_what_became_of_it_withou
     for letter in (*asked.values(), *decided.values()):
         whole = f"{letter['Subject']} {letter.get_content()}"
         assert [word for word in ("elsewhere", "hunter2", "http", "staff:", "@") if word in whole] == []
-    await rejected(known, await proposed(known, ORGANISATION))
+    back = await proposed(known, ORGANISATION)
+    assert set(await outbox.emptied()) == {
+        WELSH,
+        ENGLISH,
+    }  # one letter each at a time: they are read by whom they are to
+    await rejected(known, back)
     assert "was rejected" in (await outbox.emptied())[ENGLISH]["Subject"]
     assert await outbox.emptied() == {}
 

@@ -55,6 +55,17 @@ async def test_software_is_told_to_ask_again(api: Api) -> None:
             assert answer.headers["retry-after"]
 
 
+async def test_whoever_was_told_is_not_said_to_be_unknown_while_it_is_away(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await api.tell(a_move_on_the_wire(), headers=api.citizen(81))
+    assert told.status_code == 202, told.text
+    monkeypatch.setattr(api.parts.intake, "_gazetteer", Away())
+    seen = (await api.client.get(f"/v1/changes/{told.json()['reference']}", headers=api.citizen(81))).json()
+    assert "only-yourself" in {one["reason"] for one in seen["notTold"]}
+    assert "area-unknown" not in {one["reason"] for one in seen["notTold"]}
+
+
 async def test_a_typed_postcode_that_does_not_exist_is_named_in_both_languages(api: Api) -> None:
     move = a_move_on_the_wire()
     typed = {"buildingNumber": "7", "addressLocality": "Cardiff"}

@@ -12,7 +12,7 @@ import pytest
 from broker import intake
 from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted, AlreadyTold, Intake, TooMany
-from broker.store import Database, changes, holds, operations
+from broker.store import Database, changes, disclosures, holds, operations
 from broker.store.holds import HoldRow, Placed
 from broker.telemetry.metrics import new_metrics
 from broker.tracking import holding
@@ -279,3 +279,22 @@ async def test_holds_of_one_moment_lapse_in_the_order_of_their_changes(line: Lin
         for one in reversed(told):  # so that they lie the other way round
             await connection.execute("UPDATE hold SET until = '2026-01-01' WHERE change_id = $1", one.change_id)
     assert [hold.change_id for hold in await holds.over(line.database, 10)] == [one.change_id for one in told]
+
+
+async def test_what_one_is_shown_another_is_not_and_nobody_for_ever(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    for who, lasts in (("staff:1", timedelta(minutes=15)), ("staff:2", timedelta(0))):
+        leaf = b'{"action":"change.disclosed"}'
+        await disclosures.disclose(line.database, accepted.change_id, who, "evidence", lasts, leaf)
+    other = await line.tell(somebody(), a_move(2))
+    seen = {
+        (who, change_id): await disclosures.open_to(line.database, change_id, who) is not None
+        for who in ("staff:1", "staff:2", "staff:3")
+        for change_id in (accepted.change_id, other.change_id)
+    }
+    assert [place for place, shown in seen.items() if shown] == [("staff:1", accepted.change_id)]
+    assert [one.actor for one in await disclosures.of_change(line.database, accepted.change_id)] == [
+        "staff:1",
+        "staff:2",
+    ]
+    assert (await leaves(line)).count("change.disclosed") == 2

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from adapters.conformance_tls import certificate_of
 from broker.cli.commands import app
 from broker.cli.registering import read_registration
+from broker.settings import load
 from broker.store import Database, operations, register
 from broker.vault import RootKeyFile, Vault
 from contracts.publishing import PUBLISHED
@@ -190,6 +191,35 @@ def test_a_secret_goes_in_by_standard_input_and_only_the_vault_has_it(settings: 
     assert SECRET.encode() not in wrapped
 
 
+def test_in_production_a_secret_waits_for_two_people(settings: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    unwaith("register", str(EXAMPLE))
+    place, known_settings = importlib.import_module("broker.cli.registering"), load()
+    given = {"root_key_file": known_settings.root_key_file, "database_dsn": known_settings.database_dsn}
+    monkeypatch.setattr(place, "load", lambda: SimpleNamespace(production=True, **given))
+    assert unwaith("secret", "cardiff", "ssh-key", told=SECRET).exit_code == 1
+    done = unwaith("secret", "cardiff", told=SECRET)
+    assert done.exit_code == 0, done.output
+    assert "Two people must approve it" in done.output
+    assert SECRET not in done.output
+    [waiting] = json.loads(unwaith("agreements", "list", "--json").stdout)["proposals"]
+    assert (waiting["kind"], waiting["id"], waiting["approvals"]) == ("secret", "cardiff/signing", 0)
+
+    async def held() -> tuple[bytes | None, bytes]:
+        database = await Database.open(dsn)
+        try:
+            vault = await Vault.open(database, RootKeyFile.open(settings))
+            async with database.connection() as connection:
+                wrapped = await connection.fetchval("SELECT wrapped FROM proposed_secret")
+            return await vault.find("webhook:cardiff:signing"), wrapped
+        finally:
+            await database.close()
+
+    in_force, sealed = asyncio.run(held())
+    assert in_force is None
+    assert SECRET.encode() not in sealed
+    assert run_known(dsn).organisations["cardiff"].paused
+
+
 def test_a_certificate_is_looked_at_before_it_is_kept(settings: Path) -> None:
     unwaith("register", str(EXAMPLE))
     authority = trustme.CA()
@@ -339,6 +369,7 @@ def test_an_agreement_about_what_its_organisation_cannot_be_told_is_refused(
     for agreement, organisation, why in (
         (names | {"changeType": "birth"}, cardiff, "changeType must be one of address, name"),
         (names | {"shares": [share | {"where": "old"}]}, cardiff, "a change of name has no place old"),
+        (names | {"latestOnly": True}, cardiff, "latestOnly must be false"),
         (names, by_file, "reached by sftp, which cannot carry a change of name"),
     ):
         done = unwaith("register", changed(tmp_path, organisations=[organisation], agreements=[agreement], clients=[]))

@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
+from adapters.conformance_http import HttpPeer, response
 from broker import audit
 from broker.intake.dry_run import A_MONTH, dry_run
 from broker.language import Language, words_in
 from broker.main.embedded import Sandbox
+from broker.main.roles import secret_name
+from broker.register import proposing
+from broker.register.entrusting import entrusted
 from broker.store import changes, operations, register
 from broker.tracking import timeline
 from broker.verification import StoredGazetteer
 from broker.web.staff import ledger
 from broker.web.timeline_words import entry_words
 from contracts.agreement import Agreement
-from tests.journeys.test_operator_pages import go_on, say_why, staff, told
+from tests.journeys.test_operator_pages import go_on, say_why, staff, told, until
 from tests.support.browser import Visitor, visiting
 from tests.support.guest import a_guest
 from tests.support.inspector import Inspector
@@ -265,3 +269,66 @@ async def letters_about(outbox: Path, proposal: str, count: int) -> list[EmailMe
             if len(found) >= count:
                 return found
             await asyncio.sleep(0.1)
+
+
+async def test_an_endpoint_two_people_agreed_on_is_sent_nothing_before_it_agrees_itself(site: Sandbox) -> None:
+    rooms, reached = site.rooms, site.rooms.directory.organisations()[TRANSPORT]
+    document = reached.model_dump(mode="json", exclude_none=True, exclude={"paused", "draining"})
+    url = site.addresses.public_url
+    async with HttpPeer() as peer, a_guest(url) as rhys, a_guest(url) as nia:
+        agrees, peer.agrees = peer.agrees, response(200, b"")  # it is there, and does not agree
+        document["adapterSettings"] |= {"endpoint": peer.url}
+        document["allowedHosts"] = ["localhost"]
+        await rhys.sign_in("rhys", prefix="/staff")
+        await nia.sign_in("nia", prefix="/staff")
+        place = (
+            await rhys.fill((await rhys.fill("/staff/proposals", document=json.dumps(document))).location)
+        ).location
+        accepted = await told(site, "at-a-new-endpoint")
+        page = await nia.get(place)
+        csrf = page.page.forms[-1].fields["csrf"]
+        assert (await nia.ask("POST", f"{place}/approve", {"csrf": csrf})).status == 303
+        try:
+            async with asyncio.timeout(30):
+                while not peer.asked or await why_paused(site) != "not_activated":
+                    await asyncio.sleep(0.05)
+            assert peer.requests == []
+            asked, peer.agrees = len(peer.asked), agrees
+            leaf = audit.leaf("organisation.resumed", now(), "test")
+            await operations.pause(rooms.database, TRANSPORT, None, None, leaf)
+            await until(site, accepted, TRANSPORT, "received")
+            assert len(peer.asked) > asked, "it was asked again before the first was sent"
+            assert len(peer.requests) == 1
+        finally:
+            await register.put_organisation(rooms.database, reached)
+            await operations.pause(
+                rooms.database, TRANSPORT, None, None, audit.leaf("organisation.resumed", now(), "test")
+            )
+            await rooms.directory.refresh()
+
+
+async def why_paused(site: Sandbox) -> str | None:
+    seen = await operations.overview(site.rooms.database, 1)
+    return next(item.paused_reason for item in seen.organisations if item.organisation == TRANSPORT)
+
+
+@pytest.mark.parametrize("language", ["cy", "en"])
+async def test_a_secret_is_approved_without_being_seen(site: Sandbox, language: Language) -> None:
+    rooms, words, at = site.rooms, words_in(language), now()
+    sealed = rooms.vault.sealed(secret_name(TRANSPORT, "signing-previous"), b"hunter2")
+    document = entrusted(TRANSPORT, "signing-previous", sealed)
+    leaves = ledger.on_proposals("command-line", at)
+    waits = await proposing.propose(rooms.database, document, "command-line", at, leaves, counts=False, sealed=sealed)
+    async with a_guest(site.addresses.public_url, language) as rhys, a_guest(site.addresses.public_url) as nia:
+        for one, name in ((rhys, "rhys"), (nia, "nia")):
+            await one.sign_in(name, prefix="/staff")
+        place = f"/staff/proposals/{waits.id}"
+        shown = (await rhys.get(place)).html
+        assert words("staff-kind-secret") in shown
+        assert words("staff-proposal-pauses") in shown
+        assert "hunter2" not in shown
+        assert foreign_in(shown, language) == []
+        csrf = (await rhys.get(place)).page.forms[-1].fields["csrf"]
+        assert (await rhys.ask("POST", f"{place}/approve", {"csrf": csrf})).status == 303
+        await nia.fill(place, reason="document_wrong", note="INC-5")
+    assert await rooms.vault.find(sealed.name) is None

@@ -120,6 +120,8 @@ async def test_a_caseworker_decides_and_the_person_sees_who_looked(
         assert foreign_in(shown, language) == []
         assert words("held-needs-person") not in shown
         assert (words("status-cancelled") in shown) is refusing
+        assert (words("held-refused", at="|").partition("|")[0] in shown) is refusing
+        assert words("withdrawn-cancelled", at="|").partition("|")[0] not in shown, "the person did not cancel it"
 
 
 async def test_nobody_decides_without_a_look_nor_for_somebody_who_is_written_to_at_their_address(
@@ -219,3 +221,32 @@ async def spoken(guest: Guest, path: str) -> None:
     for language in LANGUAGES:
         shown = await guest.get(path, {"Accept-Language": language})
         assert (shown.status, foreign_in(shown.html, language)) == (200, []), path
+
+
+async def test_what_was_told_first_is_decided_on_first(site: Sandbox) -> None:
+    """Released the other way round, organisations would be told of the older change last."""
+    words = words_in("en")
+    async with a_guest(site.addresses.public_url) as citizen, a_guest(site.addresses.public_url) as staff:
+        await staff.sign_in("tegid", prefix="/staff")
+        places, ids = [], []
+        for postcode in ("CF99 9AA", "SA99 9AA"):
+            await tell(citizen, "sian", postcode)
+            ids.append(await newest(site))
+            places.append(f"/staff/holds/{await hold(site, ids[-1])}")
+
+        async def decide(place: str) -> None:
+            for act, why in (("reveal", "evidence"), ("release", "evidence_agrees")):
+                fields = (await staff.get(place)).page.forms[-1].fields | {"reason": why, "note": "CAS-1"}
+                await staff.ask("POST", f"{place}/{act}", fields)
+
+        async def ended() -> list[bool]:
+            return [(await holds.of_change(site.rooms.database, one))[0].ended_at is not None for one in ids]
+
+        await decide(places[1])
+        shown = (await staff.get(places[1])).html
+        assert words("staff-hold-earlier-link") in shown
+        assert f'href="{places[0]}"' in shown
+        assert await ended() == [False, False]
+        await decide(places[0])
+        await decide(places[1])
+        assert await ended() == [True, True]

@@ -225,6 +225,8 @@ async def test_an_answer_that_cannot_be_is_put_right_where_it_was_given(
         ("(01792) 180-000", "+441792180000"),
         ("00353 1 234 5678", "+35312345678"),
         ("+353 1.234.5678", "+35312345678"),
+        ("+44 (0)29 2018 0000", "+442920180000"),
+        ("0044 (0) 29 2018 0000", "+442920180000"),
     ],
 )
 async def test_telephone_numbers_are_read_as_people_write_them(said: str, read: str) -> None:

@@ -23,6 +23,7 @@ from contracts.registration import RegisteredClient
 TODAY = date(2026, 6, 1)
 NEW = AGREEMENT.model_copy(update={"valid_from": TODAY, "review_by": date(2027, 6, 1)})
 ARRIVING = NEW.shares[1]
+AT_HOME = Share(where="home", role="resident", paths=("/change/deceased",), because=ARRIVING.because)
 
 
 def faults(proposed: Agreement, *known: Agreement) -> list[tuple[str, str]]:
@@ -48,6 +49,7 @@ def test_what_is_whole_has_no_fault() -> None:
         ({"valid_until": TODAY - timedelta(days=1), "valid_from": date(2026, 1, 1)}, ("/validUntil", "over")),
         ({"valid_until": TODAY - timedelta(days=1)}, ("/validUntil", "over_before")),
         ({"review_by": TODAY - timedelta(days=1)}, ("/reviewBy", "review_past")),
+        ({"change_type": "bereavement", "latest_only": True, "shares": (AT_HOME,)}, ("/latestOnly", "latest_partial")),
         ({"signatories": ()}, ("/signatories", "unsigned")),
         ({"version": 2}, ("/version", "not_next")),
     ],

@@ -13,7 +13,7 @@ from broker.api.problems import NotReadable
 from broker.api.spoken import in_welsh
 from broker.language import LANGUAGES, Language, words_in
 from broker.language.catalogue import ids
-from broker.routing import recipients, standing
+from broker.routing import minimise, recipients, standing
 from broker.verification import check_change
 from broker.web.telling.wording import told_fields
 from contracts.changes import CHANGE_TYPES
@@ -310,6 +310,19 @@ def test_every_part_of_every_type_has_its_words_on_the_pages(name: str, language
     assert all(label and value for label, value in shown)
     codes = {"marriage", "large-print", "text-relay", "child", "private-tenant"} & set(json.dumps(whole).split('"'))
     assert not codes & {value for _, value in shown}, "a code is no word"
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["/change/registration"], "ABT/2026/0731, Abertawe, 5 April 2026"),
+        (["/change/deceased"], "Tŷfai Gŵyr, born 28 February 1941, 9434765919"),
+        (["/change/deceased/name"], "Tŷfai Gŵyr"),
+        (["/change/deceased/birthDate", "/change/deceased/identifiers"], "28 February 1941, 9434765919"),
+    ],
+)
+def test_what_is_told_of_a_death_is_shown_whole_however_little_it_is(paths: list[str], said: str) -> None:
+    assert [value for _, value in told_fields(minimise(told_of("bereavement"), paths), words_in("en"))] == [said]
 
 
 # Who is told

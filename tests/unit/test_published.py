@@ -9,6 +9,7 @@ import jsonschema_rs
 import pytest
 
 from adapters.conformance import sample_delivery
+from contracts.changes import CHANGE_TYPES
 from contracts.compatibility import compatible
 from contracts.events import structured
 from contracts.examples import MOVE, PERSON, TOLD, examples
@@ -45,6 +46,15 @@ def test_every_example_is_valid(name: str) -> None:
     validator(schema).validate(document)
     if schema == "event.v1":
         validator(document["dataschema"].removeprefix(NAMESPACE)).validate(document["data"])
+
+
+def test_a_death_is_not_said_to_be_of_who_tells_it() -> None:
+    said = schemas()["bereavement.v1"]["properties"]["person"]["description"]
+    assert "not about them" in said
+    assert "`change.deceased`" in said
+    for name, kind in CHANGE_TYPES.items():
+        described = schemas()[kind.dataschema.removeprefix(NAMESPACE)]["properties"]["person"]["description"]
+        assert described.startswith("Who the change is about") is (name != "bereavement")
 
 
 def test_the_examples_move_from_cardiff_to_swansea_and_keep_their_letters() -> None:

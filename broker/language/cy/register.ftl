@@ -22,9 +22,11 @@ staff-problem-not_next = nid dyma’r fersiwn ar ôl y diweddaraf: cynigiwch ef 
 staff-problem-organisation_other = nid yr un sefydliad ag yn y fersiwn flaenorol
 staff-problem-type_other = nid yr un math o newid ag yn y fersiwn flaenorol
 staff-problem-overlaps = mae’n gorgyffwrdd â’r cytundeb { $about }: yr un sefydliad, math o newid ac ardal ar yr un pryd
+staff-problem-latest_partial = ni all fod: nid yw newid mwy diweddar o’r math hwn yn dweud y cyfan a ddywedai un cynharach
 staff-problem-unsigned = mae’n wag: nid oes neb wedi llofnodi
 staff-problem-adapter_wrong = nid dyna’r hyn y mae ei addasydd yn ei dderbyn
 staff-problem-keys_wrong = rhaid iddo fod yn Set JWK o allweddi cyhoeddus, heb yr un breifat
+staff-problem-secret_other = nid yw’n gyfrinach y mae ei addasydd yn ei chymryd
 
 # Ble mae fersiwn yn sefyll
 staff-standing-in_force = Mewn grym
@@ -138,6 +140,7 @@ staff-kind-agreement = Cytundeb
 staff-kind-organisation = Sefydliad
 staff-kind-client = Allwedd cleient
 staff-kind-body = Corff
+staff-kind-secret = Cyfrinach
 staff-read-version = Darllen fersiwn { $n } fel dogfen
 staff-revoked-at = Diddymwyd { $at }: { $why }
 staff-revoke-title = Diddymu fersiwn { $n }

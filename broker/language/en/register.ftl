@@ -22,9 +22,11 @@ staff-problem-not_next = is not the version after the newest: propose it anew
 staff-problem-organisation_other = is another organisation than in the version before
 staff-problem-type_other = is another type of change than in the version before
 staff-problem-overlaps = overlaps with the agreement { $about }: the same organisation, type of change and area at the same time
+staff-problem-latest_partial = cannot be: a newer change of this type does not say all that an older one did
 staff-problem-unsigned = is empty: nobody has signed
 staff-problem-adapter_wrong = is not what its adapter takes
 staff-problem-keys_wrong = must be a JWK Set of public keys, with no private one
+staff-problem-secret_other = is no secret that its adapter takes
 
 # Where a version stands
 staff-standing-in_force = In force
@@ -138,6 +140,7 @@ staff-kind-agreement = Agreement
 staff-kind-organisation = Organisation
 staff-kind-client = Client key
 staff-kind-body = Body
+staff-kind-secret = Secret
 staff-read-version = Read version { $n } as a document
 staff-revoked-at = Revoked { $at }: { $why }
 staff-revoke-title = Revoke version { $n }

@@ -110,6 +110,7 @@ def _value(step: str) -> Question:
 
 def read_phone(said: str) -> str:
     """Return a telephone number in the form of E.164; one without its country's code is of the United Kingdom."""
+    said = re.sub(r"^\s*(\+|00)(.*?)\(0\)", r"\1\2", said)  # +44 (0)29: the nought is not dialled from abroad
     packed = re.sub(r"[\s().-]", "", said)
     if packed.startswith("00"):
         return f"+{packed[2:]}"

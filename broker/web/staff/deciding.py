@@ -1,8 +1,9 @@
 """Changes that wait for a person's decision: a list without names, one at a time, released or refused on record.
 
 What was told is sealed under its person's key. It is opened for whoever gives a reason, for fifteen minutes, and its
-person sees that; nobody decides on what they have not looked at. Nobody decides on a change of their own: where the address staff sign in with is the one that person
-is written to, that is known.
+person sees that; nobody decides on what they have not looked at, nor lets a change go before an earlier one of the
+same person and type. Nobody decides on a change of their own: where the address staff sign in with is the one that
+person is written to, that is known.
 """
 
 from datetime import timedelta
@@ -76,6 +77,7 @@ async def one(visit: Visit) -> Response:
         told=await _told(visit, change, person) if until and person else [],
         own=person is not None and await _is_own(visit, change, person),
         open=hold.ended_at is None,
+        earlier=await holds.earlier_undecided(database, hold, DecidedBy.STAFF),
         reveal=reasons.REVEAL,
         release=reasons.RELEASE,
         refuse=reasons.REFUSE,
@@ -131,6 +133,8 @@ async def _decide(visit: Visit, allowed: tuple[str, ...], *, refusing: bool) -> 
     if person is None or seen is None or await _is_own(visit, change, person):
         return visit.to(place)  # which says why
     database, now = visit.parts.database, visit.parts.clock()
+    if not refusing and await holds.earlier_undecided(database, hold, DecidedBy.STAFF):
+        return visit.to(place)
     if refusing:
         detail = {"reason": reason, "note": note}
         done = await intake.refuse(database, person, change.id, hold, actor(visit), detail, now)

@@ -1,10 +1,11 @@
 """Values of a change as people read them."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 from broker.language import Language, Words, long_date
+from broker.language.dates import WALES
 from contracts.times import first_day
 
 _LINES: Final = (
@@ -163,9 +164,9 @@ def _value(member: str, value: Any, words: Words) -> str:
         case "identityLevel":
             return words("identity-level-proven", level=str(value))
         case "identifiers" | "previousContact" | "newContact":
-            return "; ".join(str(one["value"]) for one in several)
+            return "; ".join(str(one.get("value") or ", ".join(map(str, one.values()))) for one in several)
         case "registration":
-            return ", ".join(str(value[name]) for name in ("reference", "district") if name in value)
+            return _registration_in_words(value, words)
         case _ if member in _CODES:
             return "; ".join(words(_CODES[member][one]) for one in several)
         case _:
@@ -181,8 +182,19 @@ def basis_words(basis: str, words: Words) -> tuple[str, Language]:
 
 
 def child_in_words(child: Mapping[str, Any], words: Words) -> str:
-    born = long_date(date.fromisoformat(child["birthDate"]), words.language)
-    return words("child-born", name=name_in_full(child["name"]), born=born)
+    """Return another person in words: all that is told of them, which may be a part of what was said."""
+    name = name_in_full(child["name"]) if "name" in child else ""
+    born = long_date(date.fromisoformat(child["birthDate"]), words.language) if "birthDate" in child else ""
+    who = words("child-born", name=name, born=born) if name and born else name or born
+    return ", ".join([part for part in (who,) if part] + [str(one["value"]) for one in child.get("identifiers", ())])
+
+
+def _registration_in_words(registration: Mapping[str, Any], words: Words) -> str:
+    said = [str(registration[name]) for name in ("reference", "district") if name in registration]
+    if "registeredAt" in registration:
+        day = datetime.fromisoformat(registration["registeredAt"]).astimezone(WALES).date()
+        said.append(long_date(day, words.language))
+    return ", ".join(said)
 
 
 def partial_in_words(partial: str, words: Words) -> str:
