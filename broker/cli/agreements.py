@@ -59,6 +59,7 @@ async def propose(kind: str, file: Path) -> int:
     try:
         document = read(kind, file.read_bytes())  # noqa: ASYNC240  nothing else runs
         async with store() as database:
+            known = (await register.configuration(database)).agreements
             [proposal] = await propose_all(database, [document])
     except Faulty as faulty:
         say_faults(faulty.faults)
@@ -67,6 +68,13 @@ async def propose(kind: str, file: Path) -> int:
         Console(stderr=True).print(wrong.strerror or "The file cannot be read.")
         return 1
     Console().print(f"Proposed: {proposal.id}. Two people must approve it at the staff pages.")
+    if isinstance(document, Agreement):
+        for older in known:
+            if older.id == document.id and not older.revoked and checking.permits_less(document, older):
+                Console(soft_wrap=True).print(
+                    f"It permits less than version {older.version}: what is unsent under that is sent as it was agreed"
+                    f" then, unless you revoke it once this is in force: unwaith revoke {older.id} {older.version}"
+                )
     return 0
 
 

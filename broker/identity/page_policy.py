@@ -115,6 +115,9 @@ PAGES: Final[Mapping[Route, PageRule]] = MappingProxyType(
         **_asked("/changes/{number:int}/cancel", ForPeople()),
         **_asked("/changes/earlier", ForPeople()),
         ("GET", "/changes/earlier/asked"): ForPeople(),
+        **_asked("/changes/{number:int}/release", ForPeople()),
+        # A link in a letter, which can only hold: whoever has it may.
+        **_asked("/hold/{token}", ForAnybody()),
         # Operators.
         **_beneath(STAFF, ForStaff(needs=None)),
         ("GET", STAFF): ForStaff(May.LOOK),

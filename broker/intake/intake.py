@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from broker import audit, failpoints, sealing
 from broker.intake import previews, withdrawing
 from broker.intake.joining import identity_mark
+from broker.intake.letters import Letters, letters_of
 from broker.intake.references import new_reference
 from broker.intake.refusals import (
     AlreadyTold,
@@ -39,6 +40,7 @@ from broker.store.withdrawals import Correctable
 from broker.telemetry.metrics import Metrics
 from broker.vault import PersonKey, Vault
 from broker.verification import (
+    REDIRECTS,
     Facts,
     Gazetteer,
     Hold,
@@ -172,7 +174,7 @@ class Intake:
         try:
             decided = await self._decide(who, person, request, change)
             owed = await self._agreed(request, decided)
-            owed, held = await self._verified(person, request, content, owed)
+            owed, held, letters = await self._verified(person, request, content, owed, contact)
         except Refusal:
             # What was accepted stays accepted, whatever would be decided today.
             known = await self._known(person, key_digest, fingerprint)
@@ -180,7 +182,7 @@ class Intake:
                 raise
             return known
         told = await self._sealed(
-            who, person, key_digest, fingerprint, request, content, owed, held=held, contact=contact
+            who, person, key_digest, fingerprint, request, content, owed, held=held, letters=letters
         )
         failpoints.reach("intake.decided")
         started = time.perf_counter()
@@ -320,9 +322,14 @@ class Intake:
         return owed
 
     async def _verified(
-        self, person: PersonKey, request: ChangeRequest, content: bytes, owed: list[previews.Frozen]
-    ) -> tuple[list[previews.Frozen], tuple[holds.Placed, ...]]:
-        """Return whom it is news to, and what it waits for. Raises AlreadyTold and TooMany.
+        self,
+        person: PersonKey,
+        request: ChangeRequest,
+        content: bytes,
+        owed: list[previews.Frozen],
+        contact: Contact | None,
+    ) -> tuple[list[previews.Frozen], tuple[holds.Placed, ...], Letters]:
+        """Return whom it is news to, what it waits for, and who is written to. Raises AlreadyTold and TooMany.
 
         Two requests at one moment may both be let in where the day's last, or the same change, is one: nothing is locked.
         """
@@ -335,18 +342,20 @@ class Intake:
                 owed = [item for item in owed if item.recipient.organisation not in known.last.told]
                 if not owed:
                     raise AlreadyTold(person.person_id, known.last.reference)
+        letters = letters_of(person, known, contact, policy.new_contact, redirects=kind.name in REDIRECTS)
         facts = Facts(
             now=known.now,
             known_since=known.known_since,
-            contact_since=None,
+            contact_since=letters.contact_since,
             told=known.told,
             objected=known.objected,
+            earlier=None if known.lapsing is None else Hold(known.lapsing.reason, known.lapsing.until),
         )
         if too_many(facts, policy):
             raise TooMany
         found = holds_on(kind.name, kind.confirmation, facts, policy)
         entry = registered(await self._vault.digester("registrations"), request.change)
-        return owed, tuple(_placed(one, entry, known.now) for one in found)
+        return owed, tuple(_placed(one, entry, known.now) for one in found), letters
 
     async def _sealed(
         self,
@@ -359,7 +368,7 @@ class Intake:
         owed: list[previews.Frozen],
         *,
         held: tuple[holds.Placed, ...],
-        contact: Contact | None,
+        letters: Letters,
     ) -> changes.Told:
         now = self._clock()
         change_id = new_id(now)
@@ -397,7 +406,8 @@ class Intake:
             ),
             holds=held,
             verified=identity_mark(person.key, who.name, who.birth_date),
-            notice=None if contact is None else _notice(person, contact, now),
+            notices=letters.owed(person, await self._vault.digester("hold-links"), now),
+            contact=letters.contact(person, now),
         )
 
     async def _owed(
@@ -444,11 +454,6 @@ def _placed(hold: Hold, entry: Registered | None, now: datetime) -> holds.Placed
             id=new_id(now), reason=hold.reason, until=None, registration=entry.registration, fact=entry.fact
         )
     return holds.Placed(id=new_id(now), reason=hold.reason, until=hold.until)
-
-
-def _notice(person: PersonKey, contact: Contact, now: datetime) -> changes.OwedNotice:
-    notice_id = new_id(now)
-    return changes.OwedNotice(id=notice_id, sealed=contact.sealed(person.key, notice_id))
 
 
 def _bound_to(change_id: UUID, change_type: str) -> bytes:

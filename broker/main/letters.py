@@ -13,7 +13,7 @@ from contracts.receipts import FailureKind
 
 def notifier(rooms: Rooms) -> Notifier:
     """Return the worker. Raises SettingsRefused where there is nothing to send with."""
-    return Notifier(rooms.database, post(rooms.settings), rooms.vault.key_of, again)
+    return Notifier(rooms.database, post(rooms.settings), rooms.vault.key_of, again, rooms.settings.public_url)
 
 
 def post(settings: Settings) -> Post:

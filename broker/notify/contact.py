@@ -16,9 +16,11 @@ class Contact:
     email: str = field(repr=False)
     """As the identity provider verified it."""
     language: Literal["cy", "en"]
+    link: str | None = field(default=None, repr=False)
+    """What the letter has, by which its change can be held: a token for that alone."""
 
     def sealed(self, person_key: bytes, notice_id: UUID) -> bytes:
-        content = orjson.dumps({"email": self.email, "language": self.language})
+        content = orjson.dumps({"email": self.email, "language": self.language, "link": self.link})
         return sealing.seal(sealing.record_key(person_key, notice_id), content, _bound(notice_id))
 
     @classmethod
@@ -27,7 +29,8 @@ class Contact:
         content = orjson.loads(
             sealing.open_sealed(sealing.record_key(person_key, notice_id), sealed, _bound(notice_id))
         )
-        return cls(email=content["email"], language="cy" if content["language"] == "cy" else "en")
+        language: Literal["cy", "en"] = "cy" if content["language"] == "cy" else "en"
+        return cls(email=content["email"], language=language, link=content.get("link"))
 
 
 def _bound(notice_id: UUID) -> bytes:

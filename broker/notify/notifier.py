@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from broker import sealing
-from broker.language import words_in
+from broker.language import Words, words_in
 from broker.notify.contact import Contact
 from broker.notify.contacts import about_a_change
 from broker.notify.post import Letter, Post
@@ -66,11 +66,13 @@ class Notifier:
         post: Post,
         key_of: KeyOf,
         decide: Decide,
+        public_url: str,
     ) -> None:
         self._database = database
         self._post = post
         self._key_of = key_of
         self._decide = decide
+        self._public_url = public_url
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`."""
@@ -132,15 +134,33 @@ class Notifier:
             contact = Contact.opened(key, notice.id, notice.sealed)
         except sealing.CannotOpen:
             return None
-        return confirmation(str(notice.id), contact, notice.reference)
+        link = f"{self._public_url}/hold/{contact.link}" if contact.link else None
+        if notice.kind == "old_contact":
+            return to_old_contact(str(notice.id), contact, link)
+        return confirmation(str(notice.id), contact, notice.reference, link)
 
 
 async def _to_contact(owed: letters.Owed) -> Letter:
     return about_a_change(owed)
 
 
-def confirmation(letter_id: str, contact: Contact, reference: str) -> Letter:
-    """Return the confirmation of a change: that there is one, and its reference; never what changed."""
+def to_old_contact(letter_id: str, contact: Contact, link: str | None) -> Letter:
+    """Return what is written to where somebody was written to before: neither what changed nor a reference."""
+    words = words_in(contact.language)
+    parts = [words("mail-hello"), words("mail-old-contact-body"), *_holding(words, link), words("mail-goodbye")]
+    body = "\n\n".join(parts)
+    return Letter(letter_id, contact.email, contact.language, words("mail-old-contact-subject"), body + "\n")
+
+
+def _holding(words: Words, link: str | None) -> list[str]:
+    return [words("mail-hold"), link] if link else []
+
+
+def confirmation(letter_id: str, contact: Contact, reference: str, link: str | None = None) -> Letter:
+    """Return the confirmation of a change: that there is one, and its reference; never what changed.
+
+    `link` can only hold the change.
+    """
     words = words_in(contact.language)
     body = "\n\n".join(
         (
@@ -149,6 +169,7 @@ def confirmation(letter_id: str, contact: Contact, reference: str) -> Letter:
             words("mail-confirmation-reference", reference=reference),
             words("mail-confirmation-follow"),
             words("mail-confirmation-not-you"),
+            *_holding(words, link),
             words("mail-goodbye"),
         )
     )

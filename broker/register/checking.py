@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from broker.register.wales import councils
-from contracts.agreement import Agreement
+from contracts.agreement import Agreement, Share
 from contracts.changes import ChangeKind, change_types
 from contracts.person import Person
 
@@ -70,6 +70,41 @@ def state(agreement: Agreement, today: date) -> Standing:
 def newest(agreements: Iterable[Agreement]) -> Mapping[str, Agreement]:
     """Return the newest version of each agreement."""
     return {item.id: item for item in sorted(agreements, key=lambda item: item.version)}
+
+
+def broader(versions: Iterable[Agreement], today: date) -> list[Agreement]:
+    """Return which older versions of one agreement still stand and permit what the one in force does not.
+
+    What is unsent under those is sent as it was agreed then, until somebody revokes them.
+    """
+    known = list(versions)
+    now = max((item for item in known if in_force(item, today)), key=lambda item: item.version, default=None)
+    if now is None:
+        return []
+    return [
+        item
+        for item in sorted(known, key=lambda item: item.version)
+        if item.version < now.version and not item.revoked and not _is_over(item, today) and permits_less(now, item)
+    ]
+
+
+def permits_less(agreement: Agreement, before: Agreement) -> bool:
+    """Return whether something that could be sent under `before` could not be sent under this version."""
+    if not before.identity_level.meets(agreement.identity_level) or not set(before.area) <= set(agreement.area):
+        return True
+    if agreement.valid_until is not None and (before.valid_until is None or agreement.valid_until < before.valid_until):
+        return True
+    return any(
+        not any(f"{path}/".startswith(f"{wider}/") for wider in _permitted(agreement, share))
+        for share in before.shares
+        for path in share.paths
+    )
+
+
+def _permitted(agreement: Agreement, share: Share) -> set[str]:
+    return {
+        path for one in agreement.shares if (one.where, one.role) == (share.where, share.role) for path in one.paths
+    }
 
 
 def leads_somewhere(kind: ChangeKind, path: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from broker import failpoints
@@ -32,7 +32,20 @@ class OwedNotice:
     """A message owed to the person, sealed under their own key."""
 
     id: UUID
+    kind: Literal["confirmation", "old_contact"]
     sealed: bytes = field(repr=False)
+    link: bytes = field(repr=False)
+    """Keyed digest of what stands in the letter, by which its change is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewContact:
+    """Where the person is written to from now on, sealed under their own key."""
+
+    id: UUID
+    sealed: bytes = field(repr=False)
+    changed: bool
+    """It was another before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +64,8 @@ class Told:
     """As this process dates it; once stored, as the store does."""
     owed: tuple[Owed, ...]
     leaf: bytes
-    notice: OwedNotice | None = None
+    notices: tuple[OwedNotice, ...] = ()
+    contact: NewContact | None = None
     holds: tuple[Placed, ...] = ()
     """What it waits for before any of it is sent."""
     verified: bytes | None = None
@@ -78,7 +92,7 @@ class PersonErased(Exception):  # noqa: N818  says what holds
 _ACCEPT: Final = """
 WITH told AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::int[],
-                         $8::bytea[], $9::bytea[], $23::boolean[], $30::bytea[])
+                         $8::bytea[], $9::bytea[], $23::boolean[], $36::bytea[])
         WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, held, verified, n)
 ), fresh AS (           -- keys first: a repeat waits here for its twin and then stores nothing
     INSERT INTO change_key (person_id, key, change_id, fingerprint)
@@ -119,9 +133,19 @@ WITH told AS (
     INSERT INTO delivery_content (delivery_id, generation, origin, digest, sealed)
     SELECT id, generation, origin, digest, sealed FROM owed
 ), notices AS (         -- the confirmation is owed like any delivery: with the change, or not at all
-    INSERT INTO notice (id, change_id, person_id, kind, generation, sealed, due, since)
-    SELECT n.id, n.change_id, p.person_id, 'confirmation', p.generation, n.sealed, now(), now()
-    FROM unnest($20::uuid[], $21::uuid[], $22::bytea[]) AS n(id, change_id, sealed) JOIN placed p ON p.id = n.change_id
+    INSERT INTO notice (id, change_id, person_id, kind, generation, sealed, link, due, since)
+    SELECT n.id, n.change_id, p.person_id, n.kind, p.generation, n.sealed, n.link, now(), now()
+    FROM unnest($20::uuid[], $21::uuid[], $22::bytea[], $30::text[], $31::bytea[])
+        AS n(id, change_id, sealed, kind, link)
+    JOIN placed p ON p.id = n.change_id
+), contacts AS (
+    INSERT INTO contact (person_id, id, generation, sealed, changed_at)
+    SELECT DISTINCT ON (p.person_id) p.person_id, n.id, p.generation, n.sealed, CASE WHEN n.changed THEN now() END
+    FROM unnest($32::uuid[], $33::uuid[], $34::bytea[], $35::boolean[]) AS n(id, change_id, sealed, changed)
+    JOIN placed p ON p.id = n.change_id ORDER BY p.person_id, p.ordinal DESC
+    ON CONFLICT (person_id) DO UPDATE SET
+        id = excluded.id, generation = excluded.generation, sealed = excluded.sealed, changed_at = excluded.changed_at,
+        previous_id = contact.id, previous_sealed = contact.sealed
 ), holds AS (
     INSERT INTO hold (id, change_id, person_id, reason, placed_at, until, registration, fact)
     SELECT h.id, h.change_id, p.person_id, h.reason, now(), h.until, h.registration, h.fact
@@ -145,7 +169,8 @@ async def accept(
     StoreUnavailable (unknown whether stored: the key tells, on asking again).
     """
     owed = [(told.id, item) for told in batch for item in told.owed]
-    notices = [(told.id, told.notice) for told in batch if told.notice is not None]
+    notices = [(told.id, notice) for told in batch for notice in told.notices]
+    contacts = [(told.id, told.contact) for told in batch if told.contact is not None]
     holds = [(told.id, hold) for told in batch for hold in told.holds]
     async with database.transaction() as connection:
         rows = await connection.fetch(
@@ -179,6 +204,12 @@ async def accept(
             [hold.until for _, hold in holds],
             [hold.registration for _, hold in holds],
             [hold.fact for _, hold in holds],
+            [notice.kind for _, notice in notices],
+            [notice.link for _, notice in notices],
+            [contact.id for _, contact in contacts],
+            [change_id for change_id, _ in contacts],
+            [contact.sealed for _, contact in contacts],
+            [contact.changed for _, contact in contacts],
             [t.verified for t in batch],
         )
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
@@ -286,7 +317,11 @@ async def one_of_person(database: Database, person_id: int, reference: str) -> T
 async def is_noticed(database: Database, change_id: UUID) -> bool:
     """Return whether a confirmation is or was owed for a change. Raises StoreUnavailable."""
     async with database.connection() as connection:
-        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM notice WHERE change_id = $1)", change_id))
+        return bool(
+            await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM notice WHERE change_id = $1 AND kind = 'confirmation')", change_id
+            )
+        )
 
 
 async def deliveries_of(database: Database, change_ids: Sequence[UUID]) -> list[DeliveryRow]:

@@ -51,7 +51,29 @@ class Known:
     known_since: datetime
     told: int
     objected: bool
+    lapsing: "Lapsing | None"
+    contact: "KnownContact | None"
     last: "Last | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsing:
+    """The last hold of a person's that ends, or is about to end, by itself."""
+
+    reason: HoldReason
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownContact:
+    """Where a person is written to, and where they were before, sealed each to its id."""
+
+    id: UUID
+    sealed: bytes = field(repr=False)
+    previous_id: UUID | None
+    previous_sealed: bytes | None = field(repr=False)
+    changed_at: datetime | None
+    """None: it never was another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +94,21 @@ SELECT asked.person_id, asked.type AS asked_type, now(), p.created_at AS known_s
                               ORDER BY ordinal DESC LIMIT $3) latest
         WHERE accepted_at > now() - interval '24 hours') AS told,
        EXISTS (SELECT FROM hold WHERE person_id = p.id AND ended_at IS NULL AND reason = 'objected') AS objected,
+       lapsing.reason AS lapsing_reason, lapsing.until AS lapsing_until,
        last.id, last.reference, last.type, last.sealed,
+       contact.id AS contact_id, contact.sealed AS contact_sealed, contact.previous_id, contact.previous_sealed,
+       contact.changed_at,
        array(SELECT organisation FROM delivery WHERE change_id = last.id
              AND status NOT IN ('cancelled', 'superseded', 'undelivered', 'rejected', 'not_matched')) AS organisations
 FROM unnest($1::bigint[], $2::text[]) AS asked(person_id, type)
-JOIN person p ON p.id = asked.person_id LEFT JOIN LATERAL (
+JOIN person p ON p.id = asked.person_id LEFT JOIN contact ON contact.person_id = p.id LEFT JOIN LATERAL (
     SELECT c.id, c.reference, c.type, c.sealed FROM change c
     WHERE c.person_id = p.id AND c.type = asked.type AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = c.id)
     ORDER BY c.ordinal DESC LIMIT 1
-) last ON true
+) last ON true LEFT JOIN LATERAL (
+    SELECT reason, until FROM hold WHERE person_id = p.id AND ended_at IS NULL AND until IS NOT NULL
+    ORDER BY until DESC LIMIT 1
+) lapsing ON true
 """
 
 
@@ -106,7 +134,26 @@ def _known(row: Connection) -> Known:
             sealed=row["sealed"],
             told=frozenset(row["organisations"]),
         )
-    return Known(now=row["now"], known_since=row["known_since"], told=row["told"], objected=row["objected"], last=last)
+    contact = None
+    if row["contact_id"] is not None:
+        contact = KnownContact(
+            id=row["contact_id"],
+            sealed=row["contact_sealed"],
+            previous_id=row["previous_id"],
+            previous_sealed=row["previous_sealed"],
+            changed_at=row["changed_at"],
+        )
+    return Known(
+        now=row["now"],
+        known_since=row["known_since"],
+        told=row["told"],
+        objected=row["objected"],
+        lapsing=None
+        if row["lapsing_reason"] is None
+        else Lapsing(HoldReason(row["lapsing_reason"]), row["lapsing_until"]),
+        contact=contact,
+        last=last,
+    )
 
 
 # Placing one ----------------------------------------------------------------------------------------------------------

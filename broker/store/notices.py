@@ -14,6 +14,7 @@ class Claimed:
 
     id: UUID
     person_id: int
+    kind: str
     reference: str
     """Of the change it is about."""
     sealed: bytes = field(repr=False)
@@ -34,7 +35,7 @@ async def claim(database: Database, lease: timedelta, limit: int) -> list[Claime
             )
             UPDATE notice n SET due = now() + $1, attempts = n.attempts + 1
             FROM due, change c WHERE n.id = due.id AND c.id = n.change_id
-            RETURNING n.id, n.person_id, c.reference, n.sealed, n.attempts, n.since, now()
+            RETURNING n.id, n.person_id, n.kind, c.reference, n.sealed, n.attempts, n.since, now()
             """,
             lease,
             limit,
@@ -61,3 +62,10 @@ async def tried(database: Database, notice: Claimed, *, reason: Reason | None, a
             reason.value if reason else None,
             again,
         )
+
+
+async def linked(database: Database, link: bytes) -> tuple[UUID, UUID] | None:
+    """Return the notice that has a link, by its digest, and the change it is about. Raises StoreUnavailable."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow("SELECT id, change_id FROM notice WHERE link = $1", link)
+    return (row["id"], row["change_id"]) if row else None

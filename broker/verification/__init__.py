@@ -5,7 +5,7 @@ Nobody is told anything from here; what cannot be verified says so and fails clo
 
 from broker.verification.checks import Doubt, check_change
 from broker.verification.gazetteer import Gazetteer, GazetteerAway, Placed, StoredGazetteer
-from broker.verification.holds import NO_HOLDS, Facts, Hold, HoldPolicy, holds_on, too_many
+from broker.verification.holds import NO_HOLDS, REDIRECTS, Facts, Hold, HoldPolicy, holds_on, too_many
 from broker.verification.licensed import OsPlacesGazetteer
 from broker.verification.os_places import OsPlaces
 from broker.verification.postcodes import that_do_not_exist
@@ -13,6 +13,7 @@ from broker.verification.registrations import Confirmed, Registered, confirmed, 
 
 __all__ = [
     "NO_HOLDS",
+    "REDIRECTS",
     "Confirmed",
     "Doubt",
     "Facts",

@@ -47,6 +47,8 @@ class Facts:
     """Changes in the last 24 hours, counted no further than the policy asks."""
     objected: bool
     """Somebody objected to a change of theirs, and they have not yet said which is right."""
+    earlier: "Hold | None" = None
+    """The last that an earlier change of theirs waits for until its time is over, or still does since nobody let it go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def holds_on(kind: str, confirmed_by: Confirmation | None, facts: Facts, policy:
         found.append(Hold(HoldReason.CONTACT_CHANGED, until))
     if facts.objected:
         found.append(Hold(HoldReason.OBJECTED))
+    if facts.earlier is not None and facts.earlier.reason not in {hold.reason for hold in found}:
+        found.append(facts.earlier)  # else this one would be sent before it, and the other taken for what holds
     return found
 
 

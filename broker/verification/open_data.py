@@ -94,6 +94,8 @@ _SURE: Final = 5
 positional quality is ten times that."""
 _DIGITS: Final = 18
 """More has no number here, and Python refuses to read one of thousands."""
+_LONGEST: Final = 65_536
+"""Characters of a line. The rest of a longer one is read as another: a file without line ends does not fill memory."""
 _TOLD_EACH: Final = 10_000
 """Lines."""
 _NO_POINT: Final = frozenset({"", "0"})
@@ -304,7 +306,7 @@ def _lines(
     source: Source, file: str, raw: IO[bytes], codes: Authorities, told: Callable[[int], None]
 ) -> Iterator[Line]:
     with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as text:
-        values = csv.reader(text)
+        values = csv.reader(iter(partial(text.readline, _LONGEST), ""))
         read, first = source.begin(values, codes)
         if first is not None:
             yield _line(file, 1, first, read)

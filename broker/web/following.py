@@ -25,7 +25,7 @@ from broker.web.timeline_words import advice_of, entry_words, hold_words, status
 from broker.web.untold_words import Untold, untold_words
 from broker.web.visit import Page, Visit
 from contracts.changes import change_types
-from contracts.holds import HoldOutcome
+from contracts.holds import HoldOutcome, HoldReason
 from contracts.requests import DeliveryView
 from contracts.statuses import ENDED
 
@@ -113,6 +113,7 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
         over=_over(deliveries),
         every=every,
         held=list(dict.fromkeys(hold_words(hold, visit.words) for hold in held)),
+        objected=any(hold.reason is HoldReason.OBJECTED and hold.ended_at is None for hold in held),
         looked=[
             visit.words(f"looked-{look.reason.replace('_', '-')}", at=moment_in_words(look.at, visit.language))
             for look in await disclosures.of_change(visit.parts.database, change.id)

@@ -54,7 +54,7 @@ async def nobodys_key(_person: int) -> bytes | None:
 
 
 def notifier(database: Database, post: Post) -> Notifier:
-    return Notifier(database, post, nobodys_key, again)
+    return Notifier(database, post, nobodys_key, again, "https://unwaith.example")
 
 
 class Outbox:

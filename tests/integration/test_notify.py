@@ -2,6 +2,7 @@
 
 import asyncio
 import email
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -22,7 +23,8 @@ from contracts.requests import ChangeRequest
 from tests.support.line import Line, a_line, a_move, now, somebody
 
 SECRETS = ("Heol y Bŵa", "SA99", "CF99", "council", "Llŷr", "Siân", "address", "cyfeiriad", "http")
-"""What a letter must never say: where to, who, or what changed; and it has no link to follow."""
+"""What a letter must never say: where to, who, or what changed; and it has no link but the one that only holds."""
+LINK = re.compile(r"https://unwaith\.example/hold/[A-Za-z0-9_-]{32}")
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ class Mailserver:
 
 
 def notifier(line: Line, post: Post) -> Notifier:
-    return Notifier(line.database, post, line.vault.key_of, again)
+    return Notifier(line.database, post, line.vault.key_of, again, "https://unwaith.example")
 
 
 async def later(line: Line, by: timedelta) -> None:
@@ -81,8 +83,8 @@ async def later(line: Line, by: timedelta) -> None:
         await connection.execute("UPDATE notice SET due = due - $1::interval", by)
 
 
-async def told(line: Line, contact: Contact | None, key: str = "a-key") -> Accepted:
-    who, request = somebody(), a_move()
+async def told(line: Line, contact: Contact | None, key: str = "a-key", number: int = 1) -> Accepted:
+    who, request = somebody(number), a_move()
     shown = await line.intake.preview(who, request)
     whole = ChangeRequest(type=request.type, change=request.change, preview=shown.digest)
     return await line.intake.accept(who, key, whole, contact=contact)
@@ -112,7 +114,8 @@ async def test_a_confirmation_says_its_reference_and_nothing_of_the_change(
     assert message["Subject"].startswith(subject)
     text = message.get_content()
     assert accepted.reference in text
-    assert [word for word in SECRETS if word in text.replace(accepted.reference, "")] == []
+    assert len(LINK.findall(text)) == 1
+    assert [word for word in SECRETS if word in LINK.sub("", text).replace(accepted.reference, "")] == []
     assert accepted.reference not in message["Subject"]
     assert await state(line) == [("sent", 1, None)]
 
@@ -173,7 +176,7 @@ async def test_without_tls_nothing_is_handed_over(line: Line) -> None:
 
 async def test_an_address_that_is_two_or_a_header_is_none(line: Line, tmp_path: Path) -> None:
     for number, address in enumerate(("a@example.com,b@example.com", "a@example.com\r\nBcc: b@example.com", "nobody")):
-        await told(line, Contact(address, "en"), key=f"key-{number}")
+        await told(line, Contact(address, "en"), key=f"key-{number}", number=number)
     await notifier(line, FileOutbox(tmp_path / "outbox")).round()
     assert await state(line) == [("given_up", 1, "invalid_for_receiver")] * 3
     assert not (tmp_path / "outbox").exists()
@@ -215,3 +218,45 @@ def test_patience_ends() -> None:
     since = now()
     assert again(1, since, since) is not None
     assert again(60, since, since + timedelta(days=3)) is None
+
+
+async def written_to(line: Line, folder: Path) -> dict[str, str]:
+    """Send what is owed; return the letters by whom they are to."""
+    sender = notifier(line, FileOutbox(folder))
+    while await sender.round():
+        pass
+    found = {}
+    for file in folder.glob("*.eml"):
+        message = email.message_from_bytes(file.read_bytes(), policy=default)
+        assert isinstance(message, EmailMessage)
+        found[str(message["To"])] = str(message.get_content())
+        file.unlink()
+    return found
+
+
+async def test_the_old_contact_hears_too_that_something_was_told_and_not_what(line: Line, tmp_path: Path) -> None:
+    await told(line, Contact("Sian@example.com", "cy"), "first")
+    await told(line, Contact("sian@example.com", "cy"), "second")
+    assert set(await written_to(line, tmp_path)) == {"Sian@example.com", "sian@example.com"}, "one address"
+    changed = await told(line, Contact("thief@example.com", "en"), "third")
+    letters = await written_to(line, tmp_path)
+    assert set(letters) == {"thief@example.com", "sian@example.com"} or set(letters) == {
+        "thief@example.com",
+        "Sian@example.com",
+    }
+    [old] = [text for to, text in letters.items() if to != "thief@example.com"]
+    assert len(LINK.findall(old)) == 1
+    assert LINK.findall(old) != LINK.findall(letters["thief@example.com"]), "each its own"
+    assert [word for word in (*SECRETS, changed.reference, "thief") if word in LINK.sub("", old)] == []
+    await told(line, Contact("thief@example.com", "en"), "fourth")
+    assert set(await written_to(line, tmp_path)) == {"thief@example.com"}, "without a policy only when it changes"
+
+
+async def test_asking_for_no_confirmation_keeps_nothing_from_who_is_written_to(line: Line, tmp_path: Path) -> None:
+    """Whoever holds the account may not be the person: a move is always told of where anybody was written to."""
+    await told(line, Contact("sian@example.com", "cy"), "first")
+    await written_to(line, tmp_path)
+    await told(line, None, "second")
+    [(to, text)] = (await written_to(line, tmp_path)).items()
+    assert to == "sian@example.com"
+    assert len(LINK.findall(text)) == 1

@@ -50,6 +50,15 @@ def newest(site: Sandbox) -> Agreement:
     return max(found, key=lambda item: item.version)
 
 
+async def standing(site: Sandbox) -> Agreement:
+    """Put a new version into force, and return it: other tests revoke the newest, and an older one never comes back."""
+    before = newest(site)
+    fresh = before.model_copy(update={"version": before.version + 1, "revoked": False})
+    await register.put_agreement(site.rooms.database, fresh)
+    await site.rooms.directory.refresh()
+    return fresh
+
+
 def next_version(agreement: Agreement, **update: Any) -> str:
     document = agreement.model_dump(mode="json", exclude={"revoked"}, exclude_none=True)
     signed = {"organisation": "TfW", "name": "Ifan Dychmygol", "post": "Head of Data", "signedOn": "2026-01-01"}
@@ -272,6 +281,7 @@ async def letters_about(outbox: Path, proposal: str, count: int) -> list[EmailMe
 
 
 async def test_an_endpoint_two_people_agreed_on_is_sent_nothing_before_it_agrees_itself(site: Sandbox) -> None:
+    await standing(site)
     rooms, reached = site.rooms, site.rooms.directory.organisations()[TRANSPORT]
     document = reached.model_dump(mode="json", exclude_none=True, exclude={"paused", "draining"})
     url = site.addresses.public_url
@@ -332,3 +342,37 @@ async def test_a_secret_is_approved_without_being_seen(site: Sandbox, language: 
         assert (await rhys.ask("POST", f"{place}/approve", {"csrf": csrf})).status == 303
         await nia.fill(place, reason="document_wrong", note="INC-5")
     assert await rooms.vault.find(sealed.name) is None
+
+
+@pytest.mark.parametrize("language", ["cy", "en"])
+async def test_where_a_version_permits_less_the_older_is_offered_to_be_revoked(
+    site: Sandbox, language: Language
+) -> None:
+    before, words = await standing(site), words_in(language)
+    fewer = before.model_dump(mode="json")["shares"]
+    fewer[0]["paths"].remove(fewer[0]["paths"][0])
+    url = site.addresses.public_url
+    async with a_guest(url, language) as rhys, a_guest(url, language) as nia:
+        await rhys.sign_in("rhys", prefix="/staff")
+        await nia.sign_in("nia", prefix="/staff")
+        document = next_version(before, shares=fewer)
+        place = (await rhys.fill((await rhys.fill("/staff/proposals", document=document)).location)).location
+        warned = words("staff-broader", n=before.version)
+        assert warned not in (await nia.get(place)).html, "not before it is in force"
+        csrf = (await nia.get(place)).page.forms[-1].fields["csrf"]
+        assert (await nia.ask("POST", f"{place}/approve", {"csrf": csrf})).status == 303
+        shown = (await nia.get(place)).html
+        assert warned in shown
+        assert foreign_in(shown, language) == []
+        offered = f"/staff/agreements/{before.id}?version={before.version}"
+        assert f'href="{offered}#reason"' in shown
+        refused = await nia.fill(offered, note="INC-6")
+        assert f"version={before.version}" in refused.location, "what is wrong is said of the same version"
+        again = (await nia.get(refused.location)).html
+        assert warned in again
+        assert f"/{before.version}/revoke" in again
+        await nia.fill(offered, reason="no_longer_needed", note="INC-6")
+        assert warned not in (await nia.get(f"/staff/agreements/{before.id}")).html
+    known = (await register.configuration(site.rooms.database)).agreements
+    revoked = {item.version: item.revoked for item in known if item.id == before.id}
+    assert (revoked[before.version], revoked[before.version + 1]) == (True, False)

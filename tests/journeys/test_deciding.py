@@ -223,6 +223,83 @@ async def spoken(guest: Guest, path: str) -> None:
         assert (shown.status, foreign_in(shown.html, language)) == (200, []), path
 
 
+async def link_of(site: Sandbox, change_id: UUID) -> str:
+    """Return the address in the letter about a change."""
+    async with site.rooms.database.connection() as connection:
+        row = await connection.fetchrow("SELECT id, person_id, sealed FROM notice WHERE change_id = $1", change_id)
+    key = await site.rooms.vault.key_of(row["person_id"])
+    assert key is not None
+    return f"/hold/{Contact.opened(key, row['id'], row['sealed']).link}"
+
+
+@pytest.mark.parametrize(("language", "narrow"), [("cy", True), ("en", False)])
+async def test_a_link_in_a_letter_holds_and_can_do_nothing_else(
+    site: Sandbox, browser: Browser, language: Language, narrow: bool
+) -> None:
+    words, person = words_in(language), {"cy": "llyr", "en": "robin"}[language]
+    url = site.addresses.public_url
+    async with a_guest(url, language) as citizen, visiting(site, browser, language=language, narrow=narrow) as v:
+        page = await tell(citizen, person, "SA99 9AA")
+        change_id = await newest(site)
+        assert (await citizen.get(f"{page}/release")).status == 404, "nobody objected"
+        link = await link_of(site, change_id)
+
+        seen = Inspector(v, language, "holding-")
+        await v.go(link)
+        await seen("hold-ask")
+        asked = await v.page.inner_text("main")
+        await v.go("/hold/none-of-ours")
+        assert await v.page.inner_text("main") == asked, "nor whether the link is good"
+        await v.page.locator("main form button").click()
+        await expect(v.page.locator("h1")).to_have_text(words("hold-unknown-title"))
+        await seen("hold-unknown")
+        await v.go(link)
+        assert await holds.of_change(site.rooms.database, change_id) == [], "looking at it does nothing"
+        for _ in range(2):
+            await v.go(link)
+            await v.page.locator("main form button").click()
+            await expect(v.page.locator("h1")).to_have_text(words("hold-done-title"))
+        await seen("hold-done")
+        [objection] = await holds.of_change(site.rooms.database, change_id)
+        assert (objection.reason, objection.until) == (HoldReason.OBJECTED, None)
+
+        shown = (await citizen.get(page)).html
+        assert words("held-objected") in shown
+        assert words("hold-release-link") in shown
+        release = await citizen.get(f"{page}/release")
+        assert release.status == 200
+        assert foreign_in(release.html, language) == []
+        assert (await citizen.fill(f"{page}/release")).location == page
+        [objection] = await holds.of_change(site.rooms.database, change_id)
+        assert objection.outcome is HoldOutcome.RELEASED
+        assert {row.held for row in await changes.deliveries_of(site.rooms.database, [change_id])} == {False}
+
+        await citizen.fill(f"{page}/cancel")
+        await v.go(link)
+        await v.page.locator("main form button").click()
+        await expect(v.page.locator("h1")).to_have_text(words("hold-too-late-title"))
+        await seen("hold-too-late")
+
+
+async def test_only_who_has_proven_who_they_are_says_that_it_was_them(site: Sandbox) -> None:
+    url = site.addresses.public_url
+    async with a_guest(url) as citizen, a_guest(url) as unproven, a_guest(url) as other:
+        page = await tell(citizen, "brychan", "CF99 9AA")
+        link = await link_of(site, await newest(site))
+        assert (await other.ask("POST", link, {})).status == 200
+        assert words_in("en")("held-objected") in (await citizen.get(page)).html
+        await unproven.sign_in("brychan")
+        for method, form in (
+            ("GET", None),
+            ("POST", {"csrf": (await unproven.get(page)).page.forms[0].fields["csrf"]}),
+        ):
+            answer = await unproven.ask(method, f"{page}/release", form)
+            assert answer.location.startswith("/sign-in?prove=1"), method
+        await other.sign_in("dafydd")
+        assert (await other.get(f"{page}/release")).status == 404
+        assert words_in("en")("held-objected") in (await citizen.get(page)).html
+
+
 async def test_what_was_told_first_is_decided_on_first(site: Sandbox) -> None:
     """Released the other way round, organisations would be told of the older change last."""
     words = words_in("en")

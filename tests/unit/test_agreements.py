@@ -18,6 +18,7 @@ from broker.store.register import Configuration
 from contracts.agreement import Agreement, Share
 from contracts.changes import CHANGE_TYPES
 from contracts.examples import AGREEMENT, ORGANISATION
+from contracts.person import IdentityLevel
 from contracts.registration import RegisteredClient
 
 TODAY = date(2026, 6, 1)
@@ -200,3 +201,42 @@ def test_only_what_turns_delivery_pauses_it() -> None:
     key = RegisteredClient(client_id="x", organisation=ORGANISATION.id, jwks={}, scopes=("receipts:write",))
     assert [turns_delivery(item, known) for item in (renamed, moved, key, NEW)] == [False, True, True, False]
     assert not turns_delivery(moved, Configuration(1, {}, ())), "nothing is sent yet to who is new"
+
+
+def _sharing(*paths: str, **update: Any) -> Agreement:
+    share = NEW.shares[0].model_copy(update={"paths": paths})
+    return NEW.model_copy(update={"shares": (share,), **update})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "less"),
+    [
+        (_sharing("/person", "/change"), _sharing("/person", "/change"), False),
+        (_sharing("/person/name", "/change"), _sharing("/person", "/change"), False),
+        (_sharing("/person", "/change"), _sharing("/person/name", "/change"), True),
+        (_sharing("/person/nameless"), _sharing("/person/name"), True),
+        (_sharing("/change"), _sharing("/change", area=()), True),
+        (_sharing("/change"), _sharing("/change", area=(*NEW.area, 6855)), False),
+        (_sharing("/change"), _sharing("/change", valid_until=date(2999, 1, 1)), True),
+        (_sharing("/change", valid_until=date(2998, 1, 1)), _sharing("/change", valid_until=date(2999, 1, 1)), False),
+        (_sharing("/change", identity_level=IdentityLevel.P1), _sharing("/change"), True),
+        (NEW, NEW.model_copy(update={"shares": NEW.shares[:1]}), True),
+    ],
+)
+def test_a_version_permits_less_where_something_could_no_longer_be_sent(
+    before: Agreement, after: Agreement, less: bool
+) -> None:
+    assert checking.permits_less(after, before) is less
+
+
+def test_only_what_stands_and_permits_more_than_the_one_in_force_is_broader() -> None:
+    first, second, third = (
+        _sharing(*paths, version=number)
+        for number, paths in enumerate((("/person", "/change"), ("/change",), ("/change",)), 1)
+    )
+    today = date(2026, 6, 1)
+    assert checking.broader([first, second, third], today) == [first]
+    assert checking.broader([first.model_copy(update={"revoked": True}), second, third], today) == []
+    to_come = second.model_copy(update={"valid_from": date(2026, 7, 1)})
+    assert checking.broader([first, to_come], today) == [], "until then the first is what holds"
+    assert checking.broader([], today) == []

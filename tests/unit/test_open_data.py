@@ -79,6 +79,13 @@ def test_a_line_that_cannot_be_is_bad_with_its_number_and_the_next_is_read(
     assert len(kept("open-uprn", file)) == 2
 
 
+def test_a_line_without_end_is_many_bad_ones(tmp_path: Path) -> None:
+    content = open_uprn([(900000000001, 318000, 176000)]) + b"0" * 300_000 + b"\n" + b'"' + b"0" * 300_000
+    found = bad("open-uprn", written(tmp_path, content))
+    assert {code for _, code in found} == {"columns", "csv"}
+    assert len(found) > 4, "read whole"
+
+
 def test_code_point_open_has_no_header_and_a_file_for_each_area(tmp_path: Path) -> None:
     file = code_point_zip(
         tmp_path,

@@ -100,7 +100,7 @@ mail-hello = Helo
 mail-confirmation-subject = Rydym wedi derbyn yr hyn a ddywedoch wrthym
 mail-confirmation-body = Gwnaethoch ddweud wrthym am newid drwy Unwaith, ac rydym wedi’i dderbyn.
 mail-confirmation-reference = Eich cyfeirnod yw { $reference }.
-mail-confirmation-follow = I weld yr hyn y mae pob sefydliad wedi’i wneud, mewngofnodwch a dewis Fy newidiadau. Er eich diogelwch, nid oes dolenni yn y neges hon ac nid yw’n dweud beth a newidiodd.
+mail-confirmation-follow = I weld yr hyn y mae pob sefydliad wedi’i wneud, mewngofnodwch a dewis Fy newidiadau. Er eich diogelwch, nid yw’r neges hon yn dweud beth a newidiodd.
 mail-confirmation-not-you = Os nad chi oedd hwn, mewngofnodwch ac edrych ar Fy newidiadau ar unwaith.
 mail-goodbye = Unwaith
 

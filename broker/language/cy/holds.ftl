@@ -54,3 +54,23 @@ looked-title = Pwy sydd wedi edrych ar yr hyn a ddywedoch wrthym
 looked-evidence = Ar { $at } edrychodd aelod o’n staff arno, i bwyso a mesur y dystiolaeth.
 looked-person-asked = Ar { $at } edrychodd aelod o’n staff arno, am i chi ofyn.
 looked-audit = Ar { $at } edrychodd aelod o’n staff arno, i wirio ein gwaith ein hunain.
+
+# Dolen mewn llythyr, na all ond dal yn ôl, a’r hyn y mae’r person yn ei ddweud am hynny.
+mail-hold = Os nad chi oedd hwn, gallwch ei atal am y tro â’r ddolen hon. Ni all wneud dim arall.
+mail-old-contact-subject = Dywedwyd am newid wrth Unwaith
+mail-old-contact-body = Mae rhywun yr oeddem yn arfer ysgrifennu ato yma wedi dweud wrthym am newid drwy Unwaith. Os chi oedd hwnnw, nid oes angen i chi wneud dim.
+hold-ask-title = Atal newid am y tro
+hold-ask-body = Defnyddiwch hwn os cawsoch lythyr gennym ac na wnaethoch ddweud dim wrthym. Nid oes neb yn cael gwybod am y newid nes bod y person wedi mewngofnodi a dweud pa un sy’n gywir.
+hold-ask-after = Er diogelwch pawb, nid yw’r dudalen hon yn dweud beth a ddywedwyd.
+hold-ask-button = Ei atal am y tro
+hold-done-title = Mae wedi’i atal am y tro
+hold-done-body = Os chi yw’r person dan sylw, mewngofnodwch â’ch hunaniaeth brofedig, edrychwch ar eich newidiadau a’i ganslo, neu dywedwch mai chi oedd hwn.
+hold-too-late-title = Nid oes dim ar ôl i’w atal
+hold-too-late-body = Cafodd ei anfon eisoes, neu ei ganslo. Os chi yw’r person dan sylw, mewngofnodwch, edrychwch ar eich newidiadau a’i ganslo: yna gofynnir i bwy bynnag a gafodd wybod ei ddadwneud.
+hold-unknown-title = Nid yw’r ddolen hon yn gweithio
+hold-unknown-body = Copïwch y ddolen gyfan o’r llythyr. Os chi yw’r person dan sylw, gallwch hefyd fewngofnodi ac edrych ar eich newidiadau.
+hold-release-link = Fi oedd hwn, neu beidio: dweud pa un
+hold-release-title = Ai chi a ddywedodd wrthym am y newid hwn?
+hold-release-body = Dywedodd rhywun sy’n darllen llythyrau a anfonwyd atoch nad chi oedd hwn. Os chi oedd hwn, fe’i hanfonir oni bai bod rhywbeth arall yn ei ddal yn ôl.
+hold-release-button = Fi oedd hwn: ewch ymlaen
+hold-release-cancel = Nid fi oedd hwn: canslo’r newid

@@ -146,6 +146,7 @@ staff-revoked-at = Diddymwyd { $at }: { $why }
 staff-revoke-title = Diddymu fersiwn { $n }
 staff-revoke-body = Daw i ben ar unwaith. Caiff yr hyn nad yw wedi’i anfon eto ei atal, a bydd pobl yn gweld na chafodd ei anfon. Ni ellir ei ddadwneud: dim ond cynnig fersiwn newydd.
 staff-revoke = Diddymu’r cytundeb hwn
+staff-broader = Mae fersiwn { $n } yn caniatáu mwy na’r un sydd mewn grym. Caiff yr hyn nad yw wedi’i anfon eto o dan fersiwn { $n } ei anfon o hyd fel y cytunwyd bryd hynny, nes i chi ei ddiddymu.
 staff-propose-title = Cynnig newid i’r gofrestr
 staff-propose-body = Daw i rym pan fydd ail berson wedi’i gymeradwyo. Chi yw’r cyntaf.
 staff-document-label = Dogfen

@@ -92,7 +92,7 @@ mail-hello = Hello
 mail-confirmation-subject = We have received what you told us
 mail-confirmation-body = You told us of a change through Unwaith, and we have received it.
 mail-confirmation-reference = Your reference number is { $reference }.
-mail-confirmation-follow = To see what each organisation has done, sign in and choose My changes. For your safety this message has no links and does not say what changed.
+mail-confirmation-follow = To see what each organisation has done, sign in and choose My changes. For your safety this message does not say what changed.
 mail-confirmation-not-you = If this was not you, sign in and look at My changes at once.
 mail-goodbye = Unwaith
 

@@ -54,3 +54,23 @@ looked-title = Who has looked at what you told us
 looked-evidence = On { $at } a member of our staff looked at it, to weigh the evidence.
 looked-person-asked = On { $at } a member of our staff looked at it, because you asked.
 looked-audit = On { $at } a member of our staff looked at it, to check our own work.
+
+# A link in a letter, which can only hold, and what its person says to that.
+mail-hold = If this was not you, you can stop it for the time being with this link. It can do nothing else.
+mail-old-contact-subject = A change was told to Unwaith
+mail-old-contact-body = Somebody we used to write to here has told us of a change through Unwaith. If that was you, you do not need to do anything.
+hold-ask-title = Stop a change for the time being
+hold-ask-body = Use this if you had a letter from us and did not tell us anything. Nobody is told of the change until its person has signed in and said which is right.
+hold-ask-after = For everybody’s safety this page does not say what was told.
+hold-ask-button = Stop it for the time being
+hold-done-title = It has been stopped for the time being
+hold-done-body = If you are the person it is about, sign in with your proven identity, look at your changes and cancel it, or say that it was you.
+hold-too-late-title = There is nothing left to stop
+hold-too-late-body = It was sent off already, or was cancelled. If you are the person it is about, sign in, look at your changes and cancel it: whoever was told is then asked to undo it.
+hold-unknown-title = This link does not work
+hold-unknown-body = Copy the whole link from the letter. If you are the person it is about, you can also sign in and look at your changes.
+hold-release-link = It was me, or it was not: say which
+hold-release-title = Did you tell us of this change?
+hold-release-body = Somebody who reads letters we sent to you said that it was not you. If it was you, it is sent unless something else holds it.
+hold-release-button = It was me: go on
+hold-release-cancel = It was not me: cancel the change

@@ -146,6 +146,7 @@ staff-revoked-at = Revoked { $at }: { $why }
 staff-revoke-title = Revoke version { $n }
 staff-revoke-body = It ends at once. What is not sent yet is withheld, and people see that it was not sent. It cannot be undone: only a new version can be proposed.
 staff-revoke = Revoke this agreement
+staff-broader = Version { $n } permits more than the one in force. What is not sent yet under version { $n } is still sent as it was agreed then, until you revoke it.
 staff-propose-title = Propose a change of the register
 staff-propose-body = It comes into force once a second person has approved it. You count as the first.
 staff-document-label = Document

@@ -45,6 +45,7 @@ async def agreement(visit: Visit) -> Response:
     words, today = visit.words, visit.parts.clock().date()
     versions = _versions(visit, str(visit.request.path_params["agreement"]))
     revoked = {item.version: item for item in await register.revocations(visit.parts.database, versions[0].id)}
+    broader = {item.version for item in checking.broader(versions, today)}
     plain = [item.model_dump(mode="json", exclude={"revoked"}, exclude_none=True) for item in versions]
     shown = []
     for place, item in enumerate(versions):
@@ -52,6 +53,7 @@ async def agreement(visit: Visit) -> Response:
         shown.append(
             {
                 "version": item.version,
+                "broader": item.version in broader,
                 "state": words(f"staff-standing-{checking.state(item, today)}"),
                 "ended": words(
                     "staff-revoked-at",
@@ -70,7 +72,7 @@ async def agreement(visit: Visit) -> Response:
         title=words.of(versions[0].title),
         name=organisation_name(visit, versions[0].organisation),
         versions=shown,
-        revocable=_revocable(versions, today),
+        revocable=_revocable(versions, today, visit.request.query_params.get("version", "")),
         reasons=REVOKE,
         back=f"{visit.door.prefix}/agreements",
     )
@@ -112,10 +114,11 @@ def _versions(visit: Visit, key: str) -> list[Agreement]:
     return sorted(found, key=lambda item: item.version, reverse=True)
 
 
-def _revocable(versions: list[Agreement], today: date) -> int | None:
-    """Return which version the page can revoke: the one in force, else the newest that was not revoked."""
+def _revocable(versions: list[Agreement], today: date, asked: str) -> int | None:
+    """Return which version the page can revoke: the one asked for, the one in force, the newest not revoked."""
+    chosen = [item for item in versions if str(item.version) == asked]
     standing = [item for item in versions if checking.in_force(item, today)]
-    return next((item.version for item in (*standing, *versions) if not item.revoked), None)
+    return next((item.version for item in (*chosen, *standing, *versions) if not item.revoked), None)
 
 
 def _version(visit: Visit) -> Agreement:

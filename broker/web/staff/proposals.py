@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from broker.identity.staff import May
 from broker.intake.dry_run import A_MONTH, DryRun, dry_run
-from broker.register import proposing, reading
+from broker.register import checking, proposing, reading
 from broker.register.checking import Fault
 from broker.register.differences import Difference, differences
 from broker.register.document import Written, field_words, written
@@ -166,6 +166,7 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
+        broader=_broader(visit, found),
         differences=differences(
             await _before(visit, found.kind, found.subject, found.based_on), orjson.loads(found.document)
         ),
@@ -179,6 +180,14 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         reasons=proposing.REJECT,
         back=f"{visit.door.prefix}/agreements",
     )
+
+
+def _broader(visit: Visit, found: Proposal) -> list[int]:
+    """Return the older versions that permit more than the agreement in force, where this proposal was for it."""
+    if found.kind != "agreement" or found.outcome != "in_force":
+        return []
+    versions = [item for item in visit.parts.directory.agreements() if item.id == found.subject]
+    return [item.version for item in checking.broader(versions, visit.parts.clock().date())]
 
 
 def _counts(visit: Visit, agreement: Agreement, tried: DryRun) -> dict[str, Any]:

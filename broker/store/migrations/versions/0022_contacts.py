@@ -1,4 +1,4 @@
-"""Joinings: people who told changes with an account they no longer have, and who decided that they are theirs."""
+"""Contacts: where people are written to, since when, and links that only hold."""
 
 from broker.store.migrations.sql import run_beside
 
