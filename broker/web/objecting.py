@@ -17,7 +17,7 @@ from broker.store.changes import DeliveryRow
 from broker.store.holds import HoldRow, Placed
 from broker.web.following import own_change
 from broker.web.visit import Page, Visit
-from contracts.holds import HoldReason
+from contracts.holds import HoldOutcome, HoldReason
 from contracts.ids import new_id
 from contracts.person import IdentityLevel
 from contracts.statuses import Status
@@ -52,7 +52,9 @@ async def hold(visit: Visit) -> Response:
     if found is None:
         return visit.page("hold/unknown.html", status=404)
     notice_id, change_id = found
-    if not any(map(_can_be_held, await changes.deliveries_of(database, [change_id]))):
+    # Once its person has said, proven, that it was them, no letter holds it again: the reader may be who they fled from.
+    answered = any(map(_is_answered, await holds.of_change(database, change_id)))
+    if answered or not any(map(_can_be_held, await changes.deliveries_of(database, [change_id]))):
         return visit.page("hold/too-late.html")
     now = visit.parts.clock()
     placed = Placed(id=new_id(now), reason=HoldReason.OBJECTED, until=None)
@@ -105,6 +107,11 @@ def _proven(visit: Visit) -> bool:
     """Return whether the person is known well enough to undo what protects them."""
     who = visit.signed_in.who
     return bool(who.get("person")) and IdentityLevel(who["level"]).meets(IdentityLevel.P2)
+
+
+def _is_answered(hold: HoldRow) -> bool:
+    """Return whether a hold was an objection that its person has said is wrong."""
+    return hold.reason is HoldReason.OBJECTED and hold.outcome is HoldOutcome.RELEASED
 
 
 def _is_objection(hold: HoldRow) -> bool:

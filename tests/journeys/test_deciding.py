@@ -274,6 +274,11 @@ async def test_a_link_in_a_letter_holds_and_can_do_nothing_else(
         assert objection.outcome is HoldOutcome.RELEASED
         assert {row.held for row in await changes.deliveries_of(site.rooms.database, [change_id])} == {False}
 
+        await v.go(link)
+        await v.page.locator("main form button").click()
+        await expect(v.page.locator("h1")).to_have_text(words("hold-too-late-title"))
+        assert {row.held for row in await changes.deliveries_of(site.rooms.database, [change_id])} == {False}, "once"
+
         await citizen.fill(f"{page}/cancel")
         await v.go(link)
         await v.page.locator("main form button").click()
