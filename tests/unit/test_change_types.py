@@ -2,8 +2,9 @@
 
 import json
 import unicodedata
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from broker.api.problems import NotReadable
 from broker.api.spoken import in_welsh
 from broker.language import LANGUAGES, Language, words_in
 from broker.language.catalogue import ids
+from broker.register.checking import leads_somewhere
 from broker.routing import minimise, recipients, standing
 from broker.verification import check_change
+from broker.web.telling.questions import today_of
 from broker.web.telling.wording import told_fields
 from contracts.changes import CHANGE_TYPES
 from contracts.changes.kind import ROLE_AT
@@ -323,6 +326,28 @@ def test_every_part_of_every_type_has_its_words_on_the_pages(name: str, language
 )
 def test_what_is_told_of_a_death_is_shown_whole_however_little_it_is(paths: list[str], said: str) -> None:
     assert [value for _, value in told_fields(minimise(told_of("bereavement"), paths), words_in("en"))] == [said]
+
+
+def paths_into(value: Any, path: str) -> Iterator[str]:
+    yield path
+    if isinstance(value, dict):
+        for member, inner in value.items():
+            yield from paths_into(inner, f"{path}/{member}")
+
+
+@pytest.mark.parametrize("name", CHANGE_TYPES)
+def test_whatever_part_is_agreed_is_shown(name: str) -> None:
+    whole = told_of(name)
+    for path in (path for part in whole for path in paths_into(whole[part], f"/{part}")):
+        if leads_somewhere(CHANGE_TYPES[name], path):
+            shown = told_fields(minimise(whole, [path]), words_in("cy"))
+            assert shown, path
+            assert all(value for _, value in shown), path
+
+
+def test_today_begins_on_pages_when_it_begins_in_wales() -> None:
+    visit: Any = SimpleNamespace(parts=SimpleNamespace(clock=lambda: datetime(2026, 6, 30, 23, 30, tzinfo=UTC)))
+    assert today_of(visit) == date(2026, 7, 1)
 
 
 # Who is told

@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from broker.language import as_language
+from broker.language.dates import WALES
 from broker.web.telling.dates import read_date
 from broker.web.telling.journey import Journey, answers_of, keep_answers, kept_query
 from broker.web.visit import Fault, Form, Page, Visit
@@ -84,7 +85,7 @@ def day(journey: Journey, *, title: str, hint: str = "") -> Question:
 
     async def take(visit: Visit, form: Form) -> Taken:
         found, fault = read_date(form, "date")
-        today = visit.parts.clock().date()
+        today = today_of(visit)
         if found is not None and (found - today).days > 366:  # noqa: PLR2004  a year, whichever it is
             fault = ("date-day", "date-too-far")
         elif found is not None and today.year - found.year > BACK:
@@ -163,4 +164,5 @@ def name_of(form: Form, prefix: str, missing: str) -> tuple[dict[str, Any] | Non
 
 
 def today_of(visit: Visit) -> date:
-    return visit.parts.clock().date()
+    """Return the day it is in Wales, as intake does: in summer an hour before it is one in UTC."""
+    return visit.parts.clock().astimezone(WALES).date()

@@ -158,7 +158,9 @@ def _value(member: str, value: Any, words: Words) -> str:
         case "deathDate":
             return partial_in_words(value, words)
         case "previousAddress" | "newAddress" | "homeAddress":
-            return address_line(value)
+            return address_line(value) or ", ".join(
+                f"UPRN {said}" if name == "uprn" else str(said) for name, said in value.items()
+            )
         case "household" | "deceased":
             return "; ".join(child_in_words(one, words) for one in several)
         case "identityLevel":
