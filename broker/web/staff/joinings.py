@@ -53,7 +53,7 @@ async def approve(visit: Visit) -> Response:
     parts, decision = visit.parts, Decision(by=actor(visit), reason=reason, note=note)
     try:
         if await joining.approve(parts.database, parts.vault, found, decision, parts.clock()):
-            log.warning("account.joined", joining_id=str(found.id), reason=reason)
+            log.warning("account.joined", reason=reason)
     except (ApprovedBefore, NotOpen):
         pass  # the page says how it stands
     except CannotJoin:
@@ -72,7 +72,7 @@ async def refuse(visit: Visit) -> Response:
     try:
         decision = Decision(by=actor(visit), reason=reason, note=note)
         await joining.refuse(visit.parts.database, found, decision, visit.parts.clock())
-        log.warning("account.refused", joining_id=str(found.id), reason=reason)
+        log.warning("account.refused", reason=reason)
     except NotOpen:
         pass  # the page says how it stands
     return visit.to(_place(visit, found))
