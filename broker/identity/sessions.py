@@ -105,7 +105,7 @@ class Sessions:
         added = sessions.Added(
             digest=digest,
             domain=self.rules.domain,
-            account=self._digest(b"account", *account),
+            account=self.account(*account),
             provider_session=None if provider_session is None else self._digest(b"sid", provider_session),
             sealed=self._sealed(digest, who, csrf, data),
             absolute=self.rules.absolute,
@@ -158,8 +158,11 @@ class Sessions:
 
     async def end_all(self, issuer: str, subject: str) -> int:
         """End every session of an account; return how many. Raises StoreUnavailable."""
-        account = self._digest(b"account", issuer, subject)
-        return await sessions.remove_of_account(self._database, self.rules.domain, account)
+        return await sessions.remove_of_account(self._database, self.rules.domain, self.account(issuer, subject))
+
+    def account(self, issuer: str, subject: str) -> bytes:
+        """Return the keyed digest by which the store knows the sessions of an account."""
+        return self._digest(b"account", issuer, subject)
 
     async def end_at_word(self, said: LoggedOut) -> int | None:
         """End what the provider says has ended; return how many sessions, None if it said just this before.
@@ -171,7 +174,7 @@ class Sessions:
             self._database,
             self.rules.domain,
             sessions.Word(jti=said.jti, until=said.until),
-            account=None if subject is None else self._digest(b"account", said.issuer, subject),
+            account=None if subject is None else self.account(said.issuer, subject),
             provider_session=None if session is None else self._digest(b"sid", session),
         )
 

@@ -19,6 +19,8 @@ class May(StrEnum):
     """Have undelivered deliveries sent again."""
     DECIDE = "decide"
     """Decide on changes that need a person; on record, see what was told."""
+    JOIN = "join"
+    """Be one of the two who join a new account to the person an earlier one belongs to, or refuse it."""
     READ_ACTS = "read_acts"
     """Read what the operators did."""
     READ_REGISTER = "read_register"
@@ -49,10 +51,20 @@ GROUPS: Final[Mapping[str, frozenset[May]]] = MappingProxyType(
                 May.REVOKE,
             }
         ),
-        "unwaith-caseworker": frozenset({May.LOOK, May.DECIDE}),
+        "unwaith-caseworker": frozenset({May.LOOK, May.DECIDE, May.JOIN}),
         "unwaith-auditor": frozenset({May.LOOK, May.READ_ACTS, May.READ_REGISTER}),
         "unwaith-security": frozenset(
-            {May.LOOK, May.TRACE, May.PAUSE, May.READ_ACTS, May.READ_REGISTER, May.APPROVE, May.TRY, May.REVOKE}
+            {
+                May.LOOK,
+                May.TRACE,
+                May.PAUSE,
+                May.JOIN,
+                May.READ_ACTS,
+                May.READ_REGISTER,
+                May.APPROVE,
+                May.TRY,
+                May.REVOKE,
+            }
         ),
     }
 )

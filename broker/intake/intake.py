@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from broker import audit, failpoints, sealing
 from broker.intake import previews, withdrawing
+from broker.intake.joining import identity_mark
 from broker.intake.letters import Letters, letters_of
 from broker.intake.references import new_reference
 from broker.intake.refusals import (
@@ -180,14 +181,20 @@ class Intake:
             if known is None:
                 raise
             return known
-        told = await self._sealed(person, key_digest, fingerprint, request, content, owed, held, letters)
+        told = await self._sealed(
+            who, person, key_digest, fingerprint, request, content, owed, held=held, letters=letters
+        )
         failpoints.reach("intake.decided")
         started = time.perf_counter()
-        if decided.corrected is None:
-            stored = await self._writer.write(told)
-        else:
-            at = await withdrawing.replace_by(self._database, person, told, decided.corrected, told.accepted_at)
-            stored = replace(told, accepted_at=at) if at else None
+        try:
+            if decided.corrected is None:
+                stored = await self._writer.write(told)
+            else:
+                at = await withdrawing.replace_by(self._database, person, told, decided.corrected, told.accepted_at)
+                stored = replace(told, accepted_at=at) if at else None
+        except changes.PersonErased:
+            self._vault.forget(person.person_id)  # their account may be another's by now
+            raise
         self._metrics.accept_seconds.observe(time.perf_counter() - started)
         failpoints.reach("intake.stored")
         if stored is not None and decided.corrected is not None:
@@ -352,12 +359,14 @@ class Intake:
 
     async def _sealed(
         self,
+        who: Told,
         person: PersonKey,
         key: bytes,
         fingerprint: bytes,
         request: ChangeRequest,
         content: bytes,
         owed: list[previews.Frozen],
+        *,
         held: tuple[holds.Placed, ...],
         letters: Letters,
     ) -> changes.Told:
@@ -396,6 +405,7 @@ class Intake:
                 },
             ),
             holds=held,
+            verified=identity_mark(person.key, who.name, who.birth_date),
             notices=letters.owed(person, await self._vault.digester("hold-links"), now),
             contact=letters.contact(person, now),
         )

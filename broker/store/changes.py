@@ -68,6 +68,8 @@ class Told:
     contact: NewContact | None = None
     holds: tuple[Placed, ...] = ()
     """What it waits for before any of it is sent."""
+    verified: bytes | None = None
+    """Who was verified to tell it, as a digest under the person's own key; see `broker.intake.joining`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class PersonErased(Exception):  # noqa: N818  says what holds
 _ACCEPT: Final = """
 WITH told AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::int[],
-                         $8::bytea[], $9::bytea[], $23::boolean[])
-        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, held, n)
+                         $8::bytea[], $9::bytea[], $23::boolean[], $36::bytea[])
+        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, held, verified, n)
 ), fresh AS (           -- keys first: a repeat waits here for its twin and then stores nothing
     INSERT INTO change_key (person_id, key, change_id, fingerprint)
     SELECT person_id, key, id, fingerprint FROM told ORDER BY person_id, key
@@ -107,8 +109,8 @@ WITH told AS (
     SELECT t.*, c.before + row_number() OVER (PARTITION BY t.person_id ORDER BY t.n) AS ordinal
     FROM told t JOIN fresh f ON f.change_id = t.id JOIN counted c ON c.id = t.person_id
 ), stored AS (
-    INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at)
-    SELECT id, person_id, ordinal, reference, type, generation, sealed, now() FROM placed
+    INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at, verified)
+    SELECT id, person_id, ordinal, reference, type, generation, sealed, now(), verified FROM placed
 ), owed AS (
     SELECT o.*, CASE WHEN p.held THEN 'infinity' ELSE greatest(o.not_before, now()) END AS due,
            CASE WHEN p.held THEN greatest(o.not_before, now()) END AS held_due, p.person_id, p.ordinal, p.generation
@@ -208,6 +210,7 @@ async def accept(
             [change_id for change_id, _ in contacts],
             [contact.sealed for _, contact in contacts],
             [contact.changed for _, contact in contacts],
+            [t.verified for t in batch],
         )
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:

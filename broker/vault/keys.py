@@ -4,6 +4,7 @@ The root stays in a KMS in production and in a sealed file in development; only 
 a handful at start, so it is never on the way of a change.
 """
 
+import asyncio
 import contextlib
 import os
 import stat
@@ -20,6 +21,8 @@ from broker.store.together import Together
 
 CACHED_PEOPLE: Final = 50_000
 """Unwrapped data keys held in memory by one process: 50,000 is about 15 MB."""
+KNOWN_SECONDS: Final = 60.0
+"""Whose an account is, is asked of the store again after so long: it may have been joined to another person."""
 
 
 class RootKey(Protocol):
@@ -94,7 +97,7 @@ class Vault:
         self._current = max(generations)
         self._secrets: dict[str, bytes] = {}
         self._digesters: dict[str, sealing.Digester] = {}
-        self._people: OrderedDict[bytes, PersonKey] = OrderedDict()
+        self._people: OrderedDict[bytes, tuple[float, PersonKey]] = OrderedDict()
         self._wrapped = Together(partial(keys.person_keys, database))
 
     @classmethod
@@ -160,13 +163,17 @@ class Vault:
             return False
         return await keys.exchange_secret(self._database, name, found[1], self._current, wrapped, leaves)
 
+    async def account(self, issuer: str, subject: str) -> bytes:
+        """Return the keyed digest by which the store knows an account. Raises StoreUnavailable."""
+        return (await self.digester("accounts"))(issuer.encode(), subject.encode())
+
     async def person(self, issuer: str, subject: str) -> PersonKey:
         """Return the person behind an account, new ones with a data key that is committed before it is used.
 
         Raises PersonGone and StoreUnavailable.
         """
-        account = (await self.digester("accounts"))(issuer.encode(), subject.encode())
-        cached = self._people.get(account)
+        account = await self.account(issuer, subject)
+        cached = self._cached(account)
         if cached is not None:
             self._people.move_to_end(account)
             return cached
@@ -185,17 +192,22 @@ class Vault:
             wrapped.generation,
             self.unwrap_person(wrapped.person_id, wrapped.kek_generation, wrapped.wrapped),
         )
-        self._people[account] = person
+        self._people[account] = asyncio.get_running_loop().time() + KNOWN_SECONDS, person
+        self._people.move_to_end(account)
         if len(self._people) > CACHED_PEOPLE:
             self._people.popitem(last=False)
         return person
 
     async def known(self, issuer: str, subject: str) -> PersonKey | None:
         """Return the person behind an account, or None: reading makes nobody. Raises StoreUnavailable."""
-        account = (await self.digester("accounts"))(issuer.encode(), subject.encode())
-        if account in self._people or await self._wrapped_key(account) is not None:
+        account = await self.account(issuer, subject)
+        if self._cached(account) is not None or await self._wrapped_key(account) is not None:
             return await self.person(issuer, subject)
         return None
+
+    def _cached(self, account: bytes) -> PersonKey | None:
+        until, person = self._people.get(account, (0.0, None))
+        return person if asyncio.get_running_loop().time() < until else None
 
     async def _wrapped_key(self, account: bytes) -> keys.WrappedPersonKey | None:
         return (await self._wrapped.answers([account])).get(account)
@@ -208,8 +220,8 @@ class Vault:
         return self.unwrap_person(wrapped.person_id, wrapped.kek_generation, wrapped.wrapped)
 
     def forget(self, person_id: int) -> None:
-        """Drop a person's key from memory, after erasure or when the store says they are gone."""
-        for account in [account for account, person in self._people.items() if person.person_id == person_id]:
+        """Drop a person's key from memory: the store says they are gone, or other accounts are theirs now."""
+        for account in [account for account, (_, person) in self._people.items() if person.person_id == person_id]:
             del self._people[account]
 
     def unwrap_person(self, person_id: int, kek_generation: int, wrapped: bytes) -> bytes:

@@ -21,7 +21,7 @@ from broker.store.changes import PersonErased
 from broker.telemetry.requests import RequestTiming
 from broker.vault import PersonGone
 from broker.verification import GazetteerAway
-from broker.web import about, cancelling, changed, following, move, objecting, signing_in, staff
+from broker.web import about, cancelling, changed, following, joining, move, objecting, signing_in, staff
 from broker.web.assets import PREFIX, asset
 from broker.web.fault_pages import fault_page
 from broker.web.guarding import Guarded
@@ -50,6 +50,7 @@ def all_pages(parts: WebParts) -> list[Page]:
     """Return every page there is. Staff's only where staff can sign in."""
     pages = [*about.pages(), *signing_in.pages(""), *beginning.pages(JOURNEYS)]
     pages += [*move.pages(), *changed.pages(), *following.pages(), *cancelling.pages(), *objecting.pages()]
+    pages += joining.pages()
     if parts.staff is not None:
         pages += [*signing_in.pages(parts.staff.prefix), *staff.pages(parts.staff.prefix)]
     return pages

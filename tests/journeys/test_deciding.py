@@ -7,11 +7,13 @@ from uuid import UUID, uuid4
 import pytest
 from playwright.async_api import Browser, expect
 
+from broker.intake.references import new_reference
 from broker.language import Language, words_in
+from broker.language.catalogue import LANGUAGES
 from broker.main.embedded import Sandbox
 from broker.notify import Contact
 from broker.sandbox.people import SAMPLE_STAFF
-from broker.store import changes, disclosures, holds, operations
+from broker.store import changes, disclosures, holds, joinings, operations
 from broker.store.holds import Placed
 from contracts.holds import HoldOutcome, HoldReason
 from tests.support.browser import Visitor, visiting
@@ -159,6 +161,66 @@ async def test_nobody_decides_without_a_look_nor_for_somebody_who_is_written_to_
         await staff.ask("POST", f"{place}/refuse", fields | {"reason": "not_the_person"})
         assert await disclosures.of_change(site.rooms.database, change_id) == []
         assert all(one.ended_at is None for one in await holds.of_change(site.rooms.database, change_id))
+
+
+async def test_an_account_made_anew_is_joined_to_what_was_told_before(site: Sandbox) -> None:
+    """They ask with a reference; two members of staff decide; signed in again they see their change and can cancel it."""
+    url, database = site.addresses.public_url, site.rooms.database
+    async with a_guest(url) as citizen, a_guest(url) as tegid, a_guest(url) as nia:
+        page = await tell(citizen, "iestyn", "CF99 9AA")
+        change_id = await newest(site)
+        async with database.connection() as connection:
+            person_id, reference = await connection.fetchrow(
+                "SELECT person_id, reference FROM change WHERE id = $1", change_id
+            )
+            # The provider's `sub` was another then: what we know that account by is nothing anybody can sign in with.
+            await connection.execute(
+                "UPDATE account SET digest = $2 WHERE person_id = $1", person_id, b"an old account"
+            )
+        site.rooms.vault.forget(person_id)
+        listed = await citizen.get("/changes")
+        assert reference not in listed.html
+        assert "/changes/earlier" in listed.page.links
+
+        answers = [
+            await citizen.fill("/changes/earlier", reference=said) for said in (reference.lower(), new_reference())
+        ]
+        assert [one.location for one in answers] == ["/changes/earlier/asked"] * 2, "whatever is found"
+        wrong = await citizen.fill("/changes/earlier", reference="7K3M9-QX2TB-D")
+        assert words_in("en")("earlier-fault-reference") in (await citizen.get(wrong.location)).html
+        await spoken(citizen, "/changes/earlier/asked")
+
+        await tegid.sign_in("tegid", prefix="/staff")
+        await nia.sign_in("nia", prefix="/staff")
+        [asked] = await joinings.waiting(database, 10)
+        place = f"/staff/joinings/{asked.id}"
+        await spoken(tegid, "/staff/joinings")
+        assert place in (await tegid.get("/staff/joinings")).page.links
+        fields = {"reason": "identity_checked", "note": "CAS-7"}
+        empty = await tegid.ask("POST", f"{place}/approve", (await tegid.get(place)).page.forms[-1].fields)
+        assert words_in("en")("staff-fault-note") in (await tegid.get(empty.location)).html
+        for staff in (tegid, tegid, nia):
+            await spoken(staff, place)
+            form = (await staff.get(place)).page.forms[-1].fields
+            assert (await staff.ask("POST", f"{place}/approve", form | fields)).location == place
+        await spoken(nia, place)
+        assert words_in("en")("staff-joining-joined") in (await nia.get(place)).html
+        assert words_in("en")("staff-did-account-joined") in (await nia.get("/staff/acts")).html
+
+        assert (await citizen.get("/changes")).location.startswith("/session-ended"), "every session of the new account"
+        await citizen.sign_in("iestyn", prove=True)
+        assert page in (await citizen.get("/changes")).page.links
+        await citizen.fill(f"{page}/cancel")
+        statuses = {row.status for row in await changes.deliveries_of(database, [change_id])}
+        assert statuses == {"cancelled"}
+        assert words_in("en")("earlier-both-title") in (await citizen.get("/changes/earlier")).html
+
+
+async def spoken(guest: Guest, path: str) -> None:
+    """Look at a page in both languages: nothing of the other stands in it."""
+    for language in LANGUAGES:
+        shown = await guest.get(path, {"Accept-Language": language})
+        assert (shown.status, foreign_in(shown.html, language)) == (200, []), path
 
 
 async def link_of(site: Sandbox, change_id: UUID) -> str:

@@ -13,11 +13,12 @@ from fluent.syntax.serializer import serialize_pattern
 
 from broker.api.problems import DETAILS, TITLES
 from broker.identity.refusals import Denial
+from broker.intake import joining
 from broker.language import Language, clock_time, long_date, moment_in_words, negotiated, words_in
 from broker.language.catalogue import LANGUAGES, sources
 from broker.register import checking, proposing
 from broker.sandbox.definitions import sample_agreements
-from broker.store import proposals
+from broker.store import joinings, proposals
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
@@ -56,6 +57,8 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
         *reasons.REVEAL,
         *reasons.RELEASE,
         *reasons.REFUSE,
+        *joining.APPROVE,
+        *joining.REFUSE,
         "operator",
     },
     "refusal": Refusal,
@@ -70,6 +73,7 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
         *("proposal-proposed", "proposal-approved", "proposal-in_force", "proposal-rejected", "agreement-revoked"),
         "agreement-tried",
         *("change-disclosed", "hold-released", "hold-refused"),
+        *("account-approved", "account-joined", "account-refused"),
     ),
     "hold": [reason for reason, by in DECIDED_BY.items() if by is DecidedBy.STAFF],
     "problem": get_args(checking.Code),
@@ -78,6 +82,7 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "standing": get_args(checking.Standing),
     "propose": ("over-title", "over-body"),
     "proposal": ("none-title", "none-body", "waiting", *get_args(proposals.Outcome)),
+    "joining": ("waiting", *(one for one in get_args(joinings.Outcome) if one != "not_agreed")),
     "act": ("change", "delivery", "absent", "nothing"),
     "span": ("millisecond", "second", "minute", "hour", "day"),
 }

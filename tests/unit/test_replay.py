@@ -113,6 +113,7 @@ def test_each_act_is_for_these_roles_alone() -> None:
         May.PAUSE: {"manager", "security"},
         May.REPLAY: {"manager"},
         May.DECIDE: {"caseworker"},
+        May.JOIN: {"caseworker", "security"},
         May.READ_ACTS: {"auditor", "security"},
         May.READ_REGISTER: everybody - {"caseworker"},
         May.PROPOSE: {"manager"},

@@ -10,6 +10,7 @@ from broker.web.staff import (
     agreements,
     browsing,
     deciding,
+    joinings,
     overview,
     proposals,
     registered,
@@ -39,6 +40,7 @@ def pages(prefix: str) -> list[Page]:
         *agreements.PAGES,
         *proposals.PAGES,
         *deciding.PAGES,
+        *joinings.PAGES,
         *acts.PAGES,
     )
     return [Page(page.method, f"{prefix}{page.path}", page.handler, quiet=page.quiet) for page in beneath]

@@ -31,6 +31,7 @@ def staff_page(visit: Visit, template: str, *, status: int = 200, **context: obj
         (May.READ_REGISTER, "staff-nav-register", f"{prefix}/register"),
         (May.READ_REGISTER, "staff-nav-agreements", f"{prefix}/agreements"),
         (May.DECIDE, "staff-nav-holds", f"{prefix}/holds"),
+        (May.JOIN, "staff-nav-joinings", f"{prefix}/joinings"),
         (May.READ_ACTS, "staff-nav-acts", f"{prefix}/acts"),
     ]
     navigation = [

@@ -1,0 +1,44 @@
+# Newidiadau a ddywedwyd gyda chyfrif nad yw gan rywun mwyach: yr hyn a ofynnir iddynt.
+changes-earlier = Fe wnes i ddweud am newidiadau gyda chyfrif nad yw gennyf mwyach
+earlier-title = Newidiadau y gwnaethoch eu dweud gyda chyfrif cynharach
+earlier-body = Os gwnaethoch ddileu eich cyfrif mewngofnodi a gwneud un newydd, ni allwn weld ohonom ein hunain mai’r un person ydych chi. Rhowch gyfeirnod un newid y gwnaethoch ei ddweud gyda’r cyfrif cynharach.
+earlier-same = Rydym yn cymharu eich enw a’ch dyddiad geni, fel y cawsant eu gwirio pan wnaethoch fewngofnodi, â rhai’r cyfrif cynharach. Yna mae dau aelod o’n staff yn penderfynu. Ni fydd eich cyfrif cynharach yn cyrraedd eich newidiadau mwyach.
+earlier-reference = Cyfeirnod newid cynharach
+earlier-reference-hint = Mae yn yr e-bost a anfonwyd atoch bryd hynny, fel 7K3M9-QX2TB-D
+earlier-fault-reference = Rhowch gyfeirnod fel yr ysgrifennwyd ef gennym, 11 o lythrennau a rhifau
+earlier-fault-often = Rydych wedi gofyn yn rhy aml heddiw. Rhowch gynnig arall arni yfory
+earlier-asked-title = Mae eich cais gennym
+earlier-asked-body = Os yw’r cyfeirnod a’r hyn a wiriwyd amdanoch yn cytuno, bydd ein staff yn penderfynu. Yna cewch eich allgofnodi, a phan fyddwch yn mewngofnodi eto byddwch yn gweld eich newidiadau cynharach. Os nad yw hynny wedi digwydd o fewn deg diwrnod gwaith, cysylltwch â ni. Tan hynny peidiwch â dweud am unrhyw newid gyda’r cyfrif hwn: ni ellid uno’r ddau.
+earlier-both-title = Rydych wedi dweud am newidiadau gyda’r cyfrif hwn hefyd
+earlier-both-body = Lle mae’r ddau gyfrif wedi dweud am newidiadau, ni allwn eu huno yma. Cysylltwch â ni, gyda chyfeirnod o’r naill a’r llall wrth law.
+
+# A phwy sy’n penderfynu: y tudalennau i staff.
+staff-nav-joinings = Cyfrifon
+staff-joinings-title = Cyfrifon i’w huno
+staff-joinings-body = Mae’r bobl hyn yn dweud iddynt ddweud am newidiadau gyda chyfrif nad yw ganddynt mwyach. Mae’r enw a’r dyddiad geni a wiriwyd yn cytuno. Mae dau ohonoch yn penderfynu.
+staff-joinings-none = Nid oes cyfrif yn aros i’w uno.
+staff-joinings-not-agreed = Ceisiadau’r 30 diwrnod diwethaf lle nad oedd rhywbeth yn cytuno, ac a ddaeth i ben ohonynt eu hunain: { $n }
+staff-joinings-approved = Pobl sydd wedi cymeradwyo
+staff-joining-title = Uno cyfrif newydd ag un cynharach
+staff-joining-asked = Gofynnwyd
+staff-joining-known-since = Y cyfrif cynharach yn hysbys ers
+staff-joining-told = Yr hyn a ddywedodd y cyfrif cynharach neu a dynnodd yn ôl
+staff-joining-waiting = Yn aros. Cymeradwywyd gan { $n } o ddau
+staff-joining-joined = Wedi’u huno
+staff-joining-refused = Wedi’i wrthod
+staff-joining-repeated = Gofynnwyd ddwywaith; y cyntaf sy’n cyfrif
+staff-joining-cannot = Ni ellir eu huno: mae’r cyfrif newydd wedi dweud am ei newidiadau ei hun, neu mae un o’r ddau wedi mynd. Gwrthodwch ef, a siaradwch â’r person.
+staff-joining-body = Gyda chymeradwyaeth yr ail berson bydd y cyfrif newydd yn cyrraedd popeth a ddywedodd yr un cynharach, ac yn gallu ei ganslo. Ni fydd y cyfrif cynharach yn cyrraedd dim mwyach. Mae un person yn ddigon i wrthod.
+staff-joining-approve = Cymeradwyo
+staff-joining-refuse = Gwrthod
+staff-joining-none-title = Nid oes cais o’r fath
+staff-joining-none-body = Edrychwch ar y rhai sy’n aros am benderfyniad.
+staff-reason-provider_confirmed = Cymeradwyo: mae’r darparwr mewngofnodi yn dweud i’r cyfrif cynharach gael ei ddileu
+staff-reason-identity_checked = Cymeradwyo: siaradais â’r person a gwirio pwy ydyw
+staff-reason-account_still_used = Gwrthod: mae’r cyfrif cynharach yn dal i gael ei ddefnyddio
+staff-reason-not_theirs = Gwrthod: newidiadau rhywun arall ydynt
+staff-reason-told_since = Gwrthod: mae’r cyfrif newydd wedi dweud am ei newidiadau ei hun
+staff-reason-no_answer = Gwrthod: ni wnaeth y person ein hateb
+staff-did-account-approved = Cymeradwyodd uno dau gyfrif
+staff-did-account-joined = Unodd ddau gyfrif
+staff-did-account-refused = Gwrthododd uno dau gyfrif

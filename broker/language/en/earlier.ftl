@@ -1,0 +1,44 @@
+# Changes told with an account somebody no longer has: what they are asked.
+changes-earlier = I told changes with an account I no longer have
+earlier-title = Changes you told with an earlier account
+earlier-body = If you deleted your sign-in account and made a new one, we cannot see by ourselves that you are the same person. Give the reference number of one change you told with the earlier account.
+earlier-same = We compare your name and date of birth, as they were checked when you signed in, with those of the earlier account. Two members of our staff then decide. Your earlier account will no longer reach your changes.
+earlier-reference = Reference number of an earlier change
+earlier-reference-hint = It is in the email we sent you then, such as 7K3M9-QX2TB-D
+earlier-fault-reference = Enter a reference number as we wrote it, 11 letters and numbers
+earlier-fault-often = You have asked too often today. Try again tomorrow
+earlier-asked-title = We have your request
+earlier-asked-body = If the reference number and what was checked about you agree, our staff will decide. Then you will be signed out, and when you sign in again you will see your earlier changes. If that has not happened within ten working days, contact us. Until then do not tell any change with this account: the two could not be joined.
+earlier-both-title = You have told changes with this account too
+earlier-both-body = Where both accounts have told changes, we cannot join them here. Contact us, and have a reference number of each ready.
+
+# And who decides: the pages for staff.
+staff-nav-joinings = Accounts
+staff-joinings-title = Accounts to be joined
+staff-joinings-body = These people say that they told changes with an account they no longer have. The name and date of birth that were checked agree. Two of you decide.
+staff-joinings-none = No account waits to be joined.
+staff-joinings-not-agreed = Requests of the last 30 days in which something did not agree, and which ended by themselves: { $n }
+staff-joinings-approved = People who have approved
+staff-joining-title = Join a new account to an earlier one
+staff-joining-asked = Asked
+staff-joining-known-since = Earlier account known since
+staff-joining-told = What the earlier account told or took back
+staff-joining-waiting = Waiting. Approved by { $n } of two
+staff-joining-joined = Joined
+staff-joining-refused = Refused
+staff-joining-repeated = Asked twice; the first counts
+staff-joining-cannot = They cannot be joined: the new account has told changes of its own, or one of the two is gone. Refuse it, and speak to the person.
+staff-joining-body = With the second person’s approval the new account reaches everything the earlier one told, and can cancel it. The earlier account reaches nothing any more. One person is enough to refuse.
+staff-joining-approve = Approve
+staff-joining-refuse = Refuse
+staff-joining-none-title = There is no such request
+staff-joining-none-body = Look at those that wait for a decision.
+staff-reason-provider_confirmed = Approve: the sign-in provider says that the earlier account was deleted
+staff-reason-identity_checked = Approve: I spoke to the person and checked who they are
+staff-reason-account_still_used = Refuse: the earlier account is still used
+staff-reason-not_theirs = Refuse: the changes are somebody else’s
+staff-reason-told_since = Refuse: the new account has told changes of its own
+staff-reason-no_answer = Refuse: the person did not answer us
+staff-did-account-approved = Approved that two accounts are joined
+staff-did-account-joined = Joined two accounts
+staff-did-account-refused = Refused to join two accounts
