@@ -47,7 +47,7 @@ def end_of(address: Address, code: int | None, wales: Collection[int]) -> End:
         return "wales"
     if address.address_country != "GB":
         return "crown-dependency" if address.address_country in _CROWN_COUNTRIES else "overseas"
-    postal_code = address.postal_code or ""
+    postal_code = address.postal_code or ""  # pragma: no mutate  (another word that is no postcode is the same)
     if postal_code == NO_FIXED_ABODE:
         return "no-fixed-abode"
     if postal_code.startswith(("BFPO", "BF1 ")):

@@ -95,9 +95,8 @@ def _signposted(change_type: str, ends: Ends, open_ends: Ends) -> Iterator[NotTo
     for one in _read()[0]:
         if change_type not in one.types or ends.get("new") in one.not_new:
             continue
-        # what is said of a council or health board holds only for an end whose own are not known
-        there = open_ends if one.shown.reason != "only-yourself" else ends
-        if all(there.get(place) in ends_of_it for place, ends_of_it in one.where.items()):
+        # what is said of an end holds only for one whose council and health board are not known
+        if all(open_ends.get(place) in ends_of_it for place, ends_of_it in one.where.items()):
             yield one.shown
 
 
