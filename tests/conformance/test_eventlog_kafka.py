@@ -196,9 +196,12 @@ class TestKafkaLog(EventLogPromises):
         await log.ensure({topic: 1})
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
         await admin.start()
-        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        settings: dict[str, str] = {}
+        async with asyncio.timeout(PATIENCE):
+            while not settings:  # a broker may hear of a topic a moment after it was made
+                (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+                settings = {entry[0]: entry[1] for entry in answer.resources[0][4]}
         await admin.close()
-        settings = {entry[0]: entry[1] for entry in answer.resources[0][4]}
         two_days = 2 * 86_400_000
         assert settings["retention.ms"] == str(two_days)
         assert settings["segment.ms"] == str(two_days // 8)
