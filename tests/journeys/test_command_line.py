@@ -138,7 +138,7 @@ def test_demo_goes_all_the_way(log: str, request: pytest.FixtureRequest) -> None
         assert answer == ANSWERS[way], way
         reached = [float(time) for time in times if time != "-"]
         assert len(reached) in SEEN[way], "sent, received, applied, as far as this way says them"
-        assert reached == sorted(reached)
+        assert min(reached) > 0  # in no promised order: each is somebody else's clock, and an answer may come at once
     ways = [{"webhook", "pull", "FHIR"}] * 2 + [{"webhook", "FHIR"}, {"webhook", "pull", "HL7 v2"}]
     for told_after, by in zip(others, ways, strict=True):  # a telephone number, a language, a name, a death
         found = [row for row in told_after if row[1]]
