@@ -39,7 +39,6 @@ class Concerned:
 
 @dataclass(frozen=True, slots=True)
 class _Signpost:
-    id: str
     types: frozenset[str]
     where: Mapping[Place, frozenset[str]]
     not_new: frozenset[str]
@@ -75,7 +74,7 @@ def not_told(
 
 def signposts() -> Mapping[str, NotTold]:
     """Return what is said to everybody who moves within Wales, by id."""
-    return {one.id: one for one in _signposted("address", {"old": "wales", "new": "wales"}, {})}
+    return {one.id: one for one in _signposted("address", {}, {})}
 
 
 def _why(body: Concerned, left_out: Collection[str]) -> NotToldReason:
@@ -112,7 +111,6 @@ def _read() -> tuple[tuple[_Signpost, ...], Mapping[str, tuple[Bilingual, WebPag
 def _signpost(written: Mapping[str, Any]) -> _Signpost:
     where: dict[Place, frozenset[str]] = {place: frozenset(written[place]) for place in _ORDER if place in written}
     return _Signpost(
-        id=written["id"],
         types=frozenset(written["for"]),
         where=where,
         not_new=frozenset(written.get("not_new", ())),

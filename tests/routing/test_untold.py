@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from broker.register import wales
 from broker.routing import Concerned, End, end_of, not_told
-from broker.routing.untold import _read
+from broker.routing.untold import _read, signposts
 from contracts.address import Address
 from contracts.changes.kind import Place
 from contracts.requests import NotToldReason
@@ -78,6 +78,16 @@ def test_a_body_that_is_not_told_is_named_with_where_to_tell_it() -> None:
     pages = {one.id: one.page for one in found if "new" in one.ends}
     assert set(pages) == {body.id for body in BODIES[6815]}
     assert all(pages.values())
+
+
+def test_who_takes_it_from_the_person_alone_is_named_for_no_end() -> None:
+    within = signposts()
+    assert {"electoral-register", "hmrc", "royal-mail"} <= set(within)
+    assert {one.ends for one in within.values()} == {()}
+    to_ireland = not_told("address", {"old": "wales", "new": "northern-ireland"}, {"old": 6815}, BODIES, ())
+    alone = {one.id: one for one in to_ireland if one.reason == "only-yourself"}
+    assert alone["electoral-register"] != within["electoral-register"]
+    assert {one.ends for one in alone.values()} == {()}
 
 
 def test_the_pages_of_others_are_theirs() -> None:

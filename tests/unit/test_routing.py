@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.routing import Areas, minimise, recipients, standing
+from broker.routing.minimise import without
 from contracts.agreement import Agreement
 from contracts.person import IdentityLevel
 from tests.support.line import agreement
@@ -127,3 +128,9 @@ def test_an_address_that_could_not_be_checked_reaches_only_those_who_take_it() -
     for unchecked, told in ((set[str](), ["council", "other"]), ({"new"}, ["other"]), ({"old", "new"}, ["other"])):
         found = recipients(TOLD, IdentityLevel.P2, HERE, in_force, unchecked=unchecked)
         assert [item.organisation for item in found] == told
+
+
+def test_what_is_taken_out_may_not_be_there() -> None:
+    whole = {"change": {"kept": 1, "gone": 2}}
+    assert without(whole, ["/person/name", "/change/absent", "/change/gone"]) == {"change": {"kept": 1}}
+    assert whole == {"change": {"kept": 1, "gone": 2}}
