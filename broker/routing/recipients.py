@@ -94,7 +94,7 @@ def recipients(
             continue
         shares = [share for share in agreement.shares if _holds(share, agreement.area, areas)]
         permitted = {path for share in shares for path in share.paths}
-        data = minimise(without(told, special - permitted) if special else told, permitted)
+        data = minimise(without(told, special - permitted), permitted)
         if not data.get("change", {}).keys() - context:
             continue  # nothing of the change itself is permitted: there is nothing to tell
         roles = tuple(dict.fromkeys(share.role for share in shares))

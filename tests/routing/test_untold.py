@@ -84,6 +84,9 @@ def test_who_takes_it_from_the_person_alone_is_named_for_no_end() -> None:
     within = signposts()
     assert {"electoral-register", "hmrc", "royal-mail"} <= set(within)
     assert {one.ends for one in within.values()} == {()}
+    vote = within["electoral-register"].page
+    assert vote is not None
+    assert vote.cy == "https://www.gov.uk/cofrestru-i-bleidleisio"
     to_ireland = not_told("address", {"old": "wales", "new": "northern-ireland"}, {"old": 6815}, BODIES, ())
     alone = {one.id: one for one in to_ireland if one.reason == "only-yourself"}
     assert alone["electoral-register"] != within["electoral-register"]
