@@ -15,7 +15,10 @@ from starlette.routing import Match
 from broker import intake
 from broker.eventlog import LogUnavailable
 from broker.identity.refusals import Absent, Forbidden, InvalidToken, KeysUnavailable, challenge
-from broker.store import StoreUnavailable
+from broker.language import words_in
+from broker.register import subscribing
+from broker.register.reading import Faulty
+from broker.store import StoreUnavailable, proposals
 from broker.store.changes import PersonErased
 from broker.vault import PersonGone
 from broker.verification import GazetteerAway
@@ -38,9 +41,11 @@ TITLES: Final[Mapping[str, str]] = {
     "unsupported-media-type": "This must be application/json",
     "invalid": "Something in the request cannot be so",
     "idempotency-key-missing": "An Idempotency-Key header is needed",
-    "idempotency-key-reused": "This Idempotency-Key belongs to another change",
+    "idempotency-key-reused": "This Idempotency-Key belongs to something else",
     "nobody-to-tell": "Nobody would be told of this change",
     "already-told": "Everybody was told this already, or is about to be",
+    "already-decided": "This was approved or refused already",
+    "too-many-proposals": "No more can be proposed just now",
     "too-many-changes": "No more changes are taken in today",
     "head-too-large": "The head of the request is too large",
     "too-busy": "Too much is waiting just now",
@@ -150,6 +155,17 @@ def field_problems(error: ValidationError, *, by_type: bool = False) -> list[Fie
     return list(dict.fromkeys(found))
 
 
+def _faults(refused: Faulty) -> list[FieldProblem]:
+    """Return what the register found wrong, in its own words: the same as operators read."""
+    words = words_in("en")
+    return [
+        FieldProblem(
+            pointer=fault.pointer, code=fault.code, detail=words(f"staff-problem-{fault.code}", about=fault.about)
+        )
+        for fault in refused.faults
+    ]
+
+
 def install(app: FastAPI) -> None:
     """Answer every refusal of the rooms below, and every fault, with a problem."""
 
@@ -172,6 +188,11 @@ def install(app: FastAPI) -> None:
     on(intake.LevelTooLow, lambda r: problem("identity-level", detail=f"level {r.needed.value} is needed"))
     on(intake.NobodyToTell, lambda _: problem("nobody-to-tell"))
     on(intake.AlreadyTold, lambda r: problem("already-told", headers={"Location": f"/v1/changes/{r.reference}"}))
+    on(Faulty, lambda r: problem("invalid", errors=_faults(r)))
+    on(proposals.KeyReused, lambda _: problem("idempotency-key-reused"))
+    on(proposals.TooMany, lambda _: problem("too-many-proposals", headers={"Retry-After": LATER_SECONDS}))
+    on(subscribing.NotThere, lambda _: problem("not-found"))
+    on(subscribing.Decided, lambda _: problem("already-decided"))
     on(intake.TooMany, lambda _: problem("too-many-changes", headers={"Retry-After": LATER_SECONDS}))
     on(intake.PreviewChanged, lambda r: problem("preview-changed", preview=r.preview))
     on(intake.KeyReused, lambda _: problem("idempotency-key-reused"))

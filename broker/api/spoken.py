@@ -73,4 +73,5 @@ def in_welsh(body: bytes) -> bytes:
 def _details() -> dict[str, str]:
     """Return the Welsh of each English detail."""
     english, welsh = words_in("en"), words_in("cy")
-    return {english(name): welsh(name) for name in ids("en") if name.startswith("detail-")}
+    said = [name for name in ids("en") if name.startswith(("detail-", "staff-problem-"))]
+    return {english(name, about=""): welsh(name, about="") for name in said}
