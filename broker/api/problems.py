@@ -1,6 +1,7 @@
 """Every refusal and fault as `application/problem+json` (RFC 9457). A value that was sent is never repeated."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ TITLES: Final[Mapping[str, str]] = {
 DETAILS: Final[Mapping[str, str]] = {
     "missing": "is missing",
     "extra_forbidden": "holds a field that is not known",
+    "not_theirs": "is not for the caller to say",
     "string_type": "must be text",
     "string_too_short": "is too short",
     "string_too_long": "is too long",
@@ -134,10 +136,13 @@ MOST_ERRORS: Final = 20
 _OF_THE_TYPE: Final = {"union_tag_not_found": "missing", "union_tag_invalid": "literal_error"}
 
 
-def field_problems(error: ValidationError, *, by_type: bool = False) -> list[FieldProblem]:
+def field_problems(
+    error: ValidationError, *, by_type: bool = False, not_theirs: AbstractSet[str] = frozenset()
+) -> list[FieldProblem]:
     """Return what is wrong, field by field, in our own words.
 
-    `by_type`: it was read as one of several told apart by `type`, which then leads every place.
+    `by_type`: it was read as one of several told apart by `type`, which then leads every place. `not_theirs`: names of
+    ours that the caller cannot say anything about.
     """
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=True):
@@ -145,6 +150,8 @@ def field_problems(error: ValidationError, *, by_type: bool = False) -> list[Fie
         place = item["loc"][1:] if by_type else item["loc"]
         if code in _OF_THE_TYPE:
             code, place = _OF_THE_TYPE[code], ("type",)
+        elif code == "extra_forbidden" and place[-1] in not_theirs:
+            code = "not_theirs"
         elif code == "extra_forbidden":
             place = place[:-1]  # an unknown name is not repeated
         detail = DETAILS.get(code, "is not valid")

@@ -21,7 +21,9 @@ from broker.identity.refusals import Absent
 from broker.register import checking, subscribing
 from broker.store import proposals
 from broker.store.proposals import Proposal
+from contracts.agreement import Agreement
 from contracts.examples import SUBSCRIPTION, SUBSCRIPTION_SETTINGS
+from contracts.organisation import Organisation
 from contracts.subscriptions import (
     AgreementVersion,
     ReachedBy,
@@ -41,6 +43,10 @@ _ProposalId = Annotated[str, Path(description="The proposal's `id`.", json_schem
 _STATES: Final[dict[proposals.Outcome | None, Any]] = {
     None: "requested", "in_force": "approved", "rejected": "refused", "taken_back": "taken_back",
 }  # fmt: skip
+_NOT_THEIRS: Final = frozenset(
+    field.alias or name for model in (Agreement, Organisation) for name, field in model.model_fields.items()
+)
+"""What the register has of an agreement and an organisation; where software cannot propose it, it is told so by name."""
 
 log = structlog.get_logger()
 
@@ -81,7 +87,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     async def propose_subscription(request: Request) -> Response:
         """Propose a new agreement of the caller's, or the next version of one. Two people decide on it."""
         named, caller, at = idempotency_key(request), organisation(request), parts.clock()
-        asked = await read_model(request, SubscriptionRequest)
+        asked = await read_model(request, SubscriptionRequest, _NOT_THEIRS)
         leaves = on_proposals(subscribing.proposed_by(caller.client_id), at)
         return _proposed(
             await subscribing.propose_agreement(
@@ -103,7 +109,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         Where other settings of its adapter are proposed, nothing is sent to it until that is decided.
         """
         named, caller, at = idempotency_key(request), organisation(request), parts.clock()
-        asked = await read_model(request, SettingsRequest)
+        asked = await read_model(request, SettingsRequest, _NOT_THEIRS)
         leaves = on_proposals(subscribing.proposed_by(caller.client_id), at)
         return _proposed(
             await subscribing.propose_settings(

@@ -26,6 +26,7 @@ problem-internal = Aeth rhywbeth o’i le yma
 detail-is-missing = yn eisiau
 detail-is-not-json-in-utf-8 = nid yw’n JSON mewn UTF-8
 detail-holds-a-field-that-is-not-known = yn cynnwys maes nad yw’n hysbys
+detail-is-not-for-the-caller-to-say = nid y galwr sydd i’w ddweud
 detail-must-be-text = rhaid iddo fod yn destun
 detail-is-too-short = yn rhy fyr
 detail-is-too-long = yn rhy hir

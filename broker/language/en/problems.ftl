@@ -26,6 +26,7 @@ problem-internal = Something went wrong here
 detail-is-missing = is missing
 detail-is-not-json-in-utf-8 = is not JSON in UTF-8
 detail-holds-a-field-that-is-not-known = holds a field that is not known
+detail-is-not-for-the-caller-to-say = is not for the caller to say
 detail-must-be-text = must be text
 detail-is-too-short = is too short
 detail-is-too-long = is too long
