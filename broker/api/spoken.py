@@ -73,5 +73,7 @@ def in_welsh(body: bytes) -> bytes:
 def _details() -> dict[str, str]:
     """Return the Welsh of each English detail."""
     english, welsh = words_in("en"), words_in("cy")
-    said = [name for name in ids("en") if name.startswith(("detail-", "staff-problem-"))]
-    return {english(name, about=""): welsh(name, about="") for name in said}
+    said: dict[str, str] = {}
+    for ours in ("staff-problem-", "detail-"):  # what is the same sentence in both is said as of old
+        said |= {english(name, about=""): welsh(name, about="") for name in ids("en") if name.startswith(ours)}
+    return said

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import httpx2
@@ -11,7 +11,9 @@ import pytest
 
 from broker.audit.proposals import on_proposals
 from broker.identity.organisations import ORGANISATION_SCOPES, CallingOrganisation
+from broker.language import words_in
 from broker.register import proposing
+from broker.register.checking import Code
 from broker.store import proposals, register
 from contracts.agreement import Agreement
 from contracts.examples import AGREEMENT, ORGANISATION, SUBSCRIPTION
@@ -233,6 +235,11 @@ async def test_what_is_not_its_own_to_propose_is_refused_by_field_and_never_repe
     answer = await cardiff.propose(body, at, **{"accept-language": "cy"})
     assert expected.items() <= faults(answer).items()
     assert "hunter2" not in answer.text
+    assert answer.headers["content-language"] == "cy"
+    english = {
+        words_in("en")(f"staff-problem-{code}", about="") for code in expected.values() if code in get_args(Code)
+    }
+    assert not english & {one["detail"] for one in answer.json()["errors"]}, "each in the caller's language"
     assert (await cardiff.get(PLACE)).json() == {"proposals": []}
     if at == "":
         return
