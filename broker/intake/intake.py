@@ -440,9 +440,7 @@ class Intake:
 
 def fields(data: Mapping[str, Any]) -> list[str]:
     """Return the names of what an organisation is told, for the ledger: `change/newAddress`. Never a value."""
-    return sorted(
-        f"{part}/{name}" for part, members in data.items() if isinstance(members, dict) for name in members
-    )
+    return sorted(f"{part}/{name}" for part, members in data.items() if isinstance(members, dict) for name in members)
 
 
 def opened(person: PersonKey, change_id: UUID, change_type: str, sealed: bytes) -> bytes:
