@@ -385,15 +385,24 @@ async def undecided_by_others(database: Database, by: DecidedBy) -> int:
     return found
 
 
-async def earlier_undecided(database: Database, hold: HoldRow, by: DecidedBy) -> UUID | None:
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What must be decided first."""
+
+    hold_id: UUID
+    ordinal: int
+    """Which of its person's changes it holds."""
+
+
+async def earlier_undecided(database: Database, hold: HoldRow, by: DecidedBy) -> Earlier | None:
     """Return what waits for a decision of theirs of the same person's earliest change of that type before it, if any.
 
     Sent in the other order, what was told first would come last, and be taken for what holds. Raises StoreUnavailable.
     """
     async with database.connection() as connection:
-        found: UUID | None = await connection.fetchval(
+        row = await connection.fetchrow(
             """
-            SELECT h.id FROM change this JOIN change earlier
+            SELECT h.id, earlier.ordinal FROM change this JOIN change earlier
                 ON earlier.person_id = this.person_id AND earlier.type = this.type AND earlier.ordinal < this.ordinal
             JOIN hold h ON h.change_id = earlier.id
             WHERE this.id = $1 AND h.person_id = $2 AND h.ended_at IS NULL AND h.reason = ANY($3)
@@ -403,7 +412,7 @@ async def earlier_undecided(database: Database, hold: HoldRow, by: DecidedBy) ->
             hold.person_id,
             _decided(by),
         )
-    return found
+    return Earlier(*row) if row else None
 
 
 def _decided(by: DecidedBy) -> list[HoldReason]:
