@@ -37,12 +37,12 @@ class Signatory(Strict):
     signed_on: date
 
 
-class Agreement(Strict):
-    """One version of one agreement. A version never changes; a new one replaces it."""
+Version = Annotated[int, Field(ge=1)]
 
-    id: Code
-    version: Annotated[int, Field(ge=1)]
-    organisation: Code
+
+class Terms(Strict):
+    """What is agreed with an organisation, by whichever version of whichever agreement."""
+
     title: Bilingual
     purpose: Bilingual
     lawful_basis: Line
@@ -82,6 +82,14 @@ class Agreement(Strict):
     """What becomes of it when `retentionDays` are over."""
     security: Bilingual | None = None
     signatories: Annotated[tuple[Signatory, ...], Field(max_length=20)] = ()
+
+
+class Agreement(Terms):
+    """One version of one agreement. A version never changes; a new one replaces it."""
+
+    id: Code
+    version: Version
+    organisation: Code
     example: bool = False
     """Invented, for development: its document says that it is no legal advice."""
     revoked: bool = False

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from contracts.address import Address
-from contracts.agreement import Agreement, Share, Signatory
+from contracts.agreement import Agreement, Share, Signatory, Terms
 from contracts.changes import CHANGE_TYPES, EventKind, withdrawal
 from contracts.changes.address import KIND, AddressChange, Dependant
 from contracts.changes.bereavement import Bereavement, DeathRegistration, Deceased
@@ -25,6 +25,7 @@ from contracts.problems import TYPE_PREFIX, FieldProblem, Problem
 from contracts.receipts import Answer, FailureKind, Receipt, ReceiptKind
 from contracts.registration import RegisteredClient, Registration
 from contracts.statuses import Outcome, Reason
+from contracts.subscriptions import AgreementVersion, SettingsRequest, SubscriptionRequest
 from contracts.text import Bilingual, Strict
 
 
@@ -174,6 +175,14 @@ ORGANISATION: Final = Organisation(
         Contact(email="data-changes@cardiff.example", language="cy"),
         Contact(email="it-security@cardiff.example", language="en"),
     ),
+)
+
+SUBSCRIPTION: Final = SubscriptionRequest(
+    **{name: getattr(AGREEMENT, name) for name in Terms.model_fields},
+    replaces=AgreementVersion(id=AGREEMENT.id, version=AGREEMENT.version),
+)
+SUBSCRIPTION_SETTINGS: Final = SettingsRequest(
+    adapter_settings={"endpoint": "https://tell-us-once.cardiff.example/changes"}, contacts=ORGANISATION.contacts
 )
 
 REGISTRATION: Final = Registration(
@@ -379,5 +388,7 @@ def examples() -> dict[str, tuple[str, dict[str, Any]]]:
         "agreement": ("agreement.v1", _wire(AGREEMENT)),
         "organisation": ("organisation.v1", _wire(ORGANISATION)),
         "registration": ("registration.v1", _wire(REGISTRATION)),
+        "subscription": ("subscription.v1", _wire(SUBSCRIPTION)),
+        "subscription-settings": ("subscription-settings.v1", _wire(SUBSCRIPTION_SETTINGS)),
         "problem": ("problem.v1", _wire(PROBLEM)),
     }

@@ -78,6 +78,15 @@ class DeliveryPolicy(Strict):
         return self.batch.closes if self.batch else ()
 
 
+class ProposalPolicy(Strict):
+    """How much an organisation's own software may propose, through the API. Data that two people decide on."""
+
+    undecided: Annotated[int, Field(ge=0, le=100)] = 5
+    """At most so many that wait for a decision at once; none at all with 0."""
+    a_day: Annotated[int, Field(ge=0, le=1000)] = 20
+    """At most so many within 24 hours, whatever became of them: each is letters to contacts, and rows kept for ever."""
+
+
 class Contact(Strict):
     """A mailbox of an organisation's that is written to about how it is reached. A role's, not somebody's own."""
 
@@ -109,6 +118,7 @@ class Organisation(Strict):
     """All of them are written to when somebody asks to change where or under which key it is sent to, or these
     contacts, and when that is decided."""
     policy: DeliveryPolicy = DeliveryPolicy()
+    proposals: ProposalPolicy = ProposalPolicy()
     paused: bool = False
     draining: bool = False
     """Nothing new is published for it; what is in the log already is still sent."""

@@ -50,6 +50,8 @@ PROBLEMS: dict[str, HTTPStatus] = {
     "idempotency-key-reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "nobody-to-tell": HTTPStatus.UNPROCESSABLE_ENTITY,
     "already-told": HTTPStatus.CONFLICT,
+    "already-decided": HTTPStatus.CONFLICT,
+    "too-many-proposals": HTTPStatus.TOO_MANY_REQUESTS,
     "too-many-changes": HTTPStatus.TOO_MANY_REQUESTS,
     "head-too-large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "too-busy": HTTPStatus.TOO_MANY_REQUESTS,

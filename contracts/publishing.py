@@ -21,6 +21,7 @@ from contracts.person import Person
 from contracts.problems import Problem
 from contracts.receipts import Answer, Quarantined, Receipt
 from contracts.registration import Registration
+from contracts.subscriptions import SettingsRequest, SubscriptionRequest
 from contracts.text import Strict
 
 PUBLISHED: Final = Path(__file__).parent / "published"
@@ -35,6 +36,8 @@ DOCUMENTS: Final[dict[str, type[Strict]]] = {
     "quarantined.v1": Quarantined,
     "receipt.v1": Receipt,
     "registration.v1": Registration,
+    "subscription.v1": SubscriptionRequest,
+    "subscription-settings.v1": SettingsRequest,
 }
 """Documents that are published as their models are."""
 

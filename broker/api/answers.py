@@ -25,8 +25,8 @@ HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "schema": _TEXT,
     },
     "Location": {
-        "description": "Where the change can be followed.",
-        "schema": {"type": "string", "pattern": "^/v1/changes/[0-9A-Z-]+$"},
+        "description": "Where what was told or asked for can be followed.",
+        "schema": {"type": "string", "pattern": "^/v1/(changes|subscriptions/proposals)/[0-9A-Za-z-]+$"},
         "required": True,
     },
     "Retry-After": {

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from broker.api import cancelling, catching_up, fetching, following, organisations, problems, telling
+from broker.api import cancelling, catching_up, fetching, following, organisations, problems, subscribing, telling
 from broker.api.admission import Admission
 from broker.api.guarding import LastResort, guarded_route
 from broker.api.openapi import describe
@@ -48,6 +48,7 @@ def create_inner(parts: ApiParts) -> FastAPI:
     organisations.routes(router, parts)
     catching_up.routes(router, parts)
     fetching.routes(router, parts)
+    subscribing.routes(router, parts)
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi(_request: Request) -> Response:

@@ -4,6 +4,7 @@ import functools
 import json
 import math
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -43,12 +44,17 @@ async def read_bytes(request: Request, media_type: str) -> bytes:
     return bytes(body)
 
 
-async def read_model(request: Request, model: type[M] | TypeAdapter[M]) -> M:
-    """Return the JSON body as `model`, which may be one of several told apart by `type`. Raises NotReadable naming each field that is wrong, never its value."""
-    return model_in(await read_bytes(request, "application/json"), model)
+async def read_model(
+    request: Request, model: type[M] | TypeAdapter[M], not_theirs: AbstractSet[str] = frozenset()
+) -> M:
+    """Return the JSON body as `model`, which may be one of several told apart by `type`. Raises NotReadable naming each field that is wrong, never its value.
+
+    `not_theirs` are names of ours that this caller cannot say anything about: they are named where they are refused.
+    """
+    return model_in(await read_bytes(request, "application/json"), model, not_theirs)
 
 
-def model_in(raw: bytes, model: type[M] | TypeAdapter[M]) -> M:
+def model_in(raw: bytes, model: type[M] | TypeAdapter[M], not_theirs: AbstractSet[str] = frozenset()) -> M:
     """Return the model in `raw`. Raises NotReadable and nothing else, whatever the bytes."""
     faults = list(_faults(_read(raw), names_of(model)))
     if faults:
@@ -58,7 +64,7 @@ def model_in(raw: bytes, model: type[M] | TypeAdapter[M]) -> M:
             return model.validate_json(raw, by_alias=True, by_name=False)
         return model.model_validate_json(raw, by_alias=True, by_name=False)
     except ValidationError as wrong:
-        found = field_problems(wrong, by_type=isinstance(model, TypeAdapter))
+        found = field_problems(wrong, by_type=isinstance(model, TypeAdapter), not_theirs=not_theirs)
     if any(item.code == "json_invalid" for item in found):  # nested deeper than the model's own reader goes
         raise NotReadable("malformed", [_NOT_JSON])
     raise NotReadable("invalid", found)

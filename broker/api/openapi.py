@@ -16,9 +16,10 @@ from contracts.confirmation import DeathConfirmation
 from contracts.problems import Problem
 from contracts.receipts import Answer
 from contracts.requests import AddressSearch, ChangeRequest, PreviewRequest, change_requests, preview_requests
+from contracts.subscriptions import SettingsRequest, SubscriptionRequest
 
 VERSION: Final = "1.0.0"
-_MODELS: Final = (AddressSearch, Answer, DeathConfirmation, Problem)
+_MODELS: Final = (AddressSearch, Answer, DeathConfirmation, Problem, SettingsRequest, SubscriptionRequest)
 """What FastAPI does not find by itself: bodies are read by us, and problems have a media type of their own."""
 _PLACE: Final = "#/components/schemas/{model}"
 _ABOUT: Final = """\
@@ -97,6 +98,7 @@ _SECURITY: Final = {
                     "confirmations:write": "Confirm deaths, as a registrar.",
                     "receipts:write": "Answer for one's own deliveries.",
                     "deliveries:read": "Read what became of one's own deliveries.",
+                    "subscriptions:write": "Propose one's own agreements and settings, and read what became of that.",
                 },
             }
         },

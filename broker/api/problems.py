@@ -1,6 +1,7 @@
 """Every refusal and fault as `application/problem+json` (RFC 9457). A value that was sent is never repeated."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,7 +16,10 @@ from starlette.routing import Match
 from broker import intake
 from broker.eventlog import LogUnavailable
 from broker.identity.refusals import Absent, Forbidden, InvalidToken, KeysUnavailable, challenge
-from broker.store import StoreUnavailable
+from broker.language import words_in
+from broker.register import subscribing
+from broker.register.reading import Faulty
+from broker.store import StoreUnavailable, proposals
 from broker.store.changes import PersonErased
 from broker.vault import PersonGone
 from broker.verification import GazetteerAway
@@ -38,9 +42,11 @@ TITLES: Final[Mapping[str, str]] = {
     "unsupported-media-type": "This must be application/json",
     "invalid": "Something in the request cannot be so",
     "idempotency-key-missing": "An Idempotency-Key header is needed",
-    "idempotency-key-reused": "This Idempotency-Key belongs to another change",
+    "idempotency-key-reused": "This Idempotency-Key belongs to something else",
     "nobody-to-tell": "Nobody would be told of this change",
     "already-told": "Everybody was told this already, or is about to be",
+    "already-decided": "This was approved or refused already",
+    "too-many-proposals": "No more can be proposed just now",
     "too-many-changes": "No more changes are taken in today",
     "head-too-large": "The head of the request is too large",
     "too-busy": "Too much is waiting just now",
@@ -51,6 +57,7 @@ TITLES: Final[Mapping[str, str]] = {
 DETAILS: Final[Mapping[str, str]] = {
     "missing": "is missing",
     "extra_forbidden": "holds a field that is not known",
+    "not_theirs": "is not for the caller to say",
     "string_type": "must be text",
     "string_too_short": "is too short",
     "string_too_long": "is too long",
@@ -129,10 +136,13 @@ MOST_ERRORS: Final = 20
 _OF_THE_TYPE: Final = {"union_tag_not_found": "missing", "union_tag_invalid": "literal_error"}
 
 
-def field_problems(error: ValidationError, *, by_type: bool = False) -> list[FieldProblem]:
+def field_problems(
+    error: ValidationError, *, by_type: bool = False, not_theirs: AbstractSet[str] = frozenset()
+) -> list[FieldProblem]:
     """Return what is wrong, field by field, in our own words.
 
-    `by_type`: it was read as one of several told apart by `type`, which then leads every place.
+    `by_type`: it was read as one of several told apart by `type`, which then leads every place. `not_theirs`: names of
+    ours that the caller cannot say anything about.
     """
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=True):
@@ -140,6 +150,8 @@ def field_problems(error: ValidationError, *, by_type: bool = False) -> list[Fie
         place = item["loc"][1:] if by_type else item["loc"]
         if code in _OF_THE_TYPE:
             code, place = _OF_THE_TYPE[code], ("type",)
+        elif code == "extra_forbidden" and place[-1] in not_theirs:
+            code = "not_theirs"
         elif code == "extra_forbidden":
             place = place[:-1]  # an unknown name is not repeated
         detail = DETAILS.get(code, "is not valid")
@@ -148,6 +160,17 @@ def field_problems(error: ValidationError, *, by_type: bool = False) -> list[Fie
         pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)
         found.append(FieldProblem(pointer=pointer, code=code, detail=detail))
     return list(dict.fromkeys(found))
+
+
+def _faults(refused: Faulty) -> list[FieldProblem]:
+    """Return what the register found wrong, in its own words: the same as operators read."""
+    words = words_in("en")
+    return [
+        FieldProblem(
+            pointer=fault.pointer, code=fault.code, detail=words(f"staff-problem-{fault.code}", about=fault.about)
+        )
+        for fault in refused.faults
+    ]
 
 
 def install(app: FastAPI) -> None:
@@ -172,6 +195,11 @@ def install(app: FastAPI) -> None:
     on(intake.LevelTooLow, lambda r: problem("identity-level", detail=f"level {r.needed.value} is needed"))
     on(intake.NobodyToTell, lambda _: problem("nobody-to-tell"))
     on(intake.AlreadyTold, lambda r: problem("already-told", headers={"Location": f"/v1/changes/{r.reference}"}))
+    on(Faulty, lambda r: problem("invalid", errors=_faults(r)))
+    on(proposals.KeyReused, lambda _: problem("idempotency-key-reused"))
+    on(proposals.TooMany, lambda _: problem("too-many-proposals", headers={"Retry-After": LATER_SECONDS}))
+    on(subscribing.NotThere, lambda _: problem("not-found"))
+    on(subscribing.Decided, lambda _: problem("already-decided"))
     on(intake.TooMany, lambda _: problem("too-many-changes", headers={"Retry-After": LATER_SECONDS}))
     on(intake.PreviewChanged, lambda r: problem("preview-changed", preview=r.preview))
     on(intake.KeyReused, lambda _: problem("idempotency-key-reused"))

@@ -1,6 +1,5 @@
 """What a citizen's software calls to tell a change: find an address, preview, tell."""
 
-import re
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -11,15 +10,14 @@ from broker.api.answers import WRITTEN, body_of, headers, json_answer, json_byte
 from broker.api.bodies import read_model
 from broker.api.following import just_told, whole
 from broker.api.guarding import citizen
+from broker.api.idempotency import idempotency_key, key_parameter
 from broker.api.parts import ApiParts
-from broker.api.problems import NotReadable
 from broker.identity.citizens import Citizen
 from broker.identity.refusals import Absent, Denial, Forbidden
 from broker.store import changes
 from broker.tracking.withdrawing import carry_out
 from contracts.changes.installed import installed
 from contracts.examples import CHANGES, asked
-from contracts.problems import FieldProblem
 from contracts.requests import (
     AddressSearch,
     AddressSearchResult,
@@ -34,8 +32,6 @@ from contracts.requests import (
 
 _SEARCH: Final = {"postalCode": "CF11 0ZZ", "language": "cy"}
 _SHOWN: Final = {"preview": "eyJjYXJkaWZmIjoi4oCmIn0", "leaveOut": ["transport-for-wales"]}
-
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def routes(router: APIRouter, parts: ApiParts) -> None:
@@ -82,19 +78,13 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         },
         openapi_extra=body_of(
             ChangeRequest,
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": True,
-                "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
-                "description": "Names this change; asking again with the same key never tells it twice.",
-            },
+            key_parameter("Names this change; asking again with the same key never tells it twice."),
             **{name: example | _SHOWN for name, example in examples.items()},
         ),
     )
     async def tell_change(request: Request) -> Response:
         """Take a change in. Answered once it is stored with everything it owes; delivery follows by itself."""
-        key = _key(request)
+        key = idempotency_key(request)
         told = await read_model(request, change_requests())
         accepted = await parts.intake.accept(_told(citizen(request)), key, told)
         if accepted.corrects is not None:
@@ -112,17 +102,6 @@ async def _told_before(parts: ApiParts, accepted: intake.Accepted) -> ChangeView
     if found is None:
         raise Absent
     return await whole(parts, accepted.person, found)
-
-
-def _key(request: Request) -> str:
-    """Return the `Idempotency-Key`. Raises NotReadable unless there is one and it is one."""
-    sent = request.headers.getlist("idempotency-key")
-    if not any(sent):
-        raise NotReadable("idempotency-key-missing")
-    if len(sent) > 1 or not _KEY.fullmatch(sent[0]):
-        fault = FieldProblem(pointer="/Idempotency-Key", code="pattern", detail="must be 1 to 128 visible ASCII, once")
-        raise NotReadable("malformed", [fault])
-    return sent[0]
 
 
 def _told(who: Citizen) -> intake.Told:

@@ -64,7 +64,7 @@ def leaf(
         "at": at.isoformat(timespec="microseconds"),
         "actor": acting.actor if acting else actor,
         "on_behalf_of": acting.on_behalf_of if acting else None,
-        "relation": acting.relation if acting else None,
+        "relation": acting.relation.value if acting else None,
         "organisation": organisation,
         "agreement": agreement,
         "change": str(change_id) if change_id else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from broker.audit.proposals import on_proposals
 from broker.cli.workers import ACTOR, store, unless_away
 from broker.language import Language, words_in
 from broker.main.rooms import utc_now
@@ -36,6 +37,7 @@ async def show(*, as_json: bool) -> int:
             "id": item.subject,
             "version": item.based_on + 1,
             "approvals": len(item.approvals),
+            "by": item.proposed_by,
         }
         for item in waiting
     ]
@@ -44,7 +46,11 @@ async def show(*, as_json: bool) -> int:
         return 0
     _print("Agreements", ("agreement", "version", "organisation", "state", "review by"), rows)
     if asked:
-        _print("Waiting for two people to approve", ("proposal", "kind", "of", "version", "approvals"), asked)
+        _print(
+            "Waiting for two people to approve",
+            ("proposal", "kind", "of", "version", "approvals", "proposed by"),
+            asked,
+        )
     return 0
 
 
@@ -92,7 +98,7 @@ async def propose_all(database: Database, documents: list[Document]) -> list[pro
     kept = []
     for document in documents:
         at = utc_now()  # of each its own: by it they are listed in the order in which they should be approved
-        leaves = ledger.on_proposals(ACTOR, at)
+        leaves = on_proposals(ACTOR, at)
         kept.append(await proposing.propose(database, document, ACTOR, at, leaves, counts=False, beside=documents))
     return kept
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from adapters.registry import check, check_agreement, secrets_of
 from adapters.standard_webhooks import SECRETS
+from broker.audit.proposals import on_proposals
 from broker.cli.agreements import propose_all, say_faults
 from broker.cli.workers import ACTOR, dsn_of, store, unless_away
 from broker.main.roles import secret_name
@@ -23,7 +24,6 @@ from broker.store import Database, register
 from broker.store.keys import Sealed
 from broker.telemetry.logs import configure_logs
 from broker.vault import RootKeyFile, Vault
-from broker.web.staff import ledger
 from contracts.credentials import CLIENT_CERTIFICATE
 from contracts.delivery import Misconfigured
 from contracts.registration import Registration
@@ -175,7 +175,7 @@ async def _propose_secret(database: Database, organisation: str, name: str, seal
         entrusted(organisation, name, sealed),
         ACTOR,
         at,
-        ledger.on_proposals(ACTOR, at),
+        on_proposals(ACTOR, at),
         counts=False,
         sealed=sealed,
     )

@@ -1,6 +1,5 @@
 """A citizen's access token (RFC 9068) from the one authorization server named in settings, and who it says is calling."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from broker.identity.tokens import (
     text,
     unpack,
 )
+from broker.sealing import canonical
 from contracts.person import IdentityLevel, PersonName
 
 ACCESS_TOKEN_TYPES: Final = frozenset({"at+jwt"})
@@ -155,7 +155,7 @@ def current_name(names: object) -> PersonName:
         raise TypeError("a list of names is needed")
     [current] = [name for name in map(_object, names) if name.get("validUntil") is None]
     parts = [{key: part[key] for key in _NAME_PART if key in part} for part in map(_object, current["nameParts"])]
-    return PersonName.model_validate_json(json.dumps({"nameParts": parts}))
+    return PersonName.model_validate_json(canonical({"nameParts": parts}))
 
 
 def birth_date(value: object, now: datetime) -> date:

@@ -65,7 +65,7 @@ def json_object(raw: bytes) -> dict[str, Any]:
     for NaN and Infinity, and for nesting too deep to read. The message never repeats the content.
     """
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_no_repeats, parse_constant=_refused)
+        value = _STRICT.decode(raw.decode())
     except (ValueError, RecursionError):
         raise ValueError("not one JSON object") from None
     if not isinstance(value, dict):
@@ -82,3 +82,6 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refused(_: str) -> Any:
     raise ValueError("not a JSON number")
+
+
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_constant=_refused)

@@ -62,6 +62,13 @@ POLICY: Final[Mapping[Route, Rule]] = MappingProxyType(
         ("GET", "/v1/events"): ForOrganisations("deliveries:read"),
         ("GET", "/v1/events/{event_id}"): ForOrganisations("deliveries:read"),
         ("DELETE", "/v1/events/{event_id}"): ForOrganisations("receipts:write"),
+        # It reads what is agreed with it, and proposes what is its own: two people decide.
+        ("GET", "/v1/subscriptions"): ForOrganisations("subscriptions:write"),
+        ("POST", "/v1/subscriptions"): ForOrganisations("subscriptions:write"),
+        ("POST", "/v1/subscriptions/settings"): ForOrganisations("subscriptions:write"),
+        ("GET", "/v1/subscriptions/proposals"): ForOrganisations("subscriptions:write"),
+        ("GET", "/v1/subscriptions/proposals/{proposal_id}"): ForOrganisations("subscriptions:write"),
+        ("DELETE", "/v1/subscriptions/proposals/{proposal_id}"): ForOrganisations("subscriptions:write"),
         # How an organisation gets its token, and how others can check it.
         ("POST", "/oauth/token"): Public(),
         ("GET", "/.well-known/jwks.json"): Public(),

@@ -375,7 +375,8 @@ class Intake:
         now = self._clock()
         change_id = new_id(now)
         kind = change_types()[request.type]
-        sealed = tuple([await self._owed(person, change_id, kind, request, item, now) for item in owed])
+        since = _start_of(kind.effective(request.change))
+        sealed = tuple([await self._owed(person, change_id, item, since, now) for item in owed])
         return changes.Told(
             id=change_id,
             person_id=person.person_id,
@@ -416,9 +417,8 @@ class Intake:
         self,
         person: PersonKey,
         change_id: UUID,
-        kind: ChangeKind,
-        request: ChangeRequest,
         item: previews.Frozen,
+        not_before: datetime,
         now: datetime,
     ) -> changes.Owed:
         organisation = item.recipient.organisation
@@ -431,7 +431,7 @@ class Intake:
             subject=_pseudonym(pseudonyms, b"person", b"%d" % person.person_id),
             agreement=item.recipient.agreement,
             agreement_version=item.recipient.agreement_version,
-            not_before=_start_of(kind.effective(request.change)),
+            not_before=not_before,
             origin=_pseudonym(pseudonyms, b"change", change_id.bytes),
             digest=digest,
             sealed=sealed,
@@ -440,9 +440,7 @@ class Intake:
 
 def fields(data: Mapping[str, Any]) -> list[str]:
     """Return the names of what an organisation is told, for the ledger: `change/newAddress`. Never a value."""
-    return sorted(
-        f"{part}/{name}" for part, members in data.items() if isinstance(members, Mapping) for name in members
-    )
+    return sorted(f"{part}/{name}" for part, members in data.items() if isinstance(members, dict) for name in members)
 
 
 def opened(person: PersonKey, change_id: UUID, change_type: str, sealed: bytes) -> bytes:

@@ -30,7 +30,7 @@ async def register_parties(
                 client_id=organisation.id,
                 organisation=organisation.id,
                 jwks={"keys": [state.client_key(organisation.id).as_dict(private=False)]},
-                scopes=frozenset({"receipts:write", "deliveries:read"})
+                scopes=frozenset({"receipts:write", "deliveries:read", "subscriptions:write"})
                 | ({"confirmations:write"} if organisation.sector == "council" else set()),  # they keep the registers
             ),
         )

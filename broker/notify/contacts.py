@@ -13,11 +13,13 @@ _SUBJECT: Final[dict[What, str]] = {
     "proposed": "mail-change-subject-proposed",
     "in_force": "mail-change-subject-in-force",
     "rejected": "mail-change-subject-rejected",
+    "taken_back": "mail-change-subject-taken-back",
 }
 _BODY: Final[dict[What, str]] = {
     "proposed": "mail-change-body-proposed",
     "in_force": "mail-change-body-in-force",
     "rejected": "mail-change-body-rejected",
+    "taken_back": "mail-change-body-taken-back",
 }
 
 

@@ -21,7 +21,7 @@ Code = Literal[
     "not_json", "too_large", "missing", "not_known", "not_valid",
     "organisation_unknown", "type_unknown", "area_unknown", "area_missing", "area_unused", "path_outside",
     "path_nothing", "where_outside", "over_before", "over", "review_past", "not_next", "organisation_other", "type_other", "overlaps",
-    "latest_partial", "unsigned", "adapter_wrong", "keys_wrong", "not_carried", "secret_other",
+    "area_other", "not_own", "latest_partial", "unsigned", "adapter_wrong", "keys_wrong", "not_carried", "secret_other",
 ]  # fmt: skip
 Standing = Literal["revoked", "overdue", "in_force", "to_come", "over"]
 

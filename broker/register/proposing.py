@@ -14,11 +14,11 @@ from broker.register.entrusting import EntrustedSecret
 from broker.register.reading import Document, Faulty, read_kept
 from broker.store import Database, proposals, register
 from broker.store.keys import Sealed
-from broker.store.proposals import Approval, Kind, Proposal
+from broker.store.proposals import Approval, Kind, Proposal, Request
 from broker.store.register import Configuration
 from contracts.agreement import Agreement
 from contracts.body import Body
-from contracts.changes import change_types
+from contracts.changes import ChangeKind, change_types
 from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.registration import RegisteredClient
@@ -41,16 +41,19 @@ async def propose(
     counts: bool,
     beside: Sequence[Document] = (),
     sealed: Sealed | None = None,
+    based_on: int | None = None,
+    request: Request | None = None,
 ) -> Proposal:
     """Keep a proposal and return it. `counts`: who proposes has signed in, and is the first of the two who approve.
 
     `beside` are documents proposed together with it, so that an agreement may come with its organisation.
-    `sealed` is the secret of an `EntrustedSecret`.
-    Raises Faulty and StoreUnavailable.
+    `sealed` is the secret of an `EntrustedSecret`. `based_on` is the version it was made from, where that was read before.
+    Raises Faulty and StoreUnavailable; with a `request` of an organisation's software proposals.KeyReused and
+    proposals.TooMany too.
     """
     kind, subject = kind_of(document), subject_of(document)
     # Before what is in force: what comes into force between the two makes it late, never written against what was unseen.
-    newest = await proposals.newest_version(database, kind, subject)
+    newest = await proposals.newest_version(database, kind, subject) if based_on is None else based_on
     known = await register.configuration(database)
     faults = faults_of(document, known, at.date(), beside)
     if isinstance(document, RegisteredClient):
@@ -59,9 +62,7 @@ async def propose(
             faults.append(Fault("/organisation", "organisation_other"))
     if faults:
         raise Faulty(faults)
-    written = orjson.dumps(
-        document.model_dump(mode="json", exclude=_not_kept(document), exclude_none=True), option=orjson.OPT_SORT_KEYS
-    )
+    written = _written(document)
     proposal = Proposal(
         id=new_id(at),
         kind=kind,
@@ -75,8 +76,7 @@ async def propose(
         proposed_at=at,
         approvals=(Approval(by, at),) if counts else (),
     )
-    await proposals.propose(database, proposal, leaves(proposal, "proposed"), sealed)
-    return proposal
+    return await proposals.propose(database, proposal, leaves(proposal, "proposed"), sealed, request)
 
 
 async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, leaves: Leaves) -> bool:
@@ -133,7 +133,7 @@ def _not_carried(agreement: Agreement, known: Configuration, beside: Sequence[Do
     """Return whether its organisation cannot be told of such a change by the way it is reached."""
     reached = {item.id: item for item in (*known.organisations.values(), *beside) if isinstance(item, Organisation)}
     kind, organisation = change_types().get(agreement.change_type), reached.get(agreement.organisation)
-    if kind is None or organisation is None or carries(organisation.adapter, kind.event_type):
+    if kind is None or organisation is None or _carries(organisation, kind):
         return []
     return [Fault("/changeType", "not_carried")]
 
@@ -145,8 +145,15 @@ def _no_longer_carried(organisation: Organisation, known: Configuration) -> list
     return [
         Fault("/adapter", "not_carried", one.id)
         for one in newest(standing).values()
-        if one.change_type in kinds and not carries(organisation.adapter, kinds[one.change_type].event_type)
+        if one.change_type in kinds and not _carries(organisation, kinds[one.change_type])
     ]
+
+
+def _carries(organisation: Organisation, kind: ChangeKind) -> bool:
+    try:
+        return carries(organisation.adapter, kind.event_type)
+    except ValueError:  # an adapter that is not installed here
+        return False
 
 
 def _not_taken(secret: EntrustedSecret, organisation: Organisation) -> list[Fault]:
@@ -205,6 +212,18 @@ def owner_of(document: Document) -> str | None:
             return document.id
         case Body():
             return None
+
+
+def _written(document: Document) -> bytes:
+    """Return a document as it is kept. Raises Faulty for what JSON in the register cannot hold, deep in its settings."""
+    plain = document.model_dump(mode="json", exclude=_not_kept(document), exclude_none=True)
+    try:
+        written = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # a number beyond 64 bits
+        raise Faulty([Fault("", "not_valid")]) from None
+    if b"\\u0000" in written:
+        raise Faulty([Fault("", "not_valid")])
+    return written
 
 
 def _way(organisation: Organisation) -> tuple[object, ...]:

@@ -59,7 +59,7 @@ def read_kept(kind: str, raw: bytes) -> Document:
     except ValidationError as wrong:
         raise Faulty(faults_of(wrong)) from None
     if isinstance(found, Organisation):
-        _check_adapter(found)
+        check_adapter(found)
     if isinstance(found, RegisteredClient):
         check_keys(found)
     document: Document = found
@@ -104,7 +104,8 @@ def check_keys(client: RegisteredClient) -> None:
         raise Faulty([Fault("/jwks", "keys_wrong")])
 
 
-def _check_adapter(organisation: Organisation) -> None:
+def check_adapter(organisation: Organisation) -> None:
+    """Raise Faulty unless its adapter takes its settings."""
     try:
         check(organisation.adapter, organisation.adapter_settings)
     except ValueError:  # its words may name what was written

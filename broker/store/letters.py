@@ -14,7 +14,7 @@ import orjson
 from broker.store.database import Connection, Database
 from contracts.statuses import Reason
 
-What = Literal["proposed", "in_force", "rejected"]
+What = Literal["proposed", "in_force", "rejected", "taken_back"]
 """What became of a change of how an organisation is reached, or of who is written to about it."""
 
 

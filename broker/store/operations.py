@@ -271,10 +271,10 @@ async def trace(database: Database, change_id: UUID) -> Traced | None:
 # Acts --------------------------------------------------------------------------------------------------------------
 
 
-async def record_act(connection: Connection, leaves: Sequence[bytes]) -> None:
-    """Write leaves of an operator's acts, in the transaction of the act."""
+async def record_act(connection: Connection, leaves: Sequence[bytes], *, by_operator: bool = True) -> None:
+    """Write leaves of an operator's acts, or of somebody else's, in the transaction of the act."""
     await connection.execute(
-        "INSERT INTO audit_leaf (leaf, by_operator) SELECT unnest($1::bytea[]), true", list(leaves)
+        "INSERT INTO audit_leaf (leaf, by_operator) SELECT unnest($1::bytea[]), $2", list(leaves), by_operator
     )
 
 

@@ -6,7 +6,7 @@ and of two proposals that do not go together the second finds the first in force
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -19,11 +19,11 @@ from broker.store.operations import record_act
 from broker.store.register import Configuration, read_configuration
 from contracts.agreement import Agreement
 from contracts.body import Body
-from contracts.organisation import Organisation
+from contracts.organisation import Organisation, ProposalPolicy
 from contracts.registration import RegisteredClient
 
 Kind = Literal["agreement", "organisation", "client", "body", "secret"]
-Outcome = Literal["in_force", "rejected"]
+Outcome = Literal["in_force", "rejected", "taken_back"]
 
 NEEDED: Final = 2
 """Different people who approve, before anything comes into force. The schema asks for them too."""
@@ -65,6 +65,19 @@ class Proposal:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How an organisation's software asked for a proposal."""
+
+    organisation: str
+    client_id: str
+    key: bytes
+    """SHA-256 of its idempotency key."""
+    body: bytes
+    """SHA-256 of what it asked for."""
+    most: ProposalPolicy
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One version of what is replaced when it is edited."""
@@ -90,6 +103,14 @@ class NoLongerFits(Exception):  # noqa: N818  an answer
         self.faults = tuple(faults)
 
 
+class KeyReused(Exception):  # noqa: N818  an answer
+    """The same software has asked for something else under this key."""
+
+
+class TooMany(Exception):  # noqa: N818  an answer
+    """The organisation's software has proposed as much as it may, for now."""
+
+
 _COLUMNS: Final = """
 SELECT p.id, p.kind, p.subject, p.organisation, p.based_on, p.document, p.digest, p.pauses, p.proposed_by, p.proposed_at,
        e.outcome, e.ended_by, e.ended_at, e.reason, e.note,
@@ -97,19 +118,33 @@ SELECT p.id, p.kind, p.subject, p.organisation, p.based_on, p.document, p.digest
        ARRAY(SELECT approved_at FROM proposal_approval WHERE proposal_id = p.id ORDER BY approved_at, approved_by) AS times
 FROM proposal p LEFT JOIN proposal_end e ON e.proposal_id = p.id
 """
+_BY_SOFTWARE: Final = "WHERE p.id IN (SELECT proposal_id FROM proposal_request WHERE organisation = $1)"
 
 
 async def propose(
-    database: Database, proposal: Proposal, leaves: Sequence[bytes], sealed: Sealed | None = None
-) -> None:
-    """Keep a proposal, with the approvals it begins with, and for a secret what was sealed. Raises StoreUnavailable.
+    database: Database,
+    proposal: Proposal,
+    leaves: Sequence[bytes],
+    sealed: Sealed | None = None,
+    request: Request | None = None,
+) -> Proposal:
+    """Keep a proposal, with the approvals it begins with, and for a secret what was sealed; return what is kept.
 
     Where it `pauses`, its organisation is paused from now on, unless it is so already. Where it does, or changes who is
     written to, the organisation's contacts are owed a letter, now and when it is decided.
+
+    With a `request`, what was kept for the same one before is returned, and nothing is written; raises KeyReused and
+    TooMany. Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
-        if proposal.pauses:  # whoever decides on another of its at this moment sees this one, and does not resume it
+        # Whoever decides on another of its at this moment sees this one, and does not resume it; software is counted.
+        if proposal.pauses or request is not None:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURNS)
+        if request is not None:
+            before = await _requested(connection, request)
+            if before is not None:
+                return before
+            await _within(connection, request, proposal.proposed_at)
         await connection.execute(
             """
             INSERT INTO proposal (id, kind, subject, organisation, based_on, document, digest, pauses, proposed_by,
@@ -129,6 +164,16 @@ async def propose(
         )
         for approval in proposal.approvals:
             await _approved(connection, proposal.id, approval)
+        if request is not None:
+            await connection.execute(
+                "INSERT INTO proposal_request (proposal_id, organisation, client_id, key, body)"
+                " VALUES ($1, $2, $3, $4, $5)",
+                proposal.id,
+                request.organisation,
+                request.client_id,
+                request.key,
+                request.body,
+            )
         if sealed is not None:
             await connection.execute(
                 "INSERT INTO proposed_secret (proposal_id, name, generation, wrapped) VALUES ($1, $2, $3, $4)",
@@ -145,7 +190,31 @@ async def propose(
                 proposal.proposed_at,
             )
         await _owe(connection, proposal, "proposed")
-        await record_act(connection, leaves)
+        await record_act(connection, leaves, by_operator=request is None)
+    return proposal
+
+
+async def requested(database: Database, request: Request) -> Proposal | None:
+    """Return what was kept for the same request before. Raises KeyReused and StoreUnavailable."""
+    async with database.connection() as connection:
+        return await _requested(connection, request)
+
+
+async def by_software(database: Database, organisation: str, before: UUID | None, limit: int) -> list[Proposal]:
+    """Return what an organisation's software proposed, the newest first, those behind `before`. Raises StoreUnavailable."""
+    return await _found(
+        database,
+        f"{_BY_SOFTWARE} AND ($2::uuid IS NULL OR p.id < $2) ORDER BY p.id DESC LIMIT $3",
+        organisation,
+        before,
+        limit,
+    )
+
+
+async def one_by_software(database: Database, organisation: str, proposal_id: UUID) -> Proposal | None:
+    """Return one of what an organisation's software proposed, and no other's. Raises StoreUnavailable."""
+    found = await _found(database, f"{_BY_SOFTWARE} AND p.id = $2", organisation, proposal_id)
+    return found[0] if found else None
 
 
 async def waiting(database: Database) -> list[Proposal]:
@@ -208,13 +277,32 @@ async def reject(
     leaves: Callable[[Proposal], Sequence[bytes]],
 ) -> None:
     """End a proposal: it never comes into force. One person is enough. Raises NotOpen and StoreUnavailable."""
+    await _drop(database, proposal_id, "rejected", by, reason, note, leaves)
+
+
+async def take_back(
+    database: Database, proposal_id: UUID, by: Approval, leaves: Callable[[Proposal], Sequence[bytes]]
+) -> None:
+    """End a proposal for whoever made it: it never comes into force. Raises NotOpen and StoreUnavailable."""
+    await _drop(database, proposal_id, "taken_back", by, None, None, leaves)
+
+
+async def _drop(
+    database: Database,
+    proposal_id: UUID,
+    outcome: Literal["rejected", "taken_back"],
+    by: Approval,
+    reason: str | None,
+    note: str | None,
+    leaves: Callable[[Proposal], Sequence[bytes]],
+) -> None:
     async with database.transaction() as connection:
         proposal = await _open(connection, proposal_id)
-        await _end(connection, proposal_id, "rejected", by, reason, note)
-        await _owe(connection, proposal, "rejected")
+        await _end(connection, proposal_id, outcome, by, reason, note)
+        await _owe(connection, proposal, outcome)
         await _forget(connection, proposal)
         await _go_on(connection, proposal)
-        await record_act(connection, leaves(proposal))
+        await record_act(connection, leaves(proposal), by_operator=outcome == "rejected")
 
 
 async def newest_version(database: Database, kind: Kind, subject: str) -> int:
@@ -251,6 +339,34 @@ async def _open(connection: Connection, proposal_id: UUID) -> Proposal:
     if row is None:
         raise NotOpen
     return _proposal(row)
+
+
+async def _requested(connection: Connection, request: Request) -> Proposal | None:
+    row = await connection.fetchrow(
+        "SELECT proposal_id, body FROM proposal_request WHERE client_id = $1 AND key = $2",
+        request.client_id,
+        request.key,
+    )
+    if row is None:
+        return None
+    if row["body"] != request.body:
+        raise KeyReused
+    return _proposal(await connection.fetchrow(_COLUMNS + "WHERE p.id = $1", row["proposal_id"]))
+
+
+async def _within(connection: Connection, request: Request, now: datetime) -> None:
+    """Raise TooMany where the organisation's software has proposed as much as it may."""
+    undecided, a_day = await connection.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE e.proposal_id IS NULL), count(*) FILTER (WHERE p.proposed_at > $2)
+        FROM proposal_request r JOIN proposal p ON p.id = r.proposal_id LEFT JOIN proposal_end e ON e.proposal_id = p.id
+        WHERE r.organisation = $1
+        """,
+        request.organisation,
+        now - timedelta(hours=24),
+    )
+    if undecided >= request.most.undecided or a_day >= request.most.a_day:
+        raise TooMany
 
 
 async def _approved(connection: Connection, proposal_id: UUID, approval: Approval) -> bool:

@@ -1,7 +1,8 @@
 """A link from a letter that can only hold; and what its person says to that, signed in with a proven identity.
 
 Whoever has the link may be reading somebody else's letters: the page says nothing of what was told, nor whether the link
-is good, before it is used. What is in the log already is not held: the page says so.
+is good, before it is used. What is in the log already is not held: the page says so. Of two changes of one type that are
+held so, the person lets the earlier go first.
 """
 
 from typing import Final
@@ -14,10 +15,10 @@ from starlette.responses import Response
 from broker import audit
 from broker.store import changes, holds, notices
 from broker.store.changes import DeliveryRow
-from broker.store.holds import HoldRow, Placed
+from broker.store.holds import Earlier, HoldRow, Placed
 from broker.web.following import own_change
 from broker.web.visit import Page, Visit
-from contracts.holds import HoldOutcome, HoldReason
+from contracts.holds import DecidedBy, HoldOutcome, HoldReason
 from contracts.ids import new_id
 from contracts.person import IdentityLevel
 from contracts.statuses import Status
@@ -72,16 +73,24 @@ def _can_be_held(row: DeliveryRow) -> bool:
 
 async def ask_to_release(visit: Visit) -> Response:
     """Ask the person whether it was them. Whoever has not proven who they are is led to do that first, and back here."""
-    _, _, place = await _objected(visit)
+    _, objections, place = await _objected(visit)
     if not _proven(visit):
         return visit.to(f"/sign-in?prove=1&next={place}/release")
-    return visit.page("hold/release.html", back=place, cancel=f"{place}/cancel")
+    earlier = await _earlier(visit, objections)
+    return visit.page(
+        "hold/release.html",
+        back=place,
+        cancel=f"{place}/cancel",
+        earlier=f"/changes/{earlier.ordinal}/release" if earlier else None,
+    )
 
 
 async def release(visit: Visit) -> Response:
     change_id, objections, place = await _objected(visit)
     if not _proven(visit):
         return visit.to(f"/sign-in?prove=1&next={place}/release")
+    if await _earlier(visit, objections):
+        return visit.to(f"{place}/release")  # which says why, and leads there
     for one in objections:
         actor = f"citizen:{one.person_id}"
         detail = {"hold": one.reason.value, "reason": SAID_SO}
@@ -101,6 +110,11 @@ async def _objected(visit: Visit) -> tuple[UUID, list[HoldRow], str]:
     if not objections:
         raise HTTPException(404)
     return change.id, objections, f"/changes/{change.ordinal}"
+
+
+async def _earlier(visit: Visit, objections: list[HoldRow]) -> Earlier | None:
+    """Return the earlier change of the same type that waits for the same person's word, if any: it goes first."""
+    return await holds.earlier_undecided(visit.parts.database, objections[0], DecidedBy.PERSON)
 
 
 def _proven(visit: Visit) -> bool:

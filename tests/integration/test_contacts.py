@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from broker.audit.proposals import on_proposals
 from broker.main.letters import again
 from broker.notify import FileOutbox, Letter, Notifier, Post
 from broker.register import proposing
 from broker.store import Database, operations, proposals, register
-from broker.web.staff import ledger
 from contracts.delivery import Unavailable
 from contracts.examples import AGREEMENT, ORGANISATION
 from contracts.organisation import Contact
@@ -35,17 +35,17 @@ async def known(database: Database) -> Database:
 
 async def proposed(database: Database, document: Any) -> proposals.Proposal:
     at = datetime.now(UTC)
-    return await proposing.propose(database, document, OLWEN, at, ledger.on_proposals(OLWEN, at), counts=True)
+    return await proposing.propose(database, document, OLWEN, at, on_proposals(OLWEN, at), counts=True)
 
 
 async def approved(database: Database, proposal: proposals.Proposal) -> bool:
     at = datetime.now(UTC)
-    return await proposing.approve(database, proposal.id, RHYS, at, ledger.on_proposals(RHYS, at))
+    return await proposing.approve(database, proposal.id, RHYS, at, on_proposals(RHYS, at))
 
 
 async def rejected(database: Database, proposal: proposals.Proposal) -> None:
     at = datetime.now(UTC)
-    leaves = ledger.on_proposals(RHYS, at, reason="document_wrong", note="INC-1")
+    leaves = on_proposals(RHYS, at, reason="document_wrong", note="INC-1")
     await proposing.reject(database, proposal.id, RHYS, at, "document_wrong", "INC-1", leaves)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from broker.audit.proposals import on_proposals
 from broker.register import proposing, reading
 from broker.register.bodies import packaged
 from broker.register.reading import Document, Faulty
@@ -31,12 +32,12 @@ def now() -> datetime:
 
 async def proposed(database: Database, document: Document, by: str = OLWEN, *, counts: bool = True) -> Proposal:
     at = now()
-    return await proposing.propose(database, document, by, at, ledger.on_proposals(by, at), counts=counts)
+    return await proposing.propose(database, document, by, at, on_proposals(by, at), counts=counts)
 
 
 async def approved(database: Database, proposal: Proposal, by: str) -> bool:
     at = now()
-    return await proposing.approve(database, proposal.id, by, at, ledger.on_proposals(by, at))
+    return await proposing.approve(database, proposal.id, by, at, on_proposals(by, at))
 
 
 async def agreements(database: Database) -> list[tuple[str, int, bool]]:
@@ -115,7 +116,7 @@ async def test_a_version_proposed_against_an_older_one_must_be_proposed_anew(kno
 async def test_one_person_rejects_and_nothing_comes_of_it(known: Database) -> None:
     proposal = await proposed(known, NEW)
     at = now()
-    leaves = ledger.on_proposals(RHYS, at, reason="not_lawful", note="INC-1")
+    leaves = on_proposals(RHYS, at, reason="not_lawful", note="INC-1")
     await proposing.reject(known, proposal.id, RHYS, at, "not_lawful", "INC-1", leaves)
     with pytest.raises(NotOpen):
         await approved(known, proposal, NIA)
@@ -179,7 +180,7 @@ async def test_delivery_is_paused_while_a_change_of_endpoint_or_key_waits(known:
 async def test_a_pause_lasts_until_the_last_is_decided_and_an_operators_own_stays(known: Database) -> None:
     first, second = await proposed(known, elsewhere()), await proposed(known, key())
     at = now()
-    await proposing.reject(known, first.id, RHYS, at, "document_wrong", "INC-1", ledger.on_proposals(RHYS, at))
+    await proposing.reject(known, first.id, RHYS, at, "document_wrong", "INC-1", on_proposals(RHYS, at))
     assert await paused(known) == proposals.PAUSED_FOR
     await approved(known, second, RHYS)
     assert await paused(known) is None
@@ -228,7 +229,7 @@ async def test_a_change_waits_for_the_moment_it_is_decided_not_proposed(known: D
     proposal = await proposed(known, brief)
     late = now() + timedelta(days=2)
     with pytest.raises(NoLongerFits) as refused:
-        await proposing.approve(known, proposal.id, RHYS, late, ledger.on_proposals(RHYS, late))
+        await proposing.approve(known, proposal.id, RHYS, late, on_proposals(RHYS, late))
     codes: Sequence[str] = [fault.code for fault in refused.value.faults]
     assert codes == ["over"]
 
@@ -254,10 +255,10 @@ async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, m
     first = await proposed(known, elsewhere())
     deciding: list[asyncio.Task[None]] = []
 
-    async def meanwhile(connection: Any, leaves: Sequence[bytes]) -> None:
+    async def meanwhile(connection: Any, leaves: Sequence[bytes], **how: bool) -> None:
         if not deciding:
             at = now()
-            leaf = ledger.on_proposals(RHYS, at)
+            leaf = on_proposals(RHYS, at)
             deciding.append(
                 asyncio.create_task(proposing.reject(known, first.id, RHYS, at, "document_wrong", "", leaf))
             )
@@ -266,7 +267,7 @@ async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, m
                     "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
                 ):
                     await asyncio.sleep(0.02)
-        await operations.record_act(connection, leaves)
+        await operations.record_act(connection, leaves, **how)
 
     monkeypatch.setattr(proposals, "record_act", meanwhile)
     await proposed(known, key())

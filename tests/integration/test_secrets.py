@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.audit.proposals import on_proposals
 from broker.register import proposing, reading
 from broker.register.entrusting import EntrustedSecret, entrusted
 from broker.register.reading import Faulty
@@ -13,7 +14,6 @@ from broker.store import Database, operations, proposals, register
 from broker.store.keys import Sealed
 from broker.store.proposals import NoLongerFits, Proposal
 from broker.vault import RootKeyFile, Vault
-from broker.web.staff import ledger
 from contracts.examples import ORGANISATION
 
 OLWEN, RHYS = "staff:olwen", "staff:rhys"
@@ -33,14 +33,14 @@ async def vault(known: Database, tmp_path: Path) -> Vault:
 
 async def proposed(database: Database, sealed: Sealed, name: str = "signing") -> Proposal:
     at = datetime.now(UTC)
-    leaves, document = ledger.on_proposals("command-line", at), entrusted("cardiff", name, sealed)
+    leaves, document = on_proposals("command-line", at), entrusted("cardiff", name, sealed)
     return await proposing.propose(database, document, "command-line", at, leaves, counts=False, sealed=sealed)
 
 
 async def approved(database: Database, proposal: Proposal, *people: str) -> list[bool]:
     at = datetime.now(UTC)
     return [
-        await proposing.approve(database, proposal.id, one, at, ledger.on_proposals(one, at))
+        await proposing.approve(database, proposal.id, one, at, on_proposals(one, at))
         for one in people or (OLWEN, RHYS)
     ]
 
@@ -79,7 +79,7 @@ async def test_one_who_rejects_leaves_nothing_of_it(known: Database, vault: Vaul
     proposal = await proposed(known, vault.sealed(SIGNING, b"hunter2"))
     assert await sealed_there(known) == 1
     at = datetime.now(UTC)
-    leaves = ledger.on_proposals(RHYS, at, reason="document_wrong", note="INC-1")
+    leaves = on_proposals(RHYS, at, reason="document_wrong", note="INC-1")
     await proposing.reject(known, proposal.id, RHYS, at, "document_wrong", "INC-1", leaves)
     assert (await sealed_there(known), await vault.find(SIGNING), await paused(known)) == (0, b"before", False)
 

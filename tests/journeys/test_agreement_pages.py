@@ -8,17 +8,22 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
 from adapters.conformance_http import HttpPeer, response
 from broker import audit
+from broker.audit.proposals import on_proposals
 from broker.intake.dry_run import A_MONTH, dry_run
 from broker.language import Language, words_in
+from broker.language.catalogue import LANGUAGES
 from broker.main.embedded import Sandbox
 from broker.main.roles import secret_name
 from broker.register import proposing
 from broker.register.entrusting import entrusted
+from broker.sandbox.apps import exchange_access
+from broker.sandbox.exchange_access import AccessTokens
 from broker.store import changes, operations, register
 from broker.tracking import timeline
 from broker.verification import StoredGazetteer
@@ -327,7 +332,7 @@ async def test_a_secret_is_approved_without_being_seen(site: Sandbox, language: 
     rooms, words, at = site.rooms, words_in(language), now()
     sealed = rooms.vault.sealed(secret_name(TRANSPORT, "signing-previous"), b"hunter2")
     document = entrusted(TRANSPORT, "signing-previous", sealed)
-    leaves = ledger.on_proposals("command-line", at)
+    leaves = on_proposals("command-line", at)
     waits = await proposing.propose(rooms.database, document, "command-line", at, leaves, counts=False, sealed=sealed)
     async with a_guest(site.addresses.public_url, language) as rhys, a_guest(site.addresses.public_url) as nia:
         for one, name in ((rhys, "rhys"), (nia, "nia")):
@@ -376,3 +381,53 @@ async def test_where_a_version_permits_less_the_older_is_offered_to_be_revoked(
     known = (await register.configuration(site.rooms.database)).agreements
     revoked = {item.version: item.revoked for item in known if item.id == before.id}
     assert (revoked[before.version], revoked[before.version + 1]) == (True, False)
+
+
+async def test_software_proposes_two_people_approve_and_what_is_told_arrives_by_it(site: Sandbox) -> None:
+    """The third front door: a token, a proposal, two different operators, a change, and the organisation's inbox."""
+    council, url, words = "cardiff-council", site.addresses.public_url, words_in("en")
+    access = exchange_access(site.state, council, token_url=f"{url}/oauth/token", receipts_url=f"{url}/v1/receipts")
+    async with (
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as software,
+        httpx.AsyncClient(base_url=site.addresses.organisation(council), trust_env=False, timeout=30) as inbox,
+        a_guest(url) as rhys,
+        a_guest(url) as nia,
+    ):
+        software.headers.update(await AccessTokens(access, software, now).header())
+        agreed = (await software.get("/v1/subscriptions")).json()["agreements"]
+        [before] = [one["agreement"] for one in agreed if one["agreement"]["changeType"] == "address"]
+        terms = {
+            name: value
+            for name, value in before.items()
+            if name not in ("id", "version", "organisation", "example", "revoked")
+        }
+        signed = {"organisation": "Cardiff", "name": "Heulwen Enghraifft", "post": "Revenues", "signedOn": "2026-01-01"}
+        [leaving] = [share for share in terms["shares"] if share["where"] == "old"]
+        leaving["paths"] = ["/person/name", "/change/previousAddress"]
+        terms |= {"signatories": [signed], "replaces": {"id": before["id"], "version": before["version"]}}
+        asked = await software.post("/v1/subscriptions", json=terms, headers={"Idempotency-Key": "less-of-it"})
+        assert (asked.status_code, asked.json()["state"]) == (202, "requested"), asked.text
+        place = f"/staff/proposals/{asked.json()['id']}"
+
+        await rhys.sign_in("rhys", prefix="/staff")
+        await nia.sign_in("nia", prefix="/staff")
+        shown = await rhys.get(place)
+        assert words("staff-proposed-by-software") in shown.html
+        for language in LANGUAGES:
+            spoken = await rhys.get(place, {"Accept-Language": language})
+            assert foreign_in(spoken.html, language) == []
+        [form] = [one for one in shown.page.forms if one.action.endswith("/approve")]
+        for _ in range(2):
+            assert (await rhys.ask("POST", form.action, form.fields)).status == 303
+        became = (await software.get(asked.headers["location"])).json()
+        assert (became["state"], became["approvals"]) == ("requested", 1), "one person, however often"
+        [form] = [one for one in (await nia.get(place)).page.forms if one.action.endswith("/approve")]
+        assert (await nia.ask("POST", form.action, form.fields)).status == 303
+        assert (await software.get(asked.headers["location"])).json()["state"] == "approved"
+
+        accepted = await told(site, "by-software")
+        row = await until(site, accepted, council, "applied")
+        assert (row.agreement, row.agreement_version) == (before["id"], before["version"] + 1)
+        data = (await inbox.get(f"/inbox/{row.id}.json")).json()["data"]
+        assert set(data["change"]) == {"previousAddress"}
+        assert set(data["person"]) == {"name"}

@@ -332,3 +332,34 @@ async def test_what_was_told_first_is_decided_on_first(site: Sandbox) -> None:
         await decide(places[0])
         await decide(places[1])
         assert await ended() == [True, True]
+
+
+async def test_of_two_changes_somebody_objected_to_the_person_lets_the_earlier_go_first(site: Sandbox) -> None:
+    words = words_in("en")
+    async with a_guest(site.addresses.public_url) as citizen:
+        pages, ids = [], []
+        for postcode in ("CF99 9AA", "SA99 9AA"):
+            pages.append(await tell(citizen, "angharad", postcode))
+            ids.append(await newest(site))
+            await citizen.ask("POST", await link_of(site, ids[-1]), {})
+
+        async def outcomes() -> list[HoldOutcome | None]:
+            return [(await holds.of_change(site.rooms.database, one))[0].outcome for one in ids]
+
+        assert await outcomes() == [None, None]
+        older, newer = (f"{page}/release" for page in pages)
+        form = (await citizen.get(older)).page.forms[-1].fields
+        shown = await citizen.get(newer)
+        await spoken(citizen, newer)
+        assert older in shown.page.links
+        assert words("hold-release-earlier") in shown.html
+        assert words("hold-release-button") not in shown.html
+        assert f"{pages[1]}/cancel" in shown.page.links, "to cancel it nothing must come before"
+        assert (await citizen.ask("POST", newer, form)).location == newer, "whoever still has the button"
+        assert await outcomes() == [None, None]
+
+        assert (await citizen.fill(older)).location == pages[0]
+        assert await outcomes() == [HoldOutcome.RELEASED, None]
+        assert words("hold-release-earlier") not in (await citizen.get(newer)).html
+        assert (await citizen.fill(newer)).location == pages[1]
+        assert await outcomes() == [HoldOutcome.RELEASED, HoldOutcome.RELEASED]

@@ -66,6 +66,12 @@ def test_operations_have_names_that_generated_clients_can_keep() -> None:
         "collect_events": "/v1/events",
         "collect_event": "/v1/events/{event_id}",
         "acknowledge_event": "/v1/events/{event_id}",
+        "read_subscriptions": "/v1/subscriptions",
+        "propose_subscription": "/v1/subscriptions",
+        "propose_settings": "/v1/subscriptions/settings",
+        "read_proposals": "/v1/subscriptions/proposals",
+        "read_proposal": "/v1/subscriptions/proposals/{proposal_id}",
+        "take_back_proposal": "/v1/subscriptions/proposals/{proposal_id}",
     }
 
 

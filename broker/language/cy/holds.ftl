@@ -74,3 +74,5 @@ hold-release-title = Ai chi a ddywedodd wrthym am y newid hwn?
 hold-release-body = Dywedodd rhywun sy’n darllen llythyrau a anfonwyd atoch nad chi oedd hwn. Os chi oedd hwn, fe’i hanfonir oni bai bod rhywbeth arall yn ei ddal yn ôl.
 hold-release-button = Fi oedd hwn: ewch ymlaen
 hold-release-cancel = Nid fi oedd hwn: canslo’r newid
+hold-release-earlier = Mae newid cynharach gennych, o’r un math, wedi’i atal hefyd. Dywedwch yn gyntaf ai chi oedd hwnnw: yr hyn a anfonir olaf sy’n cyfrif.
+hold-release-earlier-link = Mynd i’r newid cynharach

@@ -74,3 +74,5 @@ hold-release-title = Did you tell us of this change?
 hold-release-body = Somebody who reads letters we sent to you said that it was not you. If it was you, it is sent unless something else holds it.
 hold-release-button = It was me: go on
 hold-release-cancel = It was not me: cancel the change
+hold-release-earlier = An earlier change of yours, of the same kind, is stopped too. Say of that one first whether it was you: what is sent last is what counts.
+hold-release-earlier-link = Go to the earlier change

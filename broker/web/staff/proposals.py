@@ -8,9 +8,10 @@ import structlog
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from broker.audit.proposals import on_proposals
 from broker.identity.staff import May
 from broker.intake.dry_run import A_MONTH, DryRun, dry_run
-from broker.register import checking, proposing, reading
+from broker.register import checking, proposing, reading, subscribing
 from broker.register.checking import Fault
 from broker.register.differences import Difference, differences
 from broker.register.document import Written, field_words, written
@@ -80,9 +81,7 @@ async def propose(visit: Visit) -> Response:
         return visit.to(visit.request.url.path)
     at, by = visit.parts.clock(), actor(visit)
     try:
-        proposal = await proposing.propose(
-            visit.parts.database, _read(raw), by, at, ledger.on_proposals(by, at), counts=True
-        )
+        proposal = await proposing.propose(visit.parts.database, _read(raw), by, at, on_proposals(by, at), counts=True)
     except Faulty:
         return visit.to(visit.request.url.path)  # what has become wrong since is said there
     log.warning("proposal.proposed", kind=proposal.kind, organisation=proposal.organisation)
@@ -102,7 +101,7 @@ async def approve(visit: Visit) -> Response:
         return _nothing(visit, "proposal-none", 404)
     at, by = visit.parts.clock(), actor(visit)
     try:
-        in_force = await proposing.approve(visit.parts.database, found.id, by, at, ledger.on_proposals(by, at))
+        in_force = await proposing.approve(visit.parts.database, found.id, by, at, on_proposals(by, at))
     except (ApprovedBefore, NotOpen):
         in_force = False  # the page says how it stands
     except NoLongerFits as late:
@@ -123,7 +122,7 @@ async def reject(visit: Visit) -> Response:
     if faults:
         return await visit.again(faults, place)
     at, by = visit.parts.clock(), actor(visit)
-    leaves = ledger.on_proposals(by, at, reason=reason, note=note)
+    leaves = on_proposals(by, at, reason=reason, note=note)
     try:
         await proposing.reject(visit.parts.database, found.id, by, at, reason, note, leaves)
     except NotOpen:
@@ -164,6 +163,7 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         ended=exact(words, found.ended_at) if found.ended_at else None,
         why=coded(words, "reason", found.reason) if found.reason else None,
         proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
+        by_software=found.proposed_by.startswith(subscribing.proposed_by("")),
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
         broader=_broader(visit, found),

@@ -1,0 +1,182 @@
+"""What an organisation's own software proposes: an agreement of its own, or how it is reached. Decision 36.
+
+It counts for nobody: two people decide, as on what somebody else proposes. Whose it is comes from the token, and what
+can be named is what is its own: anything of another organisation's is as absent as what there is not.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from broker.register import bodies
+from broker.register.checking import Fault, newest, state
+from broker.register.proposing import Leaves, propose
+from broker.register.reading import Faulty, check_adapter
+from broker.store import Database, proposals, register
+from broker.store.proposals import Approval, NotOpen, Proposal, Request
+from broker.store.register import Configuration
+from contracts.agreement import Agreement, Terms
+from contracts.ids import new_id
+from contracts.organisation import Organisation
+from contracts.subscriptions import SettingsRequest, SubscriptionRequest
+
+_STANDING: Final = ("in_force", "overdue", "to_come")
+_LONGEST_NAME: Final = 48
+"""Characters of an organisation's id in those of its agreements, which are 64 at most."""
+
+
+class NotThere(Exception):  # noqa: N818  an answer
+    """The organisation has nothing of the kind."""
+
+
+class Decided(Exception):  # noqa: N818  an answer
+    """It was approved or refused before, and cannot be taken back."""
+
+
+def proposed_by(client_id: str) -> str:
+    """Return how the register and the ledger name an organisation's software: never as one of the two people."""
+    return f"client:{client_id}"
+
+
+async def propose_agreement(
+    database: Database,
+    asked: SubscriptionRequest,
+    organisation: str,
+    client_id: str,
+    key: str,
+    at: datetime,
+    leaves: Leaves,
+) -> Proposal:
+    """Keep a new agreement of the organisation's, or a new version of one, as a proposal; the same key again is the same.
+
+    Raises Faulty, NotThere, proposals.KeyReused, proposals.TooMany and StoreUnavailable.
+    """
+    known, party = await _party(database, organisation)
+    request = _request(asked, party, client_id, key)
+    before = await proposals.requested(database, request)
+    if before is not None:
+        return before
+    document = _agreement(asked, party, known, at)
+    faults = _outside(document, _reach(party, known, at.date()))
+    if faults:
+        raise Faulty(faults)
+    return await propose(database, document, proposed_by(client_id), at, leaves, counts=False, request=request)
+
+
+async def propose_settings(
+    database: Database,
+    asked: SettingsRequest,
+    organisation: str,
+    client_id: str,
+    key: str,
+    at: datetime,
+    leaves: Leaves,
+) -> Proposal:
+    """Keep how the organisation is to be reached, or whom we write to, as a proposal; the same key again is the same.
+
+    Raises as `propose_agreement`.
+    """
+    based_on = await proposals.newest_version(database, "organisation", organisation)  # before what is in force is read
+    _, party = await _party(database, organisation)
+    request = _request(asked, party, client_id, key)
+    before = await proposals.requested(database, request)
+    if before is not None:
+        return before
+    given = {name: getattr(asked, name) for name in asked.model_fields_set if getattr(asked, name) is not None}
+    document = party.model_copy(update=given)
+    check_adapter(document)
+    return await propose(
+        database, document, proposed_by(client_id), at, leaves, counts=False, based_on=based_on, request=request
+    )
+
+
+async def take_back(
+    database: Database, proposal_id: UUID, organisation: str, client_id: str, at: datetime, leaves: Leaves
+) -> None:
+    """End what the organisation's software proposed, unless it is decided. Taken back again, nothing changes.
+
+    Raises NotThere, Decided and StoreUnavailable.
+    """
+    try:
+        if await proposals.one_by_software(database, organisation, proposal_id) is None:
+            raise NotThere
+        await proposals.take_back(
+            database, proposal_id, Approval(proposed_by(client_id), at), lambda one: leaves(one, "taken_back")
+        )
+    except NotOpen:
+        ended = await proposals.one_by_software(database, organisation, proposal_id)
+        if ended is not None and ended.outcome != "taken_back":
+            raise Decided from None
+
+
+async def _party(database: Database, organisation: str) -> tuple[Configuration, Organisation]:
+    known = await register.configuration(database)
+    if organisation not in known.organisations:
+        raise NotThere
+    return known, known.organisations[organisation]
+
+
+def _request(asked: SubscriptionRequest | SettingsRequest, party: Organisation, client_id: str, key: str) -> Request:
+    try:
+        said = orjson.dumps([type(asked).__name__, asked.model_dump(mode="json")], option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # a number beyond 64 bits, deep in its settings
+        raise Faulty([Fault("/adapterSettings", "adapter_wrong")]) from None
+    return Request(
+        organisation=party.id,
+        client_id=client_id,
+        key=hashlib.sha256(key.encode()).digest(),
+        body=hashlib.sha256(said).digest(),
+        most=party.proposals,
+    )
+
+
+def _agreement(asked: SubscriptionRequest, party: Organisation, known: Configuration, at: datetime) -> Agreement:
+    terms = {name: getattr(asked, name) for name in Terms.model_fields}
+    if asked.replaces is None:
+        # An id of our making: one that somebody chose would tell them whether another has it.
+        name = f"{party.id[:_LONGEST_NAME].rstrip('-_.')}-{new_id(at).hex[-12:]}"
+        return Agreement(id=name, version=1, organisation=party.id, **terms)
+    before = newest(one for one in known.agreements if one.organisation == party.id).get(asked.replaces.id)
+    if before is None:
+        raise Faulty([Fault("/replaces/id", "not_own")])
+    if before.version != asked.replaces.version:
+        raise Faulty([Fault("/replaces/version", "not_next")])
+    return Agreement(id=before.id, version=before.version + 1, organisation=party.id, **terms)
+
+
+def _reach(party: Organisation, known: Configuration, today: date) -> frozenset[int] | None:
+    """Return where an organisation answers for, by custodian codes; None for all of Wales.
+
+    That is the area of the body it is, and what is agreed with it already. Who is no body, and has no agreement that
+    stands, has none: operators propose its first.
+    """
+    areas = [
+        body.area for body in bodies.known(known.bodies) if bodies.as_organisation(body, {party.id: party}) is not None
+    ]
+    standing = [one for one in known.agreements if one.organisation == party.id and state(one, today) in _STANDING]
+    if any(not area for area in areas) or any(map(_is_anywhere, standing)):
+        return None
+    return frozenset(code for area in (*areas, *(one.area for one in standing)) for code in area)
+
+
+def _is_anywhere(agreement: Agreement) -> bool:
+    return any(share.where == "anywhere" for share in agreement.shares)
+
+
+def _outside(document: Agreement, reach: Iterable[int] | None) -> list[Fault]:
+    """Return what of an agreement lies beyond where its organisation answers for."""
+    if reach is None:
+        return []
+    codes = frozenset(reach)
+    return [
+        *(Fault(f"/area/{place}", "area_other") for place, code in enumerate(document.area) if code not in codes),
+        *(
+            Fault(f"/shares/{place}/where", "area_other")
+            for place, share in enumerate(document.shares)
+            if share.where == "anywhere"
+        ),
+    ]
