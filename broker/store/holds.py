@@ -160,9 +160,10 @@ def _known(row: Connection) -> Known:
 
 _STOP: Final = """
 UPDATE delivery SET held_due = due, due = 'infinity'
-WHERE change_id = $1 AND sequence IS NULL AND status IN ('waiting', 'queued') AND held_due IS NULL
+WHERE change_id = $1 AND sequence IS NULL AND status IN ('waiting', 'queued', 'undelivered') AND held_due IS NULL
 """
-"""Keep everything of a change from being sent that has not its place in a lane. Its lanes find that out by themselves."""
+"""Keep everything of a change from being sent that has not its place in a lane, also if what was given up is sent after
+all. Its lanes find that out by themselves."""
 
 
 async def place(database: Database, change_id: UUID, hold: Placed, leaf: bytes) -> bool:
@@ -227,13 +228,15 @@ _GO: Final = """
 WITH freed AS (
     UPDATE delivery SET due = greatest(held_due, now()), held_due = NULL,
                         status = CASE WHEN status = 'waiting' AND held_due <= now() THEN 'queued' ELSE status END
-    WHERE change_id = $1 AND held_due IS NOT NULL AND status IN ('waiting', 'queued')
-    RETURNING person_id, organisation, due
+    WHERE change_id = $1 AND held_due IS NOT NULL
+    RETURNING person_id, organisation, due, status
 )
 UPDATE lane SET due = least(lane.due, freed.due)
 FROM freed CROSS JOIN (SELECT pg_notify('unwaith_due', '')) AS relay_woken
 WHERE lane.person_id = freed.person_id AND lane.organisation = freed.organisation AND lane.occupant IS NULL
+  AND freed.status IN ('waiting', 'queued')
 """
+"""What was given up while it was held is held no more either: replayed, it would else be due never, and nobody know."""
 
 
 async def release(

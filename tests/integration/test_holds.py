@@ -14,8 +14,10 @@ from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted, AlreadyTold, Intake, TooMany
 from broker.store import Database, changes, disclosures, holds, operations
 from broker.store.holds import HoldRow, Placed
+from broker.store.replays import Asked
 from broker.telemetry.metrics import new_metrics
-from broker.tracking import holding
+from broker.tracking import holding, replay
+from broker.tracking.giving_up import give_up
 from broker.tracking.timeline import followed
 from broker.tracking.withdrawing import carry_out
 from broker.vault import RootKeyFile
@@ -317,3 +319,31 @@ async def test_what_is_told_after_a_hold_is_over_and_before_it_ends_does_not_go_
     assert [item.id for item in of_swansea] == [one for one in ids if one in {item.id for item in of_swansea}]
     third = await line.tell(somebody(), a_move(3))
     assert await held(line, third) == {}
+
+
+@pytest.mark.parametrize("held_first", [True, False])
+async def test_what_is_given_up_and_replayed_is_held_as_its_change_is(line: Line, held_first: bool) -> None:
+    """Whichever came first; it is neither sent while it is held, nor forgotten when it is released before."""
+    accepted = await line.tell(somebody(), a_move())
+    [row] = [
+        row
+        for row in await changes.deliveries_of(line.database, [accepted.change_id])
+        if row.organisation.startswith("cardiff-council")
+    ]
+    if held_first:
+        assert await place(line, accepted)
+    await give_up(line.database, row.id, reason="operator", note="", actor="operator:1", now=now())
+    if not held_first:
+        assert await place(line, accepted)
+    line.start()
+    [hold] = (await held(line, accepted)).values()
+    if held_first:
+        assert await release(line, hold)
+    asked = Asked(organisation=row.organisation, delivery_id=row.id)
+    await replay.ask(line.database, asked, reason="repaired", note="", actor="operator:1", expected=1, now=now())
+    await replay.carry_on(line.database, now())
+    if not held_first:
+        await quiet(line)
+        assert line.systems.of(row.organisation) == []
+        assert await release(line, hold)
+    await line.until(accepted, applied(line))

@@ -5,7 +5,7 @@ Numbers are those of the project's list: 1 nothing lost, 2 nobody who may not be
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -15,9 +15,12 @@ import orjson
 from broker.delivery.line import START_SECONDS
 from broker.delivery.pool import GROUP
 from broker.eventlog import Offset, Partition, Record
-from broker.store.lanes import Claimed
+from broker.store.lanes import AtTheGate, Claimed
 from broker.store.receipts import Entry, Settled
+from broker.store.withdrawals import OwedBack
+from contracts.batches import Place
 from contracts.delivery import Delivery
+from contracts.holds import HoldOutcome
 from contracts.organisation import Organisation
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
 from contracts.records import Undecodable, read_delivery, read_receipt
@@ -28,7 +31,7 @@ from tests.simulation.history import Call, History
 from tests.simulation.log import SimulatedLog
 from tests.simulation.loop import EPOCH, Process
 from tests.simulation.organisations import SimulatedOrganisation
-from tests.simulation.tables import LaneKey, Row, Tables
+from tests.simulation.tables import UNSENT, LaneKey, Row, Tables
 
 ENOUGH: Final = frozenset({*ENDED, Status.RECEIVED, Status.NEEDS_REVIEW})
 """After these, it is the organisation's turn, or nobody's."""
@@ -38,6 +41,15 @@ LOOKED_SECONDS: Final = 1.0
 """A worker looks at the clock so often, if nothing wakes it."""
 PERHAPS_SENT: Final = frozenset({Status.CANCELLED, Status.SUPERSEDED, Status.UNDELIVERED})
 """Where a delivery ends withheld or by hand, an attempt that was granted and never heard of is counted: it may have arrived."""
+
+
+def _place(item: Claimed) -> Place:
+    assert item.place is not None
+    return item.place
+
+
+def _row(item: Claimed) -> int:
+    return _place(item).row
 
 
 class Invariants:
@@ -53,6 +65,8 @@ class Invariants:
         self._numbered: dict[UUID, int] = {}
         self._made: defaultdict[UUID, Counter[int]] = defaultdict(Counter)
         """Attempts that ended at the organisation, by delivery and epoch."""
+        self.handed: set[UUID] = set()
+        """What was given to organisations that came for it."""
         self._granted_until: dict[UUID, datetime] = {}
         self._given_back: set[tuple[UUID, datetime]] = set()
         """Grants whose attempt a receipt has ended."""
@@ -65,39 +79,105 @@ class Invariants:
         self._poison: set[tuple[str, int, int]] = set()
         self._taking_back: dict[UUID, UUID] = {}
         """What each compensating delivery takes back."""
+        self._holds: defaultdict[UUID, set[UUID]] = defaultdict(set)
+        """Holds of each change that are open, or by which it was refused."""
+        self._kept: defaultdict[UUID, set[UUID]] = defaultdict(set)
+        """What of each change its holds keep from being sent."""
+        self._files: dict[str, tuple[UUID, ...]] = {}
+        """The rows of each file, by its name."""
+        self._contents: dict[tuple[UUID, ...], list[bytes]] = {}
+        """What each file told, by its rows."""
         self.given_up: dict[UUID, int] = {}
         """Under which epoch an operator gave a delivery up."""
+        self._still_open: UUID | None = None
 
     # What the store is about to commit
 
     def committing(self, event: str, what: Any) -> None:
         """See store.Watch."""
-        match event:
-            case "claimed":
-                self._claimed(what)
-            case "granted":
-                self._granted(what)
-            case "settled":
-                self._settled(*what)
-            case "reopened":
-                self._history.note("reopened", what)
-            case "breaker":
-                self._history.note("breaker", what[0], what[1].phase)
-            case "paused":
-                self._paused(*what)
-            case "withdrawn":
-                self._history.note("withdrawn", what)
-                self.withdrawn[f"change:{what}"] = self._history.loop.time()
-            case "taken back":
-                for item in what:
-                    self._history.note("taken back", item.takes_back, item.id)
-                    self._taking_back[item.id] = item.takes_back
+        seen: dict[str, Callable[[Any], None]] = {
+            "claimed": self._claimed,
+            "granted": self._granted,
+            "settled": lambda what: self._settled(*what),
+            "reopened": lambda what: self._history.note("reopened", what),
+            "breaker": lambda what: self._history.note("breaker", what[0], what[1].phase),
+            "paused": lambda what: self._paused(*what),
+            "withdrawn": self._withdrawn,
+            "held": lambda what: self._held(*what),
+            "hold ended": lambda what: self._hold_ended(*what),
+            "handed out": self._handed_out,
+            "taken back": self._taken_back_by,
+        }
+        seen[event](what)
+
+    def _withdrawn(self, change_id: UUID) -> None:
+        self._history.note("withdrawn", change_id)
+        self.withdrawn[f"change:{change_id}"] = self._history.loop.time()
+
+    def _taken_back_by(self, owed: Sequence[OwedBack]) -> None:
+        for item in owed:
+            self._history.note("taken back", item.takes_back, item.id)
+            self._taking_back[item.id] = item.takes_back
+
+    def _first_of_its_lane(self, row: Row) -> None:
+        """What is numbered is the earliest told of what is due; what is held, or has yet its day, is not waited for."""
+        now = EPOCH + timedelta(seconds=self._history.loop.time())
+        for other in self._tables.of_lane(row.lane):
+            if other.sequence is None and other.status in UNSENT and other.due <= now and other.ordinal < row.ordinal:
+                self._history.violated("4, order", f"{row.owed.id} is numbered before {other.owed.id}")
 
     def _claimed(self, claimed: Sequence[Claimed]) -> None:
+        known = set(self._numbered)
         for item in claimed:
             self._history.note("claimed", item.delivery_id, item.epoch, item.sequence)
             if self._numbered.setdefault(item.delivery_id, item.sequence) != item.sequence:
                 self._history.violated("4, a sequence never changes", item.delivery_id)
+
+            row = self._tables.deliveries[item.delivery_id]
+            if row.owed.id in self._kept[row.change_id] and self._holds[row.change_id]:
+                self._history.violated("nothing held is sent", item.delivery_id)
+            if item.delivery_id not in known and item.place is None:
+                self._first_of_its_lane(row)
+        for organisation in {item.organisation for item in claimed if item.place}:
+            self._closed(sorted((one for one in claimed if one.organisation == organisation and one.place), key=_row))
+
+    def _closed(self, rows: Sequence[Claimed]) -> None:
+        """A file's name means the same rows, always; and there are no two of a lane in it."""
+        name, ids = _place(rows[0]).batch, tuple(item.delivery_id for item in rows)
+        self._history.note("closed", name, len(ids))
+        if self._files.setdefault(name, ids) != ids or [_row(item) for item in rows] != [*range(1, len(rows) + 1)]:
+            self._history.violated("21, a file's name is its rows", name)
+        if len({item.subject for item in rows}) < len(rows):
+            self._history.violated("4, one granted at a time", f"two of a lane in the file {name}")
+
+    def _held(self, change_id: UUID, holds: Sequence[UUID], kept: Sequence[UUID]) -> None:
+        self._history.note("held", change_id, len(kept))
+        self._holds[change_id].update(holds)
+        self._kept[change_id].update(kept)
+
+    def _hold_ended(self, change_id: UUID, hold: UUID, outcome: HoldOutcome) -> None:
+        self._history.note("hold ended", change_id, outcome)
+        if outcome is HoldOutcome.RELEASED:
+            self._holds[change_id].discard(hold)
+            if not self._holds[change_id]:
+                self._kept.pop(change_id, None)
+
+    def _handed_out(self, handed: Sequence[AtTheGate]) -> None:
+        """What is given to who came for it: as it is when something is sent, but under the lanes' locks."""
+        violated = self._history.violated
+        for seen in handed:
+            self._history.note("handed out", seen.delivery_id, seen.epoch)
+            row = self._tables.deliveries[seen.delivery_id]
+            self._made[seen.delivery_id][seen.epoch] = max(self._made[seen.delivery_id][seen.epoch], 1)
+            self.handed.add(seen.delivery_id)
+            self._earlier_have_ended(row, row.sequence or 0)
+            for what in self._needs(row):
+                if EPOCH + timedelta(seconds=self.withdrawn.get(what, float(10**8))) < seen.now:
+                    violated(
+                        "2, only who may be told", f"{seen.delivery_id} is handed out although {what} was taken back"
+                    )
+        if len({(seen.person_id, seen.organisation) for seen in handed}) < len(handed):
+            violated("4, order", "two of a lane are handed out together")
 
     def _granted(self, granted: Sequence[tuple[UUID, datetime, datetime]]) -> None:
         lanes: set[LaneKey] = set()
@@ -203,13 +283,7 @@ class Invariants:
         lane[:] = [call for call in lane if call.undisturbed() and not self._has_it(call)]
         if lane:
             history.violated("4, one granted at a time", f"{delivery.id} is sent while its lane is being sent to")
-        for earlier in self._tables.of_lane(row.lane):
-            if (
-                earlier.sequence is not None
-                and earlier.sequence < delivery.sequence
-                and RANK[Status(earlier.status)] < OCCUPIES_LANE_BELOW
-            ):
-                history.violated("4, order", f"{delivery.id} is sent before {earlier.owed.id} has ended")
+        self._earlier_have_ended(row, delivery.sequence)
         if delivery.epoch <= self.given_up.get(delivery.id, -1):
             history.violated("7, what is given up is", f"{delivery.id} is sent after an operator gave it up")
         self._in_hours(settings, delivery, now)
@@ -220,6 +294,31 @@ class Invariants:
         lane.append(call)
         history.calls.append(call)
         return call
+
+    def _earlier_have_ended(self, row: Row, sequence: int) -> None:
+        for earlier in self._tables.of_lane(row.lane):
+            if (
+                earlier.sequence is not None
+                and earlier.sequence < sequence
+                and RANK[Status(earlier.status)] < OCCUPIES_LANE_BELOW
+            ):
+                self._history.violated("4, order", f"{row.owed.id} is sent before {earlier.owed.id} has ended")
+
+    def handed_a_file(self, settings: Organisation, deliveries: Sequence[Delivery]) -> None:
+        """A file is what was closed, whole, and to the byte what it was when it came before."""
+        ids, told = tuple(one.id for one in deliveries), [one.data for one in deliveries]
+        self._history.note("file", settings.id, len(ids))
+        if ids not in self._files.values():
+            self._history.violated("21, a file is sent whole", f"{len(ids)} to {settings.id}")
+        if self._contents.setdefault(ids, told) != told:
+            self._history.violated("5, same id, same bytes", f"a file to {settings.id}")
+
+    def fetched(self, settings: Organisation, read: Sequence[Delivery]) -> None:
+        """An organisation has come for these."""
+        for delivery in read:
+            self._history.note("fetched", settings.id, delivery.id)
+            if self._data.setdefault(delivery.id, delivery.data) != delivery.data:
+                self._history.violated("5, same id, same bytes", delivery.id)
 
     def _has_it(self, call: Call) -> bool:
         """Return whether the organisation has said that it has this: a copy still on its way changes nothing there."""
@@ -252,7 +351,7 @@ class Invariants:
 
     def open(self) -> list[Row]:
         """Return the deliveries that are still ours to bring."""
-        return [row for row in self._tables.deliveries.values() if Status(row.status) not in ENOUGH]
+        return [row for row in self._tables.deliveries.values() if row.status not in ENOUGH]
 
     def at_the_end(self, promised: dict[UUID, bytes], organisations: dict[str, SimulatedOrganisation]) -> None:
         """Check what must hold once everything is healed and drained. `promised`: the data of every accepted delivery."""
@@ -281,6 +380,8 @@ class Invariants:
             violated("5, same id, same bytes", f"{delivery_id} was applied with other bytes")
         if status is Status.APPLIED and delivery_id not in organisation.applied:
             violated("1, nothing lost", f"{delivery_id} is applied here and not there")
+        if status is Status.RECEIVED and not organisation.has(row.owed.subject, row.sequence or 0, delivery_id):
+            violated("1, nothing lost", f"{delivery_id} is received here and not there")
         if status is Status.UNDELIVERED and str(delivery_id) not in self._history.alarms["delivery.undelivered"]:
             violated("7, never silent", f"{delivery_id} was given up without an alarm")
         if status is Status.CANCELLED and not self.was_withdrawn(row):
@@ -363,17 +464,22 @@ class Invariants:
         if receipts != len(self._tables.receipts):
             self._history.violated("10, audit leaves", f"{receipts} for {len(self._tables.receipts)} receipts")
 
+    def _some_open(self) -> bool:
+        """Return whether `open` would name any: the one found last time is looked at before all the others."""
+        found = self._tables.deliveries.get(self._still_open) if self._still_open is not None else None
+        if found is None or found.status in ENOUGH:
+            self._still_open = next((row.owed.id for row in self.open()), None)
+        return self._still_open is not None
+
     def drained(self, log: SimulatedLog) -> bool:
         """Return whether nothing is left to do: no delivery is ours to bring, and no record waits in the log."""
+        if self._some_open():
+            return False
         looked = all(found.look_at is None for found in self._tables.withdrawals.values())
-        return (
-            not self.open()
-            and looked
-            and all(
-                group.committed.get(Partition(topic, number), 0) == len(records)
-                for group, topics in ((log.group(GROUP), None), (log.group("unwaith.tracking"), RECEIPTS.name))
-                for topic, partitions in log.partitions.items()
-                if (topic == RECEIPTS.name) == (topics is not None)
-                for number, records in enumerate(partitions)
-            )
+        return looked and all(
+            group.committed.get(Partition(topic, number), 0) == len(records)
+            for group, topics in ((log.group(GROUP), None), (log.group("unwaith.tracking"), RECEIPTS.name))
+            for topic, partitions in log.partitions.items()
+            if (topic == RECEIPTS.name) == (topics is not None)
+            for number, records in enumerate(partitions)
         )

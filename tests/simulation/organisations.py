@@ -38,6 +38,10 @@ class Witness(Protocol):
 
     def ignored(self, delivery: Delivery) -> None: ...
 
+    def handed_a_file(self, settings: Organisation, deliveries: Sequence[Delivery]) -> None: ...
+
+    def fetched(self, settings: Organisation, read: Sequence[Delivery]) -> None: ...
+
 
 @dataclass
 class SimulatedOrganisation:
@@ -120,6 +124,10 @@ class SimulatedOrganisation:
         self.last[delivery.subject] = delivery.sequence
         self.history.note("took effect", self.settings.id, delivery.id, delivery.sequence)
         return True
+
+    def has(self, subject: str, sequence: int, delivery_id: UUID) -> bool:
+        """Return whether this has taken effect here, or something later of the same person has."""
+        return delivery_id in self.applied or sequence <= self.last[subject]
 
     def _says(self, delivery: Delivery, outcome: Outcome) -> Receipt:
         self.said[delivery.id].add(outcome)

@@ -1,25 +1,34 @@
 """Faults put into the real code on purpose: the simulation must find each of them.
 
-Each is a small change of one real function, in force inside its context.
+Each is a small change of one real function, or of a statement's twin, in force inside its context.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 from unittest.mock import patch
 
+from broker.api import fetching
 from broker.delivery import attempt, line, pool
 from broker.delivery.offsets import Offsets
 from broker.eventlog import Partition, Received
+from broker.identity.refusals import Absent
 from broker.relay import relay
+from broker.store import batches
+from broker.store.changes import Told
+from broker.store.mailbox import Lying
 from broker.tracking import fold, tracker, withdrawing
 from broker.vault import gate
+from contracts.batches import batch_name
 from contracts.delivery import Delivery
 from contracts.organisation import BatchPolicy, Organisation
 from contracts.receipts import FailureKind, Quarantined, Receipt
 from contracts.statuses import Reason, Status
+from tests.simulation.held import Holds
 from tests.simulation.organisations import Mood
+from tests.simulation.tables import Tables
 from tests.simulation.world import Setting
 
 
@@ -141,6 +150,71 @@ def takes_back_from_everybody() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def sends_what_is_held() -> Iterator[None]:
+    """What is held is due all the same."""
+    real = Tables.accept
+
+    def at_once(self: Tables, told: Told, now: datetime) -> None:
+        real(self, told, now)
+        for row in self.of_change(told.id):
+            row.due = row.held_due or row.due
+            self.lanes[row.lane].due = now
+
+    with patch.object(Tables, "accept", at_once):
+        yield
+
+
+@contextmanager
+def lets_go_at_the_first_of_two_holds() -> Iterator[None]:
+    """What holds a change besides the hold that has ended is not looked at."""
+    with patch.object(Holds, "open_of", lambda *_: []):
+        yield
+
+
+@contextmanager
+def names_a_file_after_its_first_row() -> Iterator[None]:
+    """Two files that begin alike have one name."""
+    with patch.object(batches, "batch_name", lambda rows: batch_name(rows[:1])):
+        yield
+
+
+@contextmanager
+def sends_what_is_left_of_a_file() -> Iterator[None]:
+    """A file of which something is withheld goes out without it."""
+    real = line.Line._opened
+
+    def any_number(self: line.Line, granted: Sequence[Any], *, most: int | None) -> Any:
+        loose = [(replace(item, sealed=replace(item.sealed, place=None)), grant) for item, grant in granted]
+        return real(self, loose, most=most)
+
+    with patch.object(line.Line, "_opened", any_number):
+        yield
+
+
+@contextmanager
+def takes_reading_for_acknowledging() -> Iterator[None]:
+    """What an organisation has come for is taken out of its mailbox."""
+    real = fetching._events
+
+    async def once(parts: Any, gate: Any, caller: str, lying: Sequence[Lying]) -> list[bytes]:
+        events = await real(parts, gate, caller, lying)
+        for one in lying:
+            with suppress(Absent):
+                await fetching._acknowledge(parts, caller, one.delivery_id)
+        return events
+
+    with patch.object(fetching, "_events", once):
+        yield
+
+
+@contextmanager
+def hands_out_what_was_taken_back() -> Iterator[None]:
+    """What lies in a mailbox is no longer asked about."""
+    with patch.object(gate, "decide_pick_up", gate._settled):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Planted:
     """A fault, and the kind of disturbance it takes to show."""
@@ -160,6 +234,23 @@ def all_shut(setting: Setting) -> Setting:
 def all_in_batches(setting: Setting) -> Setting:
     """Have everybody take batches."""
     return replace(setting, organisations=[_with(one, batch=BatchPolicy(size=5)) for one in setting.organisations])
+
+
+def all_in_files(setting: Setting) -> Setting:
+    """Have everybody take files, and many people tell."""
+    files = BatchPolicy(size=5, closes=("18:00",))
+    return replace(setting, organisations=[_with(one, batch=files) for one in setting.organisations], people=10)
+
+
+def all_come(setting: Setting) -> Setting:
+    """Have everybody come for what is theirs."""
+    coming = [one.model_copy(update={"adapter": "pull"}) for one in setting.organisations]
+    return replace(setting, organisations=coming, roles={**setting.roles, "api": 1})
+
+
+def much_is_held(setting: Setting) -> Setting:
+    """Have changes be held."""
+    return replace(setting, holds=True)
 
 
 def all_want_the_newest(setting: Setting) -> Setting:
@@ -183,4 +274,10 @@ FAULTS: Final = (
     Planted(loses_what_was_superseded, "cancel", {"is_away": 3, "applies": 1}, all_want_the_newest),
     Planted(takes_nothing_back, "cancel", {"applies": 1}),
     Planted(takes_back_from_everybody, "cancel", {"is_away": 1}),
+    Planted(sends_what_is_held, bent=much_is_held),
+    Planted(lets_go_at_the_first_of_two_holds, "decide", bent=much_is_held),
+    Planted(names_a_file_after_its_first_row, "cancel", bent=all_in_files),
+    Planted(sends_what_is_left_of_a_file, "cancel", bent=all_in_files),
+    Planted(takes_reading_for_acknowledging, bent=all_come),
+    Planted(hands_out_what_was_taken_back, "cancel", bent=all_come),
 )

@@ -10,8 +10,10 @@ from uuid import UUID
 
 from broker.delivery import PoolSettings
 from broker.relay import RelaySettings
+from broker.store.holds import HoldRow
 from broker.tracking.tracker import TrackerSettings
-from contracts.organisation import BatchPolicy, BreakerPolicy, DeliveryPolicy, Organisation
+from contracts.holds import HoldReason
+from contracts.organisation import AnswersPolicy, BatchPolicy, BreakerPolicy, DeliveryPolicy, Organisation
 from contracts.statuses import Status
 from contracts.topics import RECEIPTS, deliveries_topic
 from tests.simulation.loop import Spinning
@@ -119,6 +121,7 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
 
     def one(number: int) -> Organisation:
         concurrency = dice.choice((1, 2, 8))
+        kind = dice.choice(("called", "called", "called", "called", "files", "comes"))
         policy = DeliveryPolicy(
             concurrency=concurrency,
             deadline_seconds=dice.choice((2.0, 5.0)),
@@ -128,15 +131,24 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
             horizon_seconds=dice.choice((30.0, 7 * 86_400.0)),
             rate=dice.choice((3.0, 20.0)) if dice.random() < 0.2 else None,
             windows=HOURS if dice.random() < 0.2 else (),
-            batch=BatchPolicy(size=dice.choice((2, 5)), linger_seconds=dice.choice((0.0, 1.0)))
-            if dice.random() < 0.25
+            batch=BatchPolicy(
+                size=dice.choice((2, 5)),
+                linger_seconds=dice.choice((0.0, 1.0)),
+                closes=("18:00",) if kind == "files" else (),
+            )
+            if kind == "files" or dice.random() < 0.25
             else None,
+            answers=AnswersPolicy(every_seconds=5.0),
             breaker=BreakerPolicy(
                 consecutive=dice.choice((2, 10)), first_probe_seconds=1.0, longest_probe_seconds=20.0, ramp_seconds=5.0
             ),
         )
         return organisation(f"organisation-{number}").model_copy(
-            update={"policy": policy, "partitions": min(concurrency, dice.choice((1, 2, 3)))}
+            update={
+                "policy": policy,
+                "partitions": min(concurrency, dice.choice((1, 2, 3))),
+                "adapter": "pull" if kind == "comes" else "scripted",
+            }
         )
 
     roles: dict[Role, int] = {
@@ -145,9 +157,12 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
         "tracker": dice.choice((1, 2)),
     }
     organisations = [one(number) for number in range(1, dice.choice((1, 2, 3)) + 1)]
+    if any(item.adapter == "pull" for item in organisations):
+        roles["api"] = dice.choice((1, 2))
     return Setting(
         organisations=organisations,
         latest_only=frozenset(item.id for item in organisations if dice.random() < 0.3),
+        holds=dice.random() < 0.5,
         people=dice.choice((1, 3, 10)),
         roles=roles,
         relaying=RelaySettings(
@@ -204,6 +219,8 @@ class Schedule:
             (self.cancel, 1.0),
             (self.correct, 0.5),
             (self.give_up, 0.3),
+            (self.object, 0.5 if world.setting.holds else 0.0),
+            (self.decide, 2.0 if world.setting.holds else 0.0),
             (self.poison, 0.1),
             (self.hang_up, 0.1),
             (self.lose, 0.1 if patient else 0.0),
@@ -287,6 +304,8 @@ class Schedule:
                     world.pause(name, None)
             for name in world.processes:
                 self._up(name)
+            for hold in self._undecided():
+                self._decided(hold)
             await asyncio.sleep(1.0)
 
     def _up(self, name: str) -> None:
@@ -303,7 +322,35 @@ class Schedule:
         names = list(world.organisations)
         chosen = dice.sample(names, dice.randint(1, len(names)))
         person = dice.choice(list(world.tables.people))
-        world.tell(person, chosen, in_seconds=dice.choice((0.0, 0.0, 0.0, dice.uniform(0.0, 30.0))))
+        in_seconds = dice.choice((0.0, 0.0, 0.0, dice.uniform(0.0, 30.0)))
+        held_for: dict[HoldReason, float | None] = {}
+        if world.setting.holds and dice.random() < 0.4:
+            reasons = (HoldReason.NEW_ACCOUNT, HoldReason.NEEDS_PERSON, HoldReason.AWAITS_REGISTRAR)
+            for reason in dice.sample(reasons, dice.choice((1, 1, 2))):
+                held_for[reason] = dice.uniform(0.0, 20.0) if reason is HoldReason.NEW_ACCOUNT else None
+        world.tell(person, chosen, in_seconds=in_seconds, held_for=held_for)
+
+    def object(self) -> None:
+        if change_id := self._change():
+            self.world.object_to(change_id)
+
+    def decide(self) -> None:
+        """Have staff, a registrar, or whoever told it, decide on something that is held."""
+        if undecided := self._undecided():
+            self._decided(self.dice.choice(undecided))
+
+    def _undecided(self) -> list[HoldRow]:
+        """Return the open holds that do not end by themselves."""
+        holds = self.world.tables.holds.rows.values()
+        return [one.row for one in holds if one.row.ended_at is None and one.row.until is None]
+
+    def _decided(self, hold: HoldRow) -> None:
+        if hold.reason is HoldReason.AWAITS_REGISTRAR:
+            self.world.registered(hold, otherwise=self.dice.random() < 0.3)
+        elif hold.reason is HoldReason.OBJECTED or self.dice.random() < 0.7:
+            self.world.release(hold)
+        else:
+            self.world.refuse(hold)
 
     def _name(self, state: str) -> str | None:
         names = [name for name, process in self.world.processes.items() if process.state == state]

@@ -1,37 +1,22 @@
 """The store as the stages reach it: the functions of `broker.store` they call, over `tables`, with locks and transactions.
 
 Each function below has the name, parameters and promise of one in `broker/store` and is put in its place while a
-simulation runs (`standing_in`). What stands in place of the `Database` they are given is a `Store`.
+simulation runs (`twins.standing_in`). What stands in place of the `Database` they are given is a `Store`.
 """
 
 import asyncio
-import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, cast
-from unittest.mock import patch
 from uuid import UUID
 
-from broker.store import (
-    Database,
-    StoreUnavailable,
-    batches,
-    breakers,
-    changes,
-    horizon,
-    lanes,
-    operations,
-    receipts,
-    register,
-    replays,
-    withdrawals,
-)
+from broker.store import Database, StoreUnavailable, batches, replays
 from broker.store.breakers import Standing
-from broker.store.changes import PersonErased, Told
+from broker.store.changes import Asked, PersonErased, Told
 from broker.store.lanes import AtTheGate, Claimed, GateDecision
 from broker.store.receipts import Entry, LeftSuperseded, SetAside, Settled, Touched
 from broker.store.register import Configuration
@@ -196,7 +181,8 @@ class Store:
 # The functions that stand in ---------------------------------------------------------------------------------------
 
 
-def _store(database: Database) -> Store:
+def of(database: Database) -> Store:
+    """Return what stands in place of the database."""
     return cast("Store", database)
 
 
@@ -210,7 +196,7 @@ async def claim(
     leaf: Callable[[Claimed], bytes],
 ) -> list[Claimed]:
     """See lanes.claim."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
 
     async def taking() -> list[Claimed]:
         transaction = store.begin(process)
@@ -243,7 +229,7 @@ async def claim_batch(
     leaf: Callable[[Claimed], bytes],
 ) -> list[Claimed]:
     """See batches.claim."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
     tables = store.tables
 
     async def taking() -> tuple[Transaction, list[Claimed], Write] | None:
@@ -282,7 +268,7 @@ async def claim_batch(
 
 async def mark_published(database: Database, claimed: Sequence[Claimed], *, again_after: timedelta) -> None:
     """See lanes.mark_published."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
 
     async def marking() -> None:
         transaction = store.begin(process)
@@ -294,7 +280,7 @@ async def mark_published(database: Database, claimed: Sequence[Claimed], *, agai
 
 async def next_due(database: Database, organisations: Sequence[str]) -> float | None:
     """See lanes.next_due."""
-    store = _store(database)
+    store = of(database)
 
     async def looking() -> float | None:
         return store.tables.next_due(store.now(), organisations)
@@ -304,7 +290,7 @@ async def next_due(database: Database, organisations: Sequence[str]) -> float | 
 
 async def at_the_gate(database: Database, delivery_ids: Sequence[UUID], decide: GateDecision) -> dict[UUID, AtTheGate]:
     """See lanes.at_the_gate."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
     rows: dict[UUID, AtTheGate] = {}
     asked: Collection[UUID] = delivery_ids
 
@@ -408,7 +394,7 @@ async def folding(
     database: Database, receipt_ids: Sequence[UUID], delivery_ids: Sequence[UUID]
 ) -> AsyncIterator[Folding]:
     """See receipts.folding."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
 
     async def reading() -> Folding:
         transaction = store.begin(process)
@@ -439,7 +425,7 @@ async def accept(
     database: Database, batch: Sequence[Told], *, also: Callable[[Any], Awaitable[None]] | None = None
 ) -> dict[UUID, datetime]:
     """See changes.accept; nothing is done beside it here."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
     assert also is None
 
     async def accepting() -> dict[UUID, datetime]:
@@ -448,13 +434,14 @@ async def accept(
         if erased := frozenset(told.id for told in fresh if tables.people[told.person_id].erased_at is not None):
             raise PersonErased(erased)
         transaction = store.begin(process)
-        await store.lock(transaction, [_person(one) for one in sorted({told.person_id for told in fresh})])
+        await store.lock(transaction, [person_of(one) for one in sorted({told.person_id for told in fresh})])
         wanted = sorted({(told.person_id, owed.organisation) for told in fresh for owed in told.owed})
         await store.lock(transaction, [one for one in wanted if one in tables.lanes])
 
         def write() -> None:
             for told in fresh:
                 tables.accept(told, transaction.now)
+                watch_held(store, told.id, [one.id for one in told.holds])
 
         store.commit(transaction, write, wakes="unwaith_due")
         return {told.id: transaction.now for told in fresh}
@@ -462,11 +449,18 @@ async def accept(
     return await store.carry(accepting)
 
 
+def watch_held(store: Store, change_id: UUID, holds: Sequence[UUID]) -> None:
+    """Tell of a change's holds, and what of it they keep: what has no place in its lane yet."""
+    if holds:
+        kept = [row.owed.id for row in store.tables.of_change(change_id) if row.sequence is None]
+        store.watch("held", (change_id, holds, kept))
+
+
 async def pause(
     database: Database, organisation: str, reason: str | None, note: str | None, leaf: bytes, *, draining: bool = False
 ) -> bool:
     """See operations.pause."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
 
     async def pausing() -> bool:
         transaction = store.begin(process)
@@ -488,7 +482,7 @@ async def pause(
 
 async def ask(database: Database, replay: Replay, leaf: bytes) -> None:
     """See replays.ask."""
-    store = _store(database)
+    store = of(database)
 
     async def asking() -> None:
         store.tables.replays[replay.id] = replay
@@ -501,7 +495,7 @@ async def step(
     database: Database, limit: int, decide: replays.Decide[str], leaf: Callable[[Replay, Candidate], bytes]
 ) -> UUID | None:
     """See replays.step; only single deliveries are asked for here."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
 
     async def stepping() -> UUID | None:
         tables = store.tables
@@ -530,17 +524,18 @@ async def step(
     return await store.carry(stepping)
 
 
-def _person(person_id: int) -> str:
+def person_of(person_id: int) -> str:
+    """Return the lock on a person's row."""
     return f"person {person_id}"
 
 
 async def cancel(database: Database, person_id: int, change_id: UUID, back: TakingBack) -> bool:
     """See withdrawals.cancel."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
 
     async def cancelling() -> bool:
         transaction = store.begin(process)
-        await store.lock(transaction, [_person(person_id)])
+        await store.lock(transaction, [person_of(person_id)])
         if change_id in store.tables.withdrawals:
             store.rolled_back(transaction)
             return False
@@ -562,9 +557,8 @@ async def correct(
     back: TakingBack,
     held: Callable[[Sequence[HoldReason]], bytes],
 ) -> datetime | None:
-    """See withdrawals.correct. Nothing is held here: what is held is due never, which is no matter of the line's."""
-    del held
-    store, process = _store(database), PROCESS.get(None)
+    """See withdrawals.correct."""
+    store, process = of(database), PROCESS.get(None)
 
     async def correcting() -> datetime | None:
         tables = store.tables
@@ -574,7 +568,7 @@ async def correct(
             raise PersonErased(frozenset((told.id,)))
         transaction = store.begin(process)
         wanted = sorted((told.person_id, owed.organisation) for owed in told.owed)
-        await store.lock(transaction, [_person(told.person_id), *(one for one in wanted if one in tables.lanes)])
+        await store.lock(transaction, [person_of(told.person_id), *(one for one in wanted if one in tables.lanes)])
         if change_id in tables.withdrawals:
             store.rolled_back(transaction)
             raise WithdrawnAlready
@@ -582,6 +576,12 @@ async def correct(
         def write() -> None:
             store.watch("withdrawn", change_id)
             tables.accept(told, transaction.now)
+            watch_held(store, told.id, [one.id for one in told.holds])
+            over = tables.holds.carried_over(change_id)
+            if placed := tables.holds.place(told.id, told.person_id, over, transaction.now):
+                watch_held(store, told.id, placed)
+                tables.hold_back(told.id)
+                tables.leaves.append(held([tables.holds.rows[one].row.reason for one in placed]))
             tables.withdraw(told.person_id, change_id, back, told.id, transaction.now)
 
         store.commit(transaction, write, wakes="unwaith_due")
@@ -592,7 +592,7 @@ async def correct(
 
 async def due(database: Database, limit: int) -> list[UUID]:
     """See withdrawals.due."""
-    store = _store(database)
+    store = of(database)
 
     async def looking() -> list[UUID]:
         now = store.now()
@@ -608,7 +608,7 @@ async def due(database: Database, limit: int) -> list[UUID]:
 
 async def later(database: Database, change_id: UUID, seconds: float) -> None:
     """See withdrawals.later."""
-    store = _store(database)
+    store = of(database)
 
     async def putting_off() -> None:
         store.tables.withdrawals[change_id].look_at = store.now() + timedelta(seconds=seconds)
@@ -647,14 +647,14 @@ class Look:
 @asynccontextmanager
 async def looking(database: Database, change_id: UUID) -> AsyncIterator[Look | None]:
     """See withdrawals.looking."""
-    store, process = _store(database), PROCESS.get(None)
+    store, process = of(database), PROCESS.get(None)
     begun: list[Transaction] = []
 
     async def reading() -> Look | None:
         tables, transaction = store.tables, store.begin(process)
         begun.append(transaction)
         found = tables.withdrawals[change_id]
-        await store.lock(transaction, [_person(found.person_id)])
+        await store.lock(transaction, [person_of(found.person_id)])
         ids = [row.owed.id for row in tables.of_change(change_id)]
         await store.lock(transaction, [*tables.lanes_of(ids), f"withdrawal {change_id}"])
         if found.look_at is None or found.look_at > transaction.now:
@@ -689,7 +689,7 @@ async def looking(database: Database, change_id: UUID) -> AsyncIterator[Look | N
 
 async def take_for_lost(database: Database, organisations: Sequence[str], untaken: timedelta) -> dict[str, int]:
     """See breakers.take_for_lost."""
-    store = _store(database)
+    store = of(database)
 
     async def looking() -> dict[str, int]:
         locked = cast("Any", store.locked())
@@ -700,7 +700,7 @@ async def take_for_lost(database: Database, organisations: Sequence[str], untake
 
 async def past(database: Database, horizons: Mapping[str, timedelta], limit: int) -> list[UUID]:
     """See horizon.past."""
-    store = _store(database)
+    store = of(database)
 
     async def looking() -> list[UUID]:
         return store.tables.past(store.now(), horizons)[:limit]
@@ -714,7 +714,7 @@ async def tidy(database: Database, keep: timedelta, settled: timedelta = timedel
 
 async def version(database: Database) -> int:
     """See register.version."""
-    store = _store(database)
+    store = of(database)
 
     async def looking() -> int:
         return store.tables.version
@@ -724,7 +724,7 @@ async def version(database: Database) -> int:
 
 async def configuration(database: Database) -> Configuration:
     """See register.configuration."""
-    store = _store(database)
+    store = of(database)
 
     async def looking() -> Configuration:
         tables = store.tables
@@ -742,7 +742,7 @@ async def configuration(database: Database) -> Configuration:
 
 async def standing(database: Database) -> Standing:
     """See breakers.standing."""
-    store = _store(database)
+    store = of(database)
 
     async def looking() -> Standing:
         return Standing(store.tables.version, store.now(), dict(store.tables.breakers))
@@ -752,7 +752,7 @@ async def standing(database: Database) -> Standing:
 
 async def move(database: Database, organisation: str, to: Breaker) -> Breaker | None:
     """See breakers.move."""
-    store = _store(database)
+    store = of(database)
 
     async def moving() -> Breaker | None:
         stands = store.tables.move(organisation, to)
@@ -763,47 +763,14 @@ async def move(database: Database, organisation: str, to: Breaker) -> Breaker | 
     return await store.carry(moving)
 
 
-TWINS: Final[tuple[tuple[Callable[..., Any], Callable[..., Any]], ...]] = (
-    (changes.accept, accept),
-    (breakers.standing, standing),
-    (breakers.move, move),
-    (breakers.take_for_lost, take_for_lost),
-    (lanes.claim, claim),
-    (batches.claim, claim_batch),
-    (lanes.mark_published, mark_published),
-    (lanes.next_due, next_due),
-    (lanes.at_the_gate, at_the_gate),
-    (receipts.folding, folding),
-    (horizon.past, past),
-    (operations.pause, pause),
-    (operations.tidy, tidy),
-    (replays.ask, ask),
-    (replays.step, step),
-    (withdrawals.cancel, cancel),
-    (withdrawals.correct, correct),
-    (withdrawals.due, due),
-    (withdrawals.later, later),
-    (withdrawals.looking, looking),
-    (register.version, version),
-    (register.configuration, configuration),
-)
-"""Each function of the store and what stands in for it. One that is missing here fails aloud: a Store has no pool."""
+async def of_organisation(database: Database, organisation: str, delivery_id: UUID) -> Asked | None:
+    """See changes.of_organisation."""
+    store = of(database)
 
+    async def looking() -> Asked | None:
+        row = store.tables.deliveries.get(delivery_id)
+        if row is None or row.owed.organisation != organisation or row.sequence is None:
+            return None
+        return Asked(id=delivery_id, status=row.status, epoch=row.epoch, attempts=row.attempts, sequence=row.sequence)
 
-@contextmanager
-def standing_in() -> Iterator[None]:
-    """Have the stages call the functions above, wherever they have imported the store's."""
-    places = [
-        patch.object(module, name, twin)
-        for original, twin in TWINS
-        for module in [one for key, one in sys.modules.items() if key.startswith("broker.")]
-        for name, value in list(vars(module).items())
-        if value is original
-    ]
-    for place in places:
-        place.start()
-    try:
-        yield
-    finally:
-        for place in places:
-            place.stop()
+    return await store.carry(looking)

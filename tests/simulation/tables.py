@@ -4,21 +4,26 @@ A twin of the SQL in `broker/store`, statement by statement; `test_conformance.p
 Nothing here waits: locks and transactions are in `store`.
 """
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from broker.store.changes import Owed, Told
-from broker.store.lanes import AtTheGate, Claimed
+from broker.store.lanes import AtTheGate, Claimed, Numbered
+from broker.store.mailbox import Lying
 from broker.store.receipts import Entry, LeftSuperseded, SetAside, Settled, Touched
 from broker.store.replays import Candidate, Replay
 from broker.store.withdrawals import OwedBack, Sent, TakingBack
 from contracts.agreement import Agreement
 from contracts.breaker import Breaker, Phase
+from contracts.holds import HoldOutcome
 from contracts.organisation import Organisation
+from tests.simulation.held import Holds
+from tests.simulation.lying import Mailboxes
 
 LaneKey = tuple[int, str]
 """Person and organisation."""
@@ -26,6 +31,8 @@ LaneKey = tuple[int, str]
 UNSENT: Final = frozenset({"waiting", "queued"})
 HOLDING: Final = frozenset({Phase.OPEN, Phase.PROBING})
 OPEN: Final = UNSENT | {"published"}
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+"""PostgreSQL's infinity, as it is read."""
 
 
 @dataclass(slots=True)
@@ -54,6 +61,7 @@ class Row:
     status: str
     due: datetime
     accepted_at: datetime
+    held_due: datetime | None = None
     epoch: int = 0
     sequence: int | None = None
     attempts: int = 0
@@ -78,6 +86,17 @@ class Row:
         """It is over, and nobody was sent it."""
         ours = self.status == "cancelled" or (self.status == "superseded" and self.reason == "superseded")
         return self.unknowns == 0 and ours
+
+
+@dataclass(slots=True)
+class Round:
+    """A row of `collection`."""
+
+    due: datetime
+    failures: int = 0
+    reason: str | None = None
+    answered_at: datetime | None = None
+    silent: bool = False
 
 
 class BatchRow(NamedTuple):
@@ -155,6 +174,10 @@ class Tables:
     replays: dict[UUID, Replay] = field(default_factory=dict)
     batch_rows: dict[UUID, BatchRow] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
+    holds: Holds = field(default_factory=Holds)
+    mailboxes: Mailboxes = field(default_factory=Mailboxes)
+    collections: dict[str, Round] = field(default_factory=dict)
+    """How far the fetching of each organisation's answers has come."""
     withdrawals: dict[UUID, Withdrawal] = field(default_factory=dict)
     """By the change that is withdrawn."""
     correcting: dict[UUID, UUID] = field(default_factory=dict)
@@ -198,7 +221,9 @@ class Tables:
         person.last_ordinal += 1
         self.keys[told.person_id, told.key] = told.id
         self.leaves.append(told.leaf)
+        self.holds.place(told.id, told.person_id, told.holds, now)
         for owed in told.owed:
+            due = max(owed.not_before, now)
             row = Row(
                 owed=owed,
                 change_id=told.id,
@@ -206,9 +231,10 @@ class Tables:
                 ordinal=person.last_ordinal,
                 type=told.type,
                 generation=told.generation,
-                status="waiting" if owed.not_before > now else "queued",
-                due=max(owed.not_before, now),
+                status="waiting" if told.holds or due > now else "queued",
+                due=NEVER if told.holds else due,
                 accepted_at=now,
+                held_due=due if told.holds else None,
             )
             lane = self.lanes.setdefault(row.lane, Lane(owed.subject, row.due))
             if lane.occupant is None:
@@ -217,8 +243,33 @@ class Tables:
 
     def _keep(self, row: Row) -> None:
         self.deliveries[row.owed.id] = row
-        self._by_lane.setdefault(row.lane, []).append(row.owed.id)
+        insort(self._by_lane.setdefault(row.lane, []), row.owed.id, key=lambda one: self.deliveries[one].ordinal)
         self._by_change.setdefault(row.change_id, []).append(row.owed.id)
+
+    # holds
+
+    def hold_back(self, change_id: UUID) -> None:
+        """Do what `_STOP` does."""
+        for row in self.of_change(change_id):
+            if row.sequence is None and row.status in UNSENT | {"undelivered"} and row.held_due is None:
+                row.held_due, row.due = row.due, NEVER
+
+    def release(self, hold_id: UUID, by: str, why: str, now: datetime) -> bool:
+        """End an open hold, and do what `_GO` does where nothing else holds its change; return whether it goes."""
+        self.holds.end(hold_id, HoldOutcome.RELEASED, by, why, now)
+        change_id = self.holds.rows[hold_id].row.change_id
+        if self.holds.open_of(change_id):
+            return False
+        for row in self.of_change(change_id):
+            if row.held_due is None:
+                continue
+            if row.status == "waiting" and row.held_due <= now:
+                row.status = "queued"
+            row.due, row.held_due = max(row.held_due, now), None
+            lane = self.lanes[row.lane]
+            if lane.occupant is None and row.status in UNSENT:
+                lane.due = row.due if lane.due is None else min(lane.due, row.due)
+        return True
 
     # lanes.claim
 
@@ -354,7 +405,9 @@ class Tables:
         held = {key for key, breaker in self.breakers.items() if breaker.phase in HOLDING}
         among = set(organisations) - held
         dues = [lane.due for key, lane in self.lanes.items() if key[1] in among and lane.due is not None]
-        return (min(dues) - now).total_seconds() if dues else None
+        if not dues:
+            return None
+        return float("inf") if min(dues) == NEVER else (min(dues) - now).total_seconds()
 
     # lanes.at_the_gate
 
@@ -386,6 +439,43 @@ class Tables:
                 overtaken=self._overtaken(row, now),
             )
         return found
+
+    # mailbox
+
+    def lying(self, organisation: str) -> list[Lying]:
+        """Return what `_LYING` finds of an organisation's mailbox."""
+        return self.mailboxes.look(
+            organisation,
+            lambda one, epoch: self.deliveries[one].epoch == epoch and self.deliveries[one].status in OPEN,
+        )
+
+    def hand_out(
+        self, handed: Collection[UUID], ended: Iterable[AtTheGate], now: datetime
+    ) -> tuple[dict[UUID, Numbered], list[UUID]]:
+        """Do what `hand_out` writes; return what is handed out, and of what it is the first time."""
+        for seen in ended:
+            lane = self.lanes[seen.person_id, seen.organisation]
+            if lane.occupant == seen.delivery_id and not lane.in_flight:
+                lane.due = now
+        found: dict[UUID, Numbered] = {}
+        for one in handed:
+            row = self.deliveries[one]
+            row.unknowns = max(row.unknowns, 1)
+            found[one] = Numbered(
+                subject=self.lanes[row.lane].subject,
+                delivery_id=one,
+                epoch=row.epoch,
+                sequence=row.sequence or 0,
+                type=row.type,
+                accepted_at=row.accepted_at,
+                generation=row.generation,
+                origin=row.owed.origin,
+                digest=row.owed.digest,
+                sealed=row.owed.sealed,
+            )
+        return found, self.mailboxes.fetched(handed, now)
+
+    # lanes.at_the_gate, its end
 
     def stands(self, seen: AtTheGate) -> bool:
         """Return whether a lane has not moved since it was looked at."""
@@ -493,8 +583,19 @@ class Tables:
 
     # withdrawals
 
-    def withdraw(self, person_id: int, change_id: UUID, back: TakingBack, by: UUID | None, now: datetime) -> None:
+    def withdraw(
+        self,
+        person_id: int,
+        change_id: UUID,
+        back: TakingBack,
+        by: UUID | None,
+        now: datetime,
+        refused_by: str | None = None,
+    ) -> None:
         """Do what `_ASK` does."""
+        outcome = HoldOutcome.WITHDRAWN if refused_by is None else HoldOutcome.REFUSED
+        for hold in self.holds.open_of(change_id):
+            self.holds.end(hold.row.id, outcome, refused_by or f"citizen:{person_id}", None, now)
         person = self.people[person_id]
         person.last_ordinal += 1
         self.leaves.append(back.leaf)

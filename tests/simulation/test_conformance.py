@@ -5,442 +5,30 @@ PostgreSQL's `now()` is put on the simulation's clock, so that even times must b
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from uuid import UUID
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from broker.store import Database, StoreUnavailable, changes, keys, register, replays
-from broker.store.changes import Owed, Told
-from broker.store.lanes import AtTheGate, Claimed
-from broker.store.receipts import Entry, SetAside, Settled
-from broker.store.withdrawals import OwedBack, TakingBack, WithdrawnAlready
-from broker.tracking import replay, withdrawing
+from broker.store import Database, StoreUnavailable
 from broker.tracking.entries import entry_of, settled, standing_of
-from broker.tracking.fold import Effect, fold, stopped
-from broker.tracking.superseding import bring_back
-from broker.tracking.tracker import _ended
-from broker.vault import gate
-from contracts.breaker import Breaker, Phase
+from broker.tracking.fold import fold
+from contracts.breaker import Phase
+from contracts.holds import HoldReason
 from contracts.organisation import DeliveryPolicy
 from contracts.receipts import FailureKind, Receipt, ReceiptKind, withheld
 from contracts.statuses import Outcome, Reason
-from tests.simulation import store as twins
+from tests.simulation.both import LEASE, PEOPLE, PLACES, VALID, on_a_clock
+from tests.simulation.both_held import BothHeld
 from tests.simulation.loop import EPOCH
-from tests.simulation.store import TWINS, Store
-from tests.simulation.tables import Person, Tables
-from tests.support.line import agreement, organisation
-
-T = TypeVar("T")
-PEOPLE, PLACES = (1, 2, 3, 4, 5), ("council", "library")
-LEASE, AGAIN, VALID = timedelta(seconds=30), timedelta(hours=24), timedelta(seconds=10)
-
-CLOCK = """
-CREATE SCHEMA simulated;
-CREATE TABLE simulated.clock (at timestamptz NOT NULL);
-INSERT INTO simulated.clock VALUES ($$2026-03-02T09:00:00Z$$);
-CREATE FUNCTION simulated.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM simulated.clock';
-"""
+from tests.simulation.twins import TWINS
 
 
-@asynccontextmanager
-async def on_a_clock(dsn: str) -> AsyncIterator[Database]:
-    """Open a database whose `now()` is what stands in `simulated.clock`."""
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(CLOCK)
-    await connection.close()
-    setting = {"search_path": "simulated,unwaith,public,pg_catalog", "timezone": "UTC", "lock_timeout": "5000"}
-    pool = asyncpg.create_pool(dsn, min_size=0, max_size=4, server_settings=setting)
-    await pool
-    opened = Database(pool, dsn, setting, 12.0)
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-@dataclass
-class Both:
-    """The real store and its twin, given the same."""
-
-    real: Database
-    tables: Tables = field(default_factory=Tables)
-    now: datetime = EPOCH
-    made: int = 0
-    late: int = 0
-    """How many were found past their horizon."""
-    claimed: list[Claimed] = field(default_factory=list)
-    granted: list[tuple[UUID, datetime]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        async def at_once(work: Callable[[], Awaitable[T]]) -> T:
-            return await work()
-
-        self.twin = cast("Database", Store(self.tables, lambda: self.now, at_once, lambda _event, _what: None))
-
-    async def begin(self) -> None:
-        """Put the same people, organisations and agreements into both."""
-        await keys.add_generation(self.real, 1, b"kek")
-        for name in PLACES:
-            agreed = agreement(name, "anywhere").model_copy(update={"latest_only": name == "library"})
-            await register.put_organisation(self.real, organisation(name))
-            await register.put_agreement(self.real, agreed)
-            self.tables.put_organisation(organisation(name))
-            self.tables.put_agreement(agreed)
-        for number in PEOPLE:
-            assert await keys.add_person(self.real, b"account %d" % number) == number
-            await keys.add_person_key(self.real, number, 1, b"wrapped %d" % number)
-            self.tables.people[number] = Person(1, b"wrapped %d" % number)
-        self.tables.version = await register.version(self.real)
-
-    async def tick(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-        async with self.real.connection() as connection:
-            await connection.execute("UPDATE simulated.clock SET at = $1", self.now)
-
-    async def both(self, act: Callable[[Any, Database], Awaitable[T]]) -> T:
-        """Do one act on the real store's functions and on the twins; what they return must be equal."""
-        real, twin = await act(REAL, self.real), await act(twins, self.twin)
-        assert twin == real
-        return real
-
-    async def compare(self) -> None:
-        """Everything that is stored must be equal, row by row."""
-        async with self.real.connection() as connection:
-            kept = [dict(row) for row in await connection.fetch("SELECT * FROM lane ORDER BY person_id, organisation")]
-            sent = [dict(row) for row in await connection.fetch("SELECT * FROM delivery ORDER BY id")]
-            read = await connection.fetch("SELECT id, effect, status, next_due FROM receipt ORDER BY id")
-            leaves = await connection.fetchval("SELECT count(*) FROM audit_leaf")
-            closed = await connection.fetch("SELECT * FROM batch_row")
-            aside = await connection.fetch("SELECT topic, partition, record_offset FROM quarantine ORDER BY 1, 2, 3")
-            version = await connection.fetchval("SELECT version FROM configuration")
-            withdrawn = await connection.fetch("SELECT * FROM withdrawal ORDER BY change_id")
-        tables = self.tables
-        names = ("subject", "last_sequence", "occupant", "in_flight", "claim", "due", "granted_until")
-        assert {(row["person_id"], row["organisation"]): [row[name] for name in names] for row in kept} == {
-            key: [getattr(lane, name) for name in names] for key, lane in tables.lanes.items()
-        }
-        columns = (
-            "change_id", "person_id", "ordinal", "status", "epoch", "sequence", "attempts", "unknowns", "due",
-            "accepted_at", "published_at", "answered_at", "replayed_at", "reason", "reference",
-        )  # fmt: skip
-        assert {row["id"]: [row[name] for name in columns] for row in sent} == {
-            one: [getattr(row, name) for name in columns] for one, row in tables.deliveries.items()
-        }
-        assert [tuple(row) for row in read] == [
-            (one.id, one.effect, one.status, one.next_due)
-            for one in sorted(tables.receipts.values(), key=lambda r: r.id)
-        ]
-        assert {row["delivery_id"]: tuple(row)[1:] for row in closed} == tables.batch_rows
-        assert [tuple(row) for row in aside] == sorted(tables.quarantine)
-        known = ("person_id", "corrected_by", "taken_back_by", "asked_at", "look_at")
-        assert {row["change_id"]: [row[name] for name in known] for row in withdrawn} == {
-            one: [getattr(found, name) for name in known] for one, found in tables.withdrawals.items()
-        }
-        assert (leaves, version) == (len(tables.leaves), tables.version)
-
-    def some(self, place: int) -> UUID | None:
-        """Return a delivery: mostly one that holds its lane, for there most can happen."""
-        holding = sorted(lane.occupant for lane in self.tables.lanes.values() if lane.occupant is not None)
-        known = holding if holding and place % 6 else sorted(self.tables.deliveries)
-        return known[place % len(known)] if known else None
-
-    # Acts
-
-    async def tell(self, person: int, places: list[str], wait: float) -> None:
-        told = self._told(person, places, wait)
-
-        async def telling(of: Any, database: Database) -> object:
-            try:
-                return await of.accept(database, [told]), await of.accept(database, [told])
-            except changes.PersonErased as erased:
-                return erased.change_ids
-
-        await self.both(telling)
-
-    def _told(self, person: int, places: list[str], wait: float) -> Told:
-        self.made += 1
-        number = self.made
-        owed = tuple(
-            Owed(
-                id=UUID(int=1000 * number + place),
-                organisation=name,
-                subject=f"{name}-{person}",
-                agreement=f"{name}-moves",
-                agreement_version=1,
-                not_before=self.now + timedelta(seconds=wait),
-                origin="origin",
-                digest=b"digest",
-                sealed=b"sealed",
-            )
-            for place, name in enumerate(places)
-        )
-        return Told(
-            id=UUID(int=number),
-            person_id=person,
-            key=b"key %d" % number,
-            fingerprint=b"",
-            reference=f"R{number}",
-            type="address",
-            generation=1,
-            sealed=b"",
-            accepted_at=self.now,
-            owed=owed,
-            leaf=b"{}",
-        )
-
-    async def claim(self, limit: int, credit: int) -> None:
-        async def claiming(of: Any, database: Database) -> list[Claimed]:
-            found: list[Claimed] = await of.claim(
-                database, list(PLACES), limit=limit, credit=credit, lease=LEASE, leaf=lambda _: b"{}"
-            )
-            return sorted(found, key=lambda item: item.delivery_id)
-
-        self.claimed += await self.both(claiming)
-
-    async def close(self, size: int, back: float) -> None:
-        """Close what was due `back` seconds ago, as a relay does at a cut-off, or claim a closed batch again."""
-
-        async def closing(of: Any, database: Database) -> list[Claimed]:
-            found: list[Claimed] = await of.claim_batch(
-                database,
-                PLACES[1],
-                upto=self.now - timedelta(seconds=back),
-                size=size,
-                credit=3,
-                lease=LEASE,
-                leaf=lambda _: b"{}",
-            )
-            return sorted(found, key=lambda item: item.delivery_id)
-
-        self.claimed += await self.both(closing)
-
-    async def mark(self, place: int) -> None:
-        if self.claimed:
-            item = self.claimed[-1 - place % min(3, len(self.claimed))]
-            await self.both(lambda of, database: of.mark_published(database, [item], again_after=AGAIN))
-
-    async def gate(self, place: int, stale: int) -> None:
-        ids = [UUID(int=7), *filter(None, {self.some(place), self.some(place + 1)})]
-
-        def decide(rows: Any) -> dict[UUID, datetime]:
-            return {
-                one: row.now + VALID
-                for one, row in rows.items()
-                if gate.decide(row, row.epoch + stale, row.now) is None
-            }
-
-        async def asking(of: Any, database: Database) -> dict[UUID, AtTheGate]:
-            found: dict[UUID, AtTheGate] = await of.at_the_gate(database, ids, decide)
-            return found
-
-        for one, row in (await self.both(asking)).items():
-            self.granted += [(one, until) for until in decide({one: row}).values()]
-
-    async def fold(self, receipts_of: list[Receipt], aside: bool) -> None:
-        """As the tracker does it."""
-
-        async def folding(of: Any, database: Database) -> object:
-            ids = list({one.delivery_id for one in receipts_of})
-            async with of.folding(database, [one.id for one in receipts_of], ids) as transaction:
-                standings = {key: standing_of(touched) for key, touched in transaction.touched.items()}
-                entries, moved, ended = [], set(), set()
-                for receipt in receipts_of:
-                    if receipt.id in transaction.known or receipt.delivery_id not in transaction.touched:
-                        continue
-                    touched = transaction.touched[receipt.delivery_id]
-                    folded = fold(standings[touched.id], receipt, DeliveryPolicy(), transaction.now, 0.5)
-                    standings[touched.id] = folded.standing
-                    entries.append(entry_of(receipt, folded, touched))
-                    if folded.effect in (Effect.RAISED, Effect.SCHEDULED):
-                        moved.add(touched.id)
-                    if _ended(transaction.touched, receipt):
-                        ended.add(touched.id)
-                written = [
-                    settled(transaction.touched[one], standings[one], attempt_ended=one in ended)
-                    for one in standings
-                    if one in moved
-                ]
-                await transaction.write(written, entries)
-                await bring_back(transaction, written)
-                if aside:
-                    await transaction.quarantine(
-                        [
-                            SetAside(
-                                topic="t",
-                                partition=0,
-                                offset=self.made,
-                                reason="undecodable",
-                                at=self.now,
-                                delivery_id=None,
-                            )
-                        ]
-                    )
-                    await transaction.pause(PLACES[0], "unauthorised", b"{}")
-                return transaction.now, transaction.known, transaction.touched
-
-        await self.both(folding)
-
-    async def replay(self, place: int) -> None:
-        given_up = sorted(one for one, row in self.tables.deliveries.items() if row.status == "undelivered")
-        if not (known := given_up or sorted(self.tables.deliveries)):
-            return
-        row = self.tables.deliveries[known[place % len(known)]]
-        self.made += 1
-        asked = replays.Replay(
-            id=UUID(int=self.made),
-            asked=replays.Asked(organisation=row.owed.organisation, delivery_id=row.owed.id),
-            reason="repaired",
-            note="",
-            actor="operator",
-            asked_at=self.now,
-            expected=1,
-            replayed=0,
-            refused={},
-            ended_at=None,
-        )
-
-        async def replaying(of: Any, database: Database) -> object:
-            await of.ask(database, asked, b"{}")
-            return await of.step(database, 10, replay.decide, lambda *_: b"{}"), await of.step(
-                database, 10, replay.decide, lambda *_: b"{}"
-            )
-
-        await self.both(replaying)
-
-    def _taking_back(self) -> TakingBack:
-        return TakingBack(
-            id=UUID(int=10**7 + self.made), reference=f"B{self.made}", generation=1, sealed=b"", leaf=b"{}"
-        )
-
-    def _some_change(self, place: int) -> tuple[UUID, int] | None:
-        told = sorted(
-            {(row.change_id, row.person_id) for row in self.tables.deliveries.values() if row.type == "address"}
-        )
-        return told[place % len(told)] if told else None
-
-    async def cancel(self, place: int) -> None:
-        if (found := self._some_change(place)) is None:
-            return
-        change_id, person = found
-        self.made += 1
-        back = self._taking_back()
-        await self.both(lambda of, database: of.cancel(database, person, change_id, back))
-
-    async def correct(self, place: int, places: list[str]) -> None:
-        if (found := self._some_change(place)) is None:
-            return
-        change_id, person = found
-        told = self._told(person, places, 0.0)
-        back = self._taking_back()
-
-        async def correcting(of: Any, database: Database) -> object:
-            try:
-                return await of.correct(database, told, change_id, back, lambda _: b"")
-            except (changes.PersonErased, WithdrawnAlready) as refused:
-                return type(refused)
-
-        await self.both(correcting)
-
-    async def take_back(self, place: int) -> None:
-        """As the tracker does it, for a withdrawal that is due or not."""
-        await self.both(lambda of, database: of.due(database, 50))
-        if not (known := sorted(self.tables.withdrawals)):
-            return
-        change_id = known[place % len(known)]
-        self.made += 1
-        number = self.made
-
-        async def looking(of: Any, database: Database) -> object:
-            async with of.looking(database, change_id) as look:
-                if look is None:
-                    return None
-                moved: list[Settled] = []
-                entries: list[Entry] = []
-                owed: list[OwedBack] = []
-                for touched in sorted(look.folding.touched.values(), key=lambda one: one.organisation):
-                    verdict = withdrawing.decide(
-                        standing_of(touched), look.sent[touched.id], touched.granted_until, look.folding.now
-                    )
-                    if verdict.stop:
-                        said = withheld(touched.id, touched.epoch, Reason.CANCELLED, look.folding.now)
-                        said = said.model_copy(update={"id": UUID(int=2 * 10**9 + 9 * number + len(moved))})
-                        folded = stopped(standing_of(touched), said)
-                        assert folded is not None
-                        moved.append(settled(touched, folded.standing, attempt_ended=True))
-                        entries.append(entry_of(said, folded, touched))
-                    if verdict.take_back and look.key is not None:
-                        key = UUID(int=3 * 10**9 + 9 * number + len(owed))
-                        owed.append(OwedBack(id=key, takes_back=touched.id, digest=b"d", sealed=b"s"))
-                await look.folding.write(moved, entries)
-                await bring_back(look.folding, moved)
-                if owed:
-                    await look.take_back(owed, b"{}")
-                await look.looked(None)
-                return look.sent, look.key, look.corrected, look.folding.touched
-
-        await self.both(looking)
-
-    async def pause(self, place: str, reason: str | None, draining: bool) -> None:
-        await self.both(lambda of, database: of.pause(database, place, reason, None, b"{}", draining=draining))
-
-    async def revoke(self, place: str) -> None:
-        if await register.revoke_agreement(self.real, f"{place}-moves", 1, self.now):
-            self.tables.revoke(f"{place}-moves", 1)
-
-    async def erase(self, person: int) -> None:
-        async with self.real.connection() as connection:
-            await connection.execute("UPDATE person SET erased_at = now() WHERE id = $1", person)
-            await connection.execute("DELETE FROM person_key WHERE person_id = $1", person)
-        self.tables.erase(person, self.now)
-
-    async def move(self, place: str, phase: Phase, seconds: float, ahead: int) -> None:
-        """Move a breaker as whoever sees does, sometimes from a state that no longer stands."""
-        stands = self.tables.breakers.get(place, Breaker())
-        until = None if phase is Phase.CLOSED else self.now + timedelta(seconds=seconds)
-        to = Breaker(phase=phase, since=self.now, until=until, probes=1, version=stands.version + ahead)
-        await self.both(lambda of, database: of.move(database, place, to))
-        await self.both(lambda of, database: of.standing(database))
-
-    async def miss(self, seconds: float) -> None:
-        places, untaken = list(PLACES), timedelta(seconds=seconds)
-        await self.both(lambda of, database: of.take_for_lost(database, places, untaken))
-        await self.both(lambda of, database: of.standing(database))
-
-    async def look(self) -> None:
-        async def past(of: Any, database: Database) -> list[UUID]:
-            horizons = {name: timedelta(seconds=60) for name in PLACES}
-            return sorted(await of.past(database, horizons, 100))
-
-        self.late += len(await self.both(past))
-        await self.both(lambda of, database: of.next_due(database, list(PLACES)))
-        await self.both(lambda of, database: of.version(database))
-
-        async def configured(of: Any, database: Database) -> object:
-            found = await of.configuration(database)
-            return found.version, found.organisations, {(one.id, one.revoked) for one in found.agreements}
-
-        await self.both(configured)
-
-
-class _Real:
-    """The store's own functions, by their names."""
-
-    def __getattr__(self, name: str) -> Any:
-        return next(original for original, twin in TWINS if twin.__name__ == name)
-
-
-REAL = _Real()
-
-
-def receipt(both: Both, place: int, said: int, offset: int) -> Receipt | None:
+def receipt(both: BothHeld, place: int, said: int, offset: int) -> Receipt | None:
     """Return some receipt about some delivery; the same `offset` again is the same receipt."""
     if (one := both.some(place)) is None:
         return None
@@ -464,6 +52,10 @@ def receipt(both: Both, place: int, said: int, offset: int) -> Receipt | None:
 
 
 NUMBER = st.integers(0, 60)
+HELD_FOR = st.lists(
+    st.sampled_from((HoldReason.NEW_ACCOUNT, HoldReason.NEEDS_PERSON, HoldReason.AWAITS_REGISTRAR)),
+    min_size=1, max_size=2, unique=True,
+)  # fmt: skip
 ACTS = st.one_of(
     st.tuples(st.just("tell"), st.sampled_from(PEOPLE), st.sampled_from(([PLACES[0]], list(PLACES))), st.sampled_from((0.0, 0.0, 40.0))),
     st.tuples(st.just("claim"), st.sampled_from((1, 500)), st.sampled_from((2, 8192))),
@@ -474,6 +66,15 @@ ACTS = st.one_of(
     st.tuples(st.just("gate"), NUMBER, st.sampled_from((0, 0, 0, 1))),
     st.tuples(st.just("fold"), NUMBER, NUMBER, NUMBER, st.booleans()),
     st.tuples(st.just("replay"), NUMBER),
+    st.tuples(st.just("tell_held"), st.sampled_from(PEOPLE), st.sampled_from(([PLACES[0]], list(PLACES))), st.sampled_from((0.0, 40.0)), HELD_FOR),
+    st.tuples(st.just("hold"), NUMBER, st.sampled_from((HoldReason.OBJECTED, HoldReason.NEW_ACCOUNT))),
+    st.tuples(st.just("release"), NUMBER),
+    st.tuples(st.just("lapse")),
+    st.tuples(st.just("lay"), NUMBER, st.sampled_from((0, 0, 0, -1, 1))),
+    st.tuples(st.just("lay"), NUMBER, st.just(0)),
+    st.tuples(st.just("come"), st.sampled_from((0, 0, 2)), st.sampled_from((1, 100))),
+    st.tuples(st.just("come"), st.just(0), st.just(100)),
+    st.tuples(st.just("clear")),
     st.tuples(st.just("cancel"), NUMBER),
     st.tuples(st.just("correct"), NUMBER, st.sampled_from(([PLACES[1]], list(PLACES)))),
     st.tuples(st.just("take_back"), NUMBER),
@@ -483,12 +84,20 @@ ACTS = st.one_of(
     st.tuples(st.just("tick"), st.sampled_from((0.5, 3.0, 15.0, 45.0, 90_000.0))),
 )  # fmt: skip
 RARE = st.one_of(
-    st.tuples(st.just("revoke"), st.sampled_from(PLACES)), st.tuples(st.just("erase"), st.sampled_from(PEOPLE))
+    st.tuples(st.just("refuse"), NUMBER),
+    st.tuples(st.just("confirm"), st.sampled_from((0, 1))),
+    st.tuples(st.just("collect"), NUMBER, st.booleans(), st.sampled_from((None, "connection_refused"))),
+    st.tuples(st.just("revoke"), st.sampled_from(PLACES)),
+    st.tuples(st.just("erase"), st.sampled_from(PEOPLE)),
 )
 HISTORIES = st.lists(st.one_of(*[ACTS] * 12, RARE), min_size=40, max_size=80)
 
 
-async def live(both: Both, history: list[tuple[Any, ...]]) -> None:
+BEGINNING = [*(("tell", person, list(PLACES), 0.0) for person in PEOPLE[:3]), ("claim", 500, 8192)]
+"""So that every act has something to be done to."""
+
+
+async def live(both: BothHeld, history: list[tuple[Any, ...]]) -> None:
     """Live through a history, and compare what is stored every few acts."""
     for number, (name, *given_to) in enumerate(history, 1):
         await both.tick(0.001)  # so that no two lanes fall due in one moment, and which is first is told
@@ -509,18 +118,18 @@ async def live(both: Both, history: list[tuple[Any, ...]]) -> None:
             await both.compare()
 
 
-def _tied(both: Both) -> bool:
+def _tied(both: BothHeld) -> bool:
     """Whether two lanes of a place fell due in one moment: PostgreSQL may then begin with either."""
     dues = [(key[1], lane.due) for key, lane in both.tables.lanes.items() if lane.due is not None]
     return len(dues) != len(set(dues))
 
 
-async def emptied(both: Both) -> None:
+async def emptied(both: BothHeld) -> None:
     """Begin again on an empty store."""
     async with both.real.connection() as connection:
         await connection.execute(
             "TRUNCATE person, account, person_key, organisation, agreement, change, change_key, withdrawal, lane, pseudonym, delivery,"
-            " delivery_content, receipt, breaker, quarantine, replay, batch_row, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
+            " delivery_content, receipt, breaker, quarantine, hold, confirmation, mailbox, mailbox_end, collection, replay, batch_row, audit_leaf, pause, key_generation RESTART IDENTITY CASCADE"
         )
         await connection.execute("UPDATE simulated.clock SET at = $1", EPOCH)
     await both.begin()
@@ -541,9 +150,9 @@ def test_any_history_is_the_same_on_both(dsn: str, runner: asyncio.Runner) -> No
     @given(HISTORIES)
     def both_agree(history: list[tuple[Any, ...]]) -> None:
         async def lived() -> None:
-            both = Both(real)
+            both = BothHeld(real)
             await emptied(both)
-            await live(both, history)
+            await live(both, [*BEGINNING, *history])
             found.append(both.late)
 
         nonlocal acts
@@ -568,7 +177,7 @@ def test_each_twin_is_called_as_the_store_is(original: Callable[..., Any], twin:
 async def test_what_is_locked_is_waited_for_or_passed_over_by_both(dsn: str) -> None:
     """A fold holds one lane: a claim passes it over, and a grant waits for it and is then decided anew on what it made."""
     async with on_a_clock(dsn) as real:
-        both = Both(real)
+        both = BothHeld(real)
         await emptied(both)
         for person in PEOPLE[:2]:
             await both.tell(person, ["council"], 0.0)
@@ -616,7 +225,7 @@ async def test_what_is_locked_is_waited_for_or_passed_over_by_both(dsn: str) -> 
 
 async def test_a_transaction_that_failed_leaves_nothing_in_either(dsn: str) -> None:
     async with on_a_clock(dsn) as real:
-        both = Both(real)
+        both = BothHeld(real)
         await emptied(both)
         await both.tell(1, ["council"], 0.0)
 
@@ -633,11 +242,38 @@ async def test_a_transaction_that_failed_leaves_nothing_in_either(dsn: str) -> N
         await both.compare()
 
 
+async def test_what_lies_is_handed_out_again_until_it_is_answered_by_both(dsn: str) -> None:
+    async with on_a_clock(dsn) as real:
+        both = BothHeld(real)
+        await emptied(both)
+        for person in PEOPLE[:3]:
+            await both.tell(person, ["council"], 0.0)
+            await both.tick(1.0)
+        await both.claim(9, 9)
+        await both.lay(0, 0)
+        lies = sorted(both.tables.deliveries)
+        await both.erase(PEOPLE[2])
+        for _ in range(2):
+            await both.come(0, 100)
+            await both.compare()
+        assert [both.tables.deliveries[one].unknowns for one in lies] == [1, 1, 0], "the gate withheld who was erased"
+        await both.lay(0, 1)
+        assert both.tables.lying("council") == [], "of another epoch, it is not what is owed"
+        said = Receipt(
+            id=UUID(int=1), delivery_id=lies[0], epoch=0, attempt=1, kind=ReceiptKind.ANSWERED,
+            outcome=Outcome.RECEIVED, at=both.now,
+        )  # fmt: skip
+        await both.fold([said], False)
+        await both.clear()
+        assert sorted(both.tables.mailboxes.letters) == lies[1:]
+        await both.compare()
+
+
 @pytest.mark.parametrize("sent_meanwhile", [False, True])
 async def test_what_was_superseded_and_left_alone_is_the_same_on_both(dsn: str, sent_meanwhile: bool) -> None:
     """The library wants only the newest; that is cancelled unsent, and perhaps something else went meanwhile."""
     async with on_a_clock(dsn) as real:
-        both = Both(real)
+        both = BothHeld(real)
         await emptied(both)
         for _ in range(2):
             await both.tell(1, ["library"], 0.0)

@@ -4,55 +4,71 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar, cast
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import structlog
 
+from adapters.pull import Pull
 from broker import sealing
 from broker.delivery import Pool, PoolSettings
 from broker.eventlog import LogUnavailable, Record
 from broker.main.rooms import when_there
 from broker.register import Directory
 from broker.relay import Relay, RelaySettings
-from broker.store import Database, StoreUnavailable, changes, operations, withdrawals
+from broker.relay import relay as relay_room
+from broker.store import Database, StoreUnavailable, changes, holds, mailbox, operations, withdrawals
 from broker.store.changes import Owed, PersonErased, Told
+from broker.store.holds import HoldRow, Placed
 from broker.store.replays import Asked
 from broker.store.withdrawals import TakingBack, WithdrawnAlready
 from broker.telemetry.metrics import new_metrics
-from broker.tracking import giving_up, horizon, replay, withdrawing
+from broker.tracking import giving_up, holding, horizon, replay, watching, withdrawing
+from broker.tracking.collecting import Collecting
 from broker.tracking.giving_up import GivenUp
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import StoreGate, Vault
-from contracts.adapters import Adapter
+from contracts.adapters import Adapter, AdapterContext, Collector
 from contracts.delivery import Delivery
+from contracts.holds import HoldReason
 from contracts.organisation import Organisation
 from contracts.receipts import Answer
 from contracts.records import write_receipt
 from contracts.statuses import Outcome
 from contracts.topics import RECEIPTS
+from tests.simulation.comers import ComingOrganisation
+from tests.simulation.door import AtTheDoor
+from tests.simulation.filed import FiledOrganisation
 from tests.simulation.history import History
 from tests.simulation.invariants import Invariants
 from tests.simulation.log import SimulatedLog
 from tests.simulation.loop import EPOCH, Process, SimulatedLoop
 from tests.simulation.network import Network, Weather
 from tests.simulation.organisations import BatchedOrganisation, SimulatedOrganisation
-from tests.simulation.store import Store, standing_in
+from tests.simulation.store import Store
+from tests.simulation.store_lying import StoreMailbox
 from tests.simulation.tables import Person, Tables
+from tests.simulation.twins import standing_in
 from tests.support.line import agreement
 
 T = TypeVar("T")
-Role = Literal["relay", "worker", "tracker"]
+Role = Literal["relay", "worker", "tracker", "api"]
 
 FAULTS_OF_OURS: Final = frozenset(
     {"delivery.failed", "adapter.misconfigured", "definition.unreadable", "withdrawal.failed"}
 )
 """Logged only where our own code is wrong."""
+
+
+LEAF: Final = b'{"action":"noted"}'
+CUT_OFF: Final = timedelta(seconds=10)
+"""From one cut-off of files to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +83,8 @@ class Setting:
     tracking: TrackerSettings = field(default_factory=TrackerSettings)
     latest_only: frozenset[str] = frozenset()
     """Organisations to whom only a person's newest change matters."""
+    holds: bool = False
+    """Changes may be held, and answers be fetched: trackers and workers look for what that asks of them."""
     session_seconds: float = 10.0
     even: bool = False
     """Every way takes as long as every other, so that two runs can be compared by their times."""
@@ -113,6 +131,7 @@ class World:
         self._all: list[Process] = []
         self._made = 0
         self.organisations = {item.id: self._organisation(item) for item in setting.organisations}
+        self.door = AtTheDoor(self, StoreGate(self.database, self._vault))
         for number in range(1, setting.people + 1):
             self._person(number)
 
@@ -122,6 +141,9 @@ class World:
             for number in range(1, count + 1):
                 self.start(f"{role}-{number}")
         self.loop.spawn(self.loop.outside, self._hearts())
+        for one in self.organisations.values():
+            if isinstance(one, ComingOrganisation):
+                self.loop.spawn(self.loop.outside, one.come(self.door))
 
     @property
     def database(self) -> Database:
@@ -145,7 +167,8 @@ class World:
         """Start a process; what it is stands at the beginning of its name."""
         process = self.loop.process(name, ours=True)
         stop = asyncio.Event()
-        role = {"relay": self._relay, "worker": self._worker, "tracker": self._tracker}[name.partition("-")[0]]
+        roles = {"relay": self._relay, "worker": self._worker, "tracker": self._tracker, "api": self._api}
+        role = roles[name.partition("-")[0]]
         self.processes[name], self._stops[name] = process, stop
         self._all.append(process)
         main = self.loop.spawn(process, role(process, stop))
@@ -214,7 +237,13 @@ class World:
                 directory,
             )
             self.pools[process.name] = pool
+            beside = []
+            if any(isinstance(one, FiledOrganisation) for one in self.organisations.values()):
+                clock = _clock(self, process)
+                fetched = Collecting(self.database, self.log, directory, self._collector, self._metrics, clock)
+                beside = [asyncio.create_task(fetched.run(stop))]
             await pool.run(stop)
+            await asyncio.gather(*beside)
 
     async def _tracker(self, process: Process, stop: asyncio.Event) -> None:
         clock = _clock(self, process)
@@ -233,11 +262,46 @@ class World:
                 asyncio.create_task(horizon.attend(self.database, directory.organisations, stop)),
                 asyncio.create_task(withdrawing.attend(self.database, self._vault, clock, stop)),
             ]
+            if self.setting.holds:
+                beside.append(asyncio.create_task(holding.attend(self.database, clock, stop)))
+            if "api-1" in self.processes:
+                beside.append(asyncio.create_task(self._clearing(stop)))
             await tracker.run(stop)
             await asyncio.gather(*beside)
 
+    async def _clearing(self, stop: asyncio.Event) -> None:
+        """Take out of the mailboxes what has ended, as `watching.watch` does; what else it looks at is not here."""
+        while not stop.is_set():
+            with suppress(StoreUnavailable):
+                await mailbox.clear(self.database)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(watching.EVERY_SECONDS):
+                    await stop.wait()
+
+    async def _api(self, _process: Process, stop: asyncio.Event) -> None:
+        """What is asked of it runs in its process; see `AtTheDoor`."""
+        await stop.wait()
+
     async def _adapter(self, settings: Organisation) -> Adapter:
-        return self.organisations[settings.id]
+        organisation = self.organisations[settings.id]
+        if not isinstance(organisation, ComingOrganisation):
+            return organisation
+        nothing: Any = None  # it calls nobody
+        context = AdapterContext(
+            organisation=settings.id,
+            settings={},
+            secret=nothing,
+            http=nothing,
+            connections=nothing,
+            mailbox=StoreMailbox(self.database, settings.id),
+            deadline=timedelta(seconds=settings.policy.deadline_seconds),
+            clock=self.now,
+        )
+        return organisation.laying(Pull(context))
+
+    async def _collector(self, settings: Organisation) -> Collector | None:
+        organisation = self.organisations[settings.id]
+        return organisation.collector() if isinstance(organisation, FiledOrganisation) else None
 
     async def _hearts(self) -> None:
         while True:
@@ -249,9 +313,60 @@ class World:
 
     # People, organisations, operators
 
-    def tell(self, person_id: int, organisations: Sequence[str], *, in_seconds: float = 0.0) -> None:
-        """Have a person tell a change, from then on, until it is answered."""
-        self._errand(self._telling(self._told(person_id, organisations, in_seconds)))
+    def tell(
+        self,
+        person_id: int,
+        organisations: Sequence[str],
+        *,
+        in_seconds: float = 0.0,
+        held_for: Mapping[HoldReason, float | None] = MappingProxyType({}),
+    ) -> None:
+        """Have a person tell a change, from then on, until it is answered.
+
+        `held_for`: why it is held, and for how long; None until somebody decides.
+        """
+        told, data = self._told(person_id, organisations, in_seconds)
+        holds = tuple(self._hold(told.id, reason, seconds) for reason, seconds in held_for.items())
+        self._errand(self._telling((replace(told, holds=holds), data)))
+
+    def _hold(self, change_id: UUID, reason: HoldReason, seconds: float | None) -> Placed:
+        return Placed(
+            id=uuid4(),
+            reason=reason,
+            until=None if seconds is None else self.now() + timedelta(seconds=seconds),
+            registration=change_id.bytes if reason is HoldReason.AWAITS_REGISTRAR else None,
+            fact=b"as it was told" if reason is HoldReason.AWAITS_REGISTRAR else None,
+        )
+
+    def object_to(self, change_id: UUID) -> None:
+        """Have somebody say that it was not them who told a change."""
+        self._act(holds.place(self.database, change_id, self._hold(change_id, HoldReason.OBJECTED, None), LEAF))
+
+    def release(self, hold: HoldRow) -> None:
+        """Have whoever decides on a hold end it."""
+        self._act(holds.release(self.database, hold.id, "operator:1", "evidence_seen", LEAF))
+
+    def refuse(self, hold: HoldRow) -> None:
+        """Have staff refuse a held change."""
+        back, by = self._back(), "operator:1"
+        self._act(
+            withdrawals.refuse(self.database, hold.person_id, hold.change_id, back, hold.id, by, "not_convincing")
+        )
+
+    def registered(self, hold: HoldRow, *, otherwise: bool) -> None:
+        """Have a registrar say what a change that waits for it says, or something else."""
+        facts = [b"something else" if otherwise else b"as it was told"]
+        entry = self.tables.holds.rows[hold.id].registration or b""
+        self._act(holds.confirm(self.database, "registrar", entry, facts, LEAF))
+
+    def _act(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do something once: whoever does it sees whether it was done, and does it again or not."""
+
+        async def acting() -> None:
+            with suppress(StoreUnavailable):
+                await work
+
+        self._errand(acting())
 
     async def _telling(self, told: tuple[Told, dict[UUID, bytes]]) -> None:
         change, data = told
@@ -287,16 +402,13 @@ class World:
         self._errand(self._taking_back(change_id, self._told(self.changes[change_id], organisations, 0.0)))
 
     async def _taking_back(self, change_id: UUID, by: tuple[Told, dict[UUID, bytes]] | None) -> None:
-        self._made += 1
-        back = TakingBack(
-            id=uuid4(), reference=f"B{self._made}", generation=1, sealed=b"", leaf=b'{"action":"change.cancelled"}'
-        )
+        back = self._back()
         while True:
             try:
                 if by is None:
                     await withdrawals.cancel(self.database, self.changes[change_id], change_id, back)
                 else:
-                    await withdrawals.correct(self.database, by[0], change_id, back, lambda _: b"")
+                    await withdrawals.correct(self.database, by[0], change_id, back, lambda _: LEAF)
                     self._promise(*by)
             except StoreUnavailable:
                 await asyncio.sleep(self.dice.uniform(0.1, 2.0))
@@ -304,6 +416,12 @@ class World:
                 return
             else:
                 return
+
+    def _back(self) -> TakingBack:
+        self._made += 1
+        return TakingBack(
+            id=uuid4(), reference=f"B{self._made}", generation=1, sealed=b"", leaf=b'{"action":"change.cancelled"}'
+        )
 
     def _told(self, person_id: int, organisations: Sequence[str], in_seconds: float) -> tuple[Told, dict[UUID, bytes]]:
         change_id, data = uuid4(), {}
@@ -432,7 +550,11 @@ class World:
         self.tables.put_organisation(settings)
         agreed = agreement(settings.id, "anywhere")
         self.tables.put_agreement(agreed.model_copy(update={"latest_only": settings.id in self.setting.latest_only}))
-        kind = BatchedOrganisation if settings.policy.batch else SimulatedOrganisation
+        kind: type[SimulatedOrganisation] = SimulatedOrganisation
+        if settings.adapter == "pull":
+            kind = ComingOrganisation
+        elif settings.policy.batch:
+            kind = FiledOrganisation if settings.policy.closings else BatchedOrganisation
         return kind(
             settings, self.loop, random.Random(self.dice.random()), self.history, self.invariants, self.now, self._later
         )
@@ -470,6 +592,11 @@ class World:
         raise structlog.DropEvent
 
 
+def cut_off(_closings: Iterable[str], now: datetime) -> datetime:
+    """Return the last cut-off: there is one every few seconds, for days are long and runs are short."""
+    return EPOCH + (now - EPOCH) // CUT_OFF * CUT_OFF
+
+
 def _clock(world: World, process: Process) -> Callable[[], datetime]:
     """Return the process's own wall clock, which may be wrong."""
     return lambda: world.now() + process.skew
@@ -495,6 +622,7 @@ def a_world(seed: int, setting: Setting) -> Iterator[World]:
     before = structlog.get_config()
     with (
         standing_in(),
+        patch.object(relay_room, "latest", cut_off),
         patch.object(os, "urandom", chance.randbytes),
         patch.object(random, "_urandom", chance.randbytes),
     ):
