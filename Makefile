@@ -26,6 +26,9 @@ QUICK ?=
 FULL ?=
 ONLY ?=
 
+# Where it is forbidden to keep what was compiled, each of the many processes compiles the exchange anew.
+export PYTHONDONTWRITEBYTECODE =
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input

@@ -52,9 +52,9 @@ def _inlined(node: Any, root: Schema) -> Any:
     return node
 
 
-def inlined(schema: Schema) -> dict[str, Any]:
-    """Return `schema` without references, for schemas that do not refer to themselves."""
-    written: dict[str, Any] = _inlined(schema, schema)
+def inlined(schema: Schema, root: Schema | None = None) -> dict[str, Any]:
+    """Return `schema` without references, for schemas that do not refer to themselves. `root` is what they point into."""
+    written: dict[str, Any] = _inlined(schema, schema if root is None else root)
     return written
 
 

@@ -149,8 +149,9 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         """Take back one of the caller's proposals that is not decided; taken back again, nothing changes."""
         caller, at = organisation(request), parts.clock()
         leaves = on_proposals(subscribing.proposed_by(caller.client_id), at)
-        await subscribing.take_back(parts.database, _id(proposal_id), caller.organisation, caller.client_id, at, leaves)
-        log.info("proposal.taken_back", organisation=caller.organisation)
+        named = _id(proposal_id)
+        if await subscribing.take_back(parts.database, named, caller.organisation, caller.client_id, at, leaves):
+            log.info("proposal.taken_back", organisation=caller.organisation)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

@@ -224,7 +224,7 @@ class Intake:
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
         today = self._clock().astimezone(WALES).date()
-        doubts = check_change(kind, request.change, today)
+        doubts = check_change(kind, request.change, who.name, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
         await self._postcodes_exist(kind, request.change)

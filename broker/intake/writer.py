@@ -46,7 +46,7 @@ class Writer:
         self._last = 0
         """How many set out with the last batch."""
         self._stirred = asyncio.Event()
-        """Set when a change came or a batch was stored."""
+        """Set when a change came, a batch was stored or the end has come."""
         self._enough = asyncio.Event()
         """Set when as many wait as are worth another batch."""
 
@@ -67,6 +67,7 @@ class Writer:
     async def run(self, stop: asyncio.Event) -> None:
         """Write until `stop` and the queue is empty."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(stop.wait()).add_done_callback(lambda _: self._stirred.set())
             while not (stop.is_set() and not self._queue):
                 if self._may_set_out():
                     if self._last >= IN_COMPANY and len(self._queue) < WORTH_ANOTHER:
@@ -80,9 +81,7 @@ class Writer:
                     group.create_task(self._set_out(batch))
                     continue
                 self._stirred.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.5):
-                        await self._stirred.wait()
+                await self._stirred.wait()
 
     def _may_set_out(self) -> bool:
         waiting = len(self._queue)

@@ -77,6 +77,15 @@ class Listener:
 class _Server(uvicorn.Server):
     """A server that leaves signals to the process: one place decides when everything ends."""
 
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def main_loop(self) -> None:
+        """Wait for the end, where uvicorn looks ten times a second whether it has come."""
+        await self.on_tick(0)  # sets the headers of every answer, once and for all: they have no date
+        await self._ending.wait()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -84,7 +93,7 @@ class _Server(uvicorn.Server):
 
 async def serve(listeners: Sequence[Listener], stop: asyncio.Event, bounds: Bounds | None = None) -> None:
     """Serve until `stop`; then let requests under way end. Raises PortBusy, and whatever ends a server early."""
-    granted = bounds or Bounds()
+    granted, ending = bounds or Bounds(), asyncio.Event()
     servers = []
     for listener in listeners:
         if listener.app is None:
@@ -103,7 +112,7 @@ async def serve(listeners: Sequence[Listener], stop: asyncio.Event, bounds: Boun
             timeout_keep_alive=granted.idle_seconds,
             timeout_graceful_shutdown=10,
         )
-        servers.append((_Server(config), listener.socket()))
+        servers.append((_Server(config, ending), listener.socket()))
     running = [asyncio.create_task(server.serve(sockets=[taken])) for server, taken in servers]
     try:
         for listener in listeners:
@@ -118,4 +127,5 @@ async def serve(listeners: Sequence[Listener], stop: asyncio.Event, bounds: Boun
     finally:
         for server, _ in servers:
             server.should_exit = True
+        ending.set()
         await asyncio.gather(*running)

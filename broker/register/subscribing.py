@@ -96,8 +96,8 @@ async def propose_settings(
 
 async def take_back(
     database: Database, proposal_id: UUID, organisation: str, client_id: str, at: datetime, leaves: Leaves
-) -> None:
-    """End what the organisation's software proposed, unless it is decided. Taken back again, nothing changes.
+) -> bool:
+    """End what the organisation's software proposed, unless it is decided; return False if it was taken back before.
 
     Raises NotThere, Decided and StoreUnavailable.
     """
@@ -111,6 +111,8 @@ async def take_back(
         ended = await proposals.one_by_software(database, organisation, proposal_id)
         if ended is not None and ended.outcome != "taken_back":
             raise Decided from None
+        return False
+    return True
 
 
 async def _party(database: Database, organisation: str) -> tuple[Configuration, Organisation]:
@@ -122,7 +124,9 @@ async def _party(database: Database, organisation: str) -> tuple[Configuration, 
 
 def _request(asked: SubscriptionRequest | SettingsRequest, party: Organisation, client_id: str, key: str) -> Request:
     try:
-        said = orjson.dumps([type(asked).__name__, asked.model_dump(mode="json")], option=orjson.OPT_SORT_KEYS)
+        said = orjson.dumps(
+            [type(asked).__name__, asked.model_dump(mode="json", exclude_unset=True)], option=orjson.OPT_SORT_KEYS
+        )
     except orjson.JSONEncodeError:  # a number beyond 64 bits, deep in its settings
         raise Faulty([Fault("/adapterSettings", "adapter_wrong")]) from None
     return Request(
@@ -145,19 +149,20 @@ def _agreement(asked: SubscriptionRequest, party: Organisation, known: Configura
         raise Faulty([Fault("/replaces/id", "not_own")])
     if before.version != asked.replaces.version:
         raise Faulty([Fault("/replaces/version", "not_next")])
-    return Agreement(id=before.id, version=before.version + 1, organisation=party.id, **terms)
+    return Agreement(id=before.id, version=before.version + 1, organisation=party.id, example=before.example, **terms)
 
 
 def _reach(party: Organisation, known: Configuration, today: date) -> frozenset[int] | None:
     """Return where an organisation answers for, by custodian codes; None for all of Wales.
 
-    That is the area of the body it is, and what is agreed with it already. Who is no body, and has no agreement that
+    That is the area of the body it is, and of the newest version of what is agreed with it already. Who is no body, and has no agreement that
     stands, has none: operators propose its first.
     """
     areas = [
         body.area for body in bodies.known(known.bodies) if bodies.as_organisation(body, {party.id: party}) is not None
     ]
-    standing = [one for one in known.agreements if one.organisation == party.id and state(one, today) in _STANDING]
+    own = newest(one for one in known.agreements if one.organisation == party.id).values()
+    standing = [one for one in own if state(one, today) in _STANDING]
     if any(not area for area in areas) or any(map(_is_anywhere, standing)):
         return None
     return frozenset(code for area in (*areas, *(one.area for one in standing)) for code in area)

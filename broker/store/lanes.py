@@ -70,26 +70,28 @@ NUMBER: Final = """
                     last_sequence = greatest(lane.last_sequence, numbered.sequence)
     FROM numbered CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
     WHERE lane.person_id = numbered.person_id AND lane.organisation = numbered.organisation
-    RETURNING lane.person_id, lane.organisation, lane.claim, lane.subject
+    RETURNING lane.claim, lane.subject, numbered.*
 )
-SELECT chosen.person_id, chosen.organisation, t.claim, t.subject, n.id AS delivery_id, n.epoch, n.sequence, change.type,
-       n.accepted_at, content.generation, content.origin, content.digest, content.sealed,
+SELECT t.person_id, t.organisation, t.claim, t.subject, t.id AS delivery_id, t.epoch, t.sequence, change.type,
+       t.accepted_at, content.generation, content.origin, content.digest, content.sealed,
        agreement.revoked_at IS NOT NULL
            OR coalesce((agreement.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false)
            AS revoked
-FROM chosen LEFT JOIN (
-    numbered n
-    JOIN taken t USING (person_id, organisation)
-    JOIN change ON change.id = n.change_id
-    JOIN delivery_content content ON content.delivery_id = n.id
-    JOIN agreement ON agreement.id = n.agreement AND agreement.version = n.agreement_version
-) ON n.id = chosen.delivery_id
+FROM taken t
+JOIN change ON change.id = t.change_id
+JOIN delivery_content content ON content.delivery_id = t.id
+JOIN agreement ON agreement.id = t.agreement AND agreement.version = t.agreement_version
+UNION ALL
+SELECT person_id, organisation, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM chosen WHERE (delivery_id IN (SELECT id FROM numbered)) IS NOT TRUE
 """
 """The rest of a statement that begins with `WITH due AS MATERIALIZED (`, lanes that are locked: number what each gives up,
 lease them for `$4`, and return it; nothing for a lane that was looked at too early.
 
 What was chosen is packed into arrays and unpacked: of these the planner expects ten. Of a limit it is only told later it
 expects a share of the table, thousands, and would read all lanes each time for the one or two that are mostly due.
+Nothing of what was chosen is joined to what was numbered: expecting ten of each, the planner compared every one with
+every other.
 
 `as_seen` says that nobody moved a lane between the look at what is owed and its lock: something earlier may be owed then.
 """

@@ -149,7 +149,7 @@ WITH settled AS (
                    WHEN s.occupies THEN greatest(s.due, lane.granted_until) ELSE (
             SELECT min(d.due) FROM delivery d
             WHERE d.person_id = s.person_id AND d.organisation = s.organisation AND d.sequence IS NULL
-              AND d.status IN ('waiting', 'queued') AND NOT EXISTS (SELECT FROM settled WHERE settled.id = d.id)) END
+              AND d.status IN ('waiting', 'queued') AND d.id NOT IN (SELECT id FROM settled)) END
     FROM settled s WHERE s.occupied AND lane.person_id = s.person_id AND lane.organisation = s.organisation
     RETURNING lane.due
 )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from contracts.address import Address
-from contracts.person import IdentityLevel
+from contracts.person import IdentityLevel, PersonName
 from contracts.text import Strict
 
 Place = Literal["old", "new", "home"]
@@ -59,7 +59,7 @@ class EventKind:
         return f"urn:wales:unwaith:schema:{self.event_type.removeprefix('wales.unwaith.')}"
 
 
-def _none(_change: Any) -> Mapping[str, date]:
+def _none(_change: Any) -> Mapping[str, Any]:
     return {}
 
 
@@ -84,6 +84,9 @@ class ChangeKind(EventKind):
     """How far ahead that day may lie; nothing for what can only have happened."""
     past: Callable[[Any], Mapping[str, date]] = _none
     """Further days that cannot lie ahead, by where they stand (RFC 6901)."""
+    known_as: Callable[[Any], Mapping[str, PersonName]] = _none
+    """Names of which one must be that of whoever tells it, by where they stand (RFC 6901); none where it may name
+    anybody."""
     about: str = "/person"
     """Whose change it is, as organisations match (RFC 6901, into what they are told): not always who tells it."""
     replaces: bool = False

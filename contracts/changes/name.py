@@ -50,6 +50,7 @@ KIND = ChangeKind(
     ends=("home",),
     places=lambda change: {"home": change.home_address},
     effective=lambda change: change.effective_date,
+    known_as=lambda change: {"/change/previousName": change.previous_name, "/change/newName": change.new_name},
     confirmation=Confirmation.A_PERSON,
     sensitivity={
         "/change/evidenceReference": Sensitivity.CONFIDENTIAL,

@@ -107,6 +107,15 @@ async def test_all_contacts_are_told_what_was_asked_and_what_became_of_it_withou
     }  # one letter each at a time: they are read by whom they are to
     await rejected(known, back)
     assert "was rejected" in (await outbox.emptied())[ENGLISH]["Subject"]
+    asked_again, at = await proposed(known, ORGANISATION), datetime.now(UTC)
+    leaves = on_proposals("client:cardiff", at)
+    await outbox.emptied()
+    await proposals.take_back(
+        known, asked_again.id, proposals.Approval("client:cardiff", at), lambda one: leaves(one, "taken_back")
+    )
+    taken_back = await outbox.emptied()
+    assert "was taken back" in taken_back[ENGLISH]["Subject"]
+    assert "Tynnwyd yn ôl" in taken_back[WELSH]["Subject"]
     assert await outbox.emptied() == {}
 
 

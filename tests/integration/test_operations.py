@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from broker import audit
@@ -140,6 +141,19 @@ async def test_what_is_owed_is_as_old_as_when_it_was_first_to_be_sent_and_is_for
     async with line.database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM delivery_owed") == 0
     assert (await changes.books(line.database)).faults() == []
+
+
+async def test_a_receipt_of_no_delivery_is_refused(database: Database) -> None:
+    async with database.connection() as connection:
+        for effect in ("raised", "noted"):
+            with pytest.raises(asyncpg.NotNullViolationError):
+                await connection.execute(
+                    "INSERT INTO receipt (id, delivery_id, epoch, attempt, kind, at, effect, status)"
+                    " VALUES ($1, $2, 0, 1, 'answered', now(), $3, 'applied')",
+                    uuid4(),
+                    uuid4(),
+                    effect,
+                )
 
 
 async def test_a_delivery_that_disappears_shows(line: Line) -> None:

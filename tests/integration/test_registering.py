@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from adapters.conformance_tls import certificate_of
 from broker.cli.commands import app
 from broker.cli.registering import read_registration
+from broker.cli.workers import ACTOR
 from broker.settings import load
 from broker.store import Database, operations, register
 from broker.vault import RootKeyFile, Vault
@@ -270,6 +271,7 @@ def test_in_production_what_is_registered_waits_for_two_people(
     assert "Two people must approve each" in done.output
     assert run_known(dsn).organisations == {}
     listed = json.loads(unwaith("agreements", "list", "--json").stdout)
+    assert {item["by"] for item in listed["proposals"]} == {ACTOR}
     assert [(item["kind"], item["approvals"]) for item in listed["proposals"]] == [
         ("organisation", 0),
         ("client", 0),

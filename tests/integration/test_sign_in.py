@@ -39,21 +39,37 @@ from tests.support.hostile import (
     TOKEN_KEY,
     Change,
     Hostile,
-    a_hostile_provider,
+    Place,
+    a_place,
     a_way_to_providers,
     ours,
 )
 from tests.support.line import now
 from tests.support.tokens import NAME_PARTS
 
-
-@pytest_asyncio.fixture
-async def hostile() -> AsyncIterator[Hostile]:
-    async with a_hostile_provider() as provider:
-        yield provider
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place() -> AsyncIterator[Place]:
+    async with a_place() as place:
+        yield place
+
+
+@pytest.fixture
+def hostile(place: Place) -> Hostile:
+    """A provider of its own for each test, where the one before was."""
+    return place.taken_by(Hostile())
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def database(dsn: str) -> AsyncIterator[Database]:
+    opened = await Database.open(dsn)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def http() -> AsyncIterator[GuardedClient]:
     async with a_way_to_providers() as client:
         yield client
@@ -426,7 +442,7 @@ async def test_each_provider_signs_as_its_own_documents_say_and_no_other_way(
         await signing_in(hostile, http)
 
 
-def test_what_settings_name_is_known_and_what_they_say_wins(tmp_path: Path) -> None:
+async def test_what_settings_name_is_known_and_what_they_say_wins(tmp_path: Path) -> None:
     def server(**more: Any) -> SignInServer:
         return SignInServer.model_validate(
             {"issuer": "https://p.example/", "client_id": "us", "client_key_file": tmp_path} | more
@@ -549,7 +565,7 @@ async def test_two_tabs_lose_nothing(database: Database) -> None:
     assert await sessions.open(four.name) is not None
 
 
-def test_cookies_of_domains_differ_and_are_bound_to_the_host_under_tls() -> None:
+async def test_cookies_of_domains_differ_and_are_bound_to_the_host_under_tls() -> None:
     names = [
         rules.cookie for secure in (True, False) for rules in (citizen_rules(secure=secure), staff_rules(secure=secure))
     ]

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from joserfc.jwk import ECKey
 
 from broker.audit.proposals import on_proposals
 from broker.identity.organisations import ORGANISATION_SCOPES, CallingOrganisation
@@ -25,6 +26,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OLWEN, RHYS, NIA = "staff:olwen", "staff:rhys", "staff:nia"
 PLACE = "/v1/subscriptions/proposals"
 ELSEWHERE = {"endpoint": "https://elsewhere.example/hunter2"}
+KEY = {**ECKey.generate_key("P-256").as_dict(private=False), "use": "enc"}
+"""Is a key to encrypt to, with room for what the register's own columns cannot hold."""
+DEEP: dict[str, Any] = {}
+for _ in range(180):
+    DEEP = {"x": DEEP}
 
 
 def now() -> datetime:
@@ -224,6 +230,18 @@ async def test_where_it_is_reached_waits_for_two_and_nothing_is_sent_meanwhile(a
         ("/settings", {"adapterSettings": {"endpoint": "hunter2"}}, {"/adapterSettings": "adapter_wrong"}),
         ("/settings", {"adapterSettings": {**ELSEWHERE, "secret": "hunter2"}}, {"/adapterSettings": "adapter_wrong"}),
         ("/settings", {"adapterSettings": {**ELSEWHERE, "x": 10**30}}, {"/adapterSettings": "adapter_wrong"}),
+        (
+            "/settings",
+            {"adapterSettings": {**ELSEWHERE, "encrypt_to": {"x": "\0"}}},
+            {"/adapterSettings": "adapter_wrong"},
+        ),
+        ("/settings", {"adapterSettings": {**ELSEWHERE, "encrypt_to": DEEP}}, {"/adapterSettings": "adapter_wrong"}),
+        ("/settings", {"adapterSettings": {**ELSEWHERE, "encrypt_to": KEY | {"note": "\0"}}}, {"": "not_valid"}),
+        (
+            "/settings",
+            {"adapterSettings": {**ELSEWHERE, "encrypt_to": KEY | {"note": 10**30}}},
+            {"/adapterSettings": "adapter_wrong"},
+        ),
         ("/settings", {"contacts": None}, {"": "value_error"}),
     ],
 )

@@ -8,10 +8,11 @@ import pytest
 from broker.register.bodies import packaged
 from broker.store import register
 from contracts.changes import CHANGE_TYPES
-from contracts.examples import asked
+from contracts.examples import PERSON, asked
 from contracts.holds import HoldReason
 from tests.support.api import Api
 from tests.support.line import NEW_UPRN, SWANSEA, agreement
+from tests.support.tokens import NAME_PARTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,6 +31,8 @@ def told_today(name: str) -> dict[str, Any]:
     if "effectiveDate" in wire["change"]:
         wire["change"]["effectiveDate"] = datetime.now(UTC).date().isoformat()
     wire["change"].get("newContact", {}).pop("verifiedAt", None)
+    if name == "name":
+        wire["change"]["previousName"] = {"nameParts": list(NAME_PARTS)}
     if name == "bereavement":
         wire["change"] |= {
             "deathDate": "2026-01",
@@ -94,6 +97,14 @@ async def test_what_must_be_confirmed_is_held_until_it_is(api: Api, name: str, r
     [hold] = view["holds"]
     assert (hold["reason"], set(hold)) == (reason, {"reason", "since"})
     assert {(one["status"], one["held"]) for one in view["deliveries"]} == {("waiting", True)}
+
+
+async def test_a_change_of_somebody_elses_name_is_refused_and_says_where(api: Api) -> None:
+    await agreed(api, "name")
+    answer = await api.post("/v1/changes/preview", asked("name"), headers=api.citizen(74))
+    assert answer.status_code == 422
+    assert [(one["pointer"], one["code"]) for one in answer.json()["errors"]] == [("/change/previousName", "not_yours")]
+    assert all(part.value not in answer.text for part in PERSON.name.name_parts)
 
 
 async def test_every_type_that_must_be_confirmed_is_tried_here() -> None:

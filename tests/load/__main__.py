@@ -73,7 +73,7 @@ QUICK = Lengths(
     rounds=1,
     pool=2_400,
     backlog=12_000,
-    batched=2_000,
+    batched=4_000,
     imported=100_000,
     addresses=60_000,
 )
@@ -88,7 +88,7 @@ WHOLE = Lengths(
     rounds=4,
     pool=24_000,
     backlog=100_800,
-    batched=16_000,
+    batched=24_000,
     imported=1_000_000,
     addresses=1_500_000,
 )

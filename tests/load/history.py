@@ -20,6 +20,7 @@ CREATE TEMP TABLE owed_before AS
 SELECT uuidv7(at - now()) AS id, t.*, l.organisation, l.subject, a.id AS agreement, a.version AS agreement_version,
        l.last_sequence + row_number() OVER (PARTITION BY l.person_id, l.organisation ORDER BY t.ordinal) AS sequence
 FROM told_before t JOIN lane l USING (person_id) JOIN agreement a ON a.organisation = l.organisation
+WHERE a.definition ->> 'changeType' = 'address'
 """
 
 _WRITE = (
@@ -28,9 +29,9 @@ _WRITE = (
     SELECT person_id, uuid_send(gen_random_uuid()), change_id, uuid_send(gen_random_uuid()) FROM told_before
     """,
     """
-    INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at)
+    INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at, verified)
     SELECT change_id, person_id, ordinal, 'H' || person_id || '-' || ordinal, 'address', 1,
-           decode(repeat('5a', 560), 'hex'), at FROM told_before
+           decode(repeat('5a', 560), 'hex'), at, uuid_send(gen_random_uuid()) FROM told_before
     """,
     """
     INSERT INTO delivery (id, change_id, person_id, organisation, ordinal, agreement, agreement_version, status,

@@ -119,7 +119,9 @@ async def plans(connection: Any) -> dict[str, str]:
 async def _walk(connection: Any, explaining: Explaining, database: Database) -> None:
     """Take fifty people's changes the whole way."""
     people = await connection.fetch("SELECT id FROM person ORDER BY md5(id::text) LIMIT $1", PEOPLE)
-    agreements = await connection.fetch("SELECT id, version, organisation FROM agreement ORDER BY organisation")
+    agreements = await connection.fetch(
+        "SELECT id, version, organisation FROM agreement WHERE definition ->> 'changeType' = 'address' ORDER BY organisation"
+    )
     told = [_told(person["id"], agreements) for person in people]
     organisations = [agreement["organisation"] for agreement in agreements]
     explaining.step = "accept"

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from broker.eventlog import Partition, Received
 from broker.eventlog.postgres import PostgresLog
@@ -18,6 +17,7 @@ from broker.store import Database
 from broker.telemetry.metrics import new_metrics
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.vault import RootKeyFile, StoreGate, Vault
+from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.receipts import Receipt, ReceiptKind
 from contracts.records import write_receipt
@@ -74,14 +74,15 @@ async def statements(opened: Exchange, root: Path, organisation: Organisation) -
 
 def _applied(delivery_id: Any, epoch: int, place: int) -> Received:
     """Return the record of an organisation's answer, as a worker writes it."""
+    now = _now()
     receipt = Receipt(
-        id=uuid4(),
+        id=new_id(now),
         delivery_id=delivery_id,
         epoch=epoch,
         attempt=1,
         kind=ReceiptKind.ANSWERED,
         outcome=Outcome.APPLIED,
-        at=_now(),
+        at=now,
     )
     return Received(Partition(RECEIPTS.name, 0), place, *write_receipt(receipt))
 

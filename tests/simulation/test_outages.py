@@ -9,7 +9,7 @@ import pytest
 from broker.delivery import PoolSettings, line
 from broker.register import directory
 from broker.relay import RelaySettings
-from broker.tracking import replay
+from broker.tracking import replay, withdrawing
 from broker.tracking.tracker import TrackerSettings
 from contracts.breaker import Phase
 from contracts.organisation import BreakerPolicy, DeliveryPolicy
@@ -68,7 +68,7 @@ def test_72_hours_of_outage_are_no_storm_and_everything_arrives_in_order_afterwa
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What looks around every second does so every ten minutes: three days of idling show nothing more.
-    for module, name in ((line, "REST_SECONDS"), (directory, "POLL_SECONDS")):
+    for module, name in ((line, "REST_SECONDS"), (directory, "POLL_SECONDS"), (withdrawing, "EVERY_SECONDS")):
         monkeypatch.setattr(module, name, 600.0)
     monkeypatch.setattr(directory, "STALE_SECONDS", 3_000.0)
     monkeypatch.setattr(replay, "attend", lambda _database, _clock, stop: stop.wait())

@@ -14,7 +14,7 @@ from broker.identity.sessions import SessionRules, Sessions, citizen_rules, staf
 from broker.web import Door, WebParts
 from broker.web.app import create_pages
 from tests.support.api import Api
-from tests.support.hostile import Hostile, a_hostile_provider, a_way_to_providers, ours
+from tests.support.hostile import Hostile, a_place, a_way_to_providers, ours
 
 URL: Final = "https://unwaith.example"
 """Where the pages believe to be served: over TLS, so that cookies are as in production."""
@@ -89,7 +89,7 @@ def parts_over(api: Api, url: str, citizens: Door, staff: Door | None) -> WebPar
 async def a_front(api: Api) -> AsyncIterator[Front]:
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(a_way_to_providers())
-        citizens, staff = [await stack.enter_async_context(a_hostile_provider()) for _ in range(2)]
+        citizens, staff = [(await stack.enter_async_context(a_place())).taken_by(Hostile()) for _ in range(2)]
 
         def door(provider: Hostile, rules: SessionRules, prefix: str) -> Door:
             return Door(

@@ -1,6 +1,8 @@
 """An OpenID provider that can misbehave in each way, on a socket of its own; and our side, wired as in production."""
 
+import functools
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from broker.identity.discovery import Discovery, keys_of_did
 from broker.identity.jose import base64url
@@ -160,17 +163,39 @@ class Hostile:
         return JSONResponse(said, self.userinfo_status)
 
 
+class Place:
+    """A port where one provider after the other can be."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._app: ASGIApp = Starlette()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def taken_by(self, provider: Hostile) -> Hostile:
+        """Have `provider` answer here from now on, and nobody else."""
+        provider.issuer = f"http://127.0.0.1:{self.port}/"
+        self._app = provider.app()
+        return provider
+
+
 @asynccontextmanager
-async def a_hostile_provider() -> AsyncIterator[Hostile]:
-    provider = Hostile()
-    async with served(provider.app()) as port:
-        provider.issuer = f"http://127.0.0.1:{port}/"
-        yield provider
+async def a_place() -> AsyncIterator[Place]:
+    place = Place()
+    async with served(place) as place.port:
+        yield place
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Reading every certificate of the machine's takes longer than most tests that need none of them."""
+    return tls_context()
 
 
 @asynccontextmanager
 async def a_way_to_providers() -> AsyncIterator[GuardedClient]:
-    client = GuardedClient(tls=tls_context(), deadline=timedelta(seconds=5), allowed_hosts=("127.0.0.1",))
+    client = GuardedClient(tls=_tls(), deadline=timedelta(seconds=5), allowed_hosts=("127.0.0.1",))
     try:
         yield client
     finally:

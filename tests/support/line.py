@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from adapters.pull import Pull
@@ -40,6 +41,8 @@ OLD_UPRN, NEW_UPRN = 900000000001, 900000000002
 COUNCILS = ("cardiff-council", "swansea-council")
 ALL = (*COUNCILS, "transport-for-wales")
 
+HEARS: Final = timedelta(milliseconds=50)
+"""How soon whoever waits for records hears that the line ends; records themselves are told of at once."""
 QUICK = DeliveryPolicy(first_delay_seconds=0.05, longest_delay_seconds=0.2, deadline_seconds=2.0, concurrency=32)
 
 Behaviour = Callable[[Delivery, int], Awaitable[Receipt]]
@@ -195,7 +198,7 @@ class Line:
             gate,
             self.directory,
             self.adapter,
-            PoolSettings(drain_seconds=1.0),
+            PoolSettings(drain_seconds=1.0, fetch_wait=HEARS),
             new_metrics(),
             now,
             self.directory,
@@ -208,9 +211,8 @@ class Line:
         return Pull(replace(context(settings.adapter_settings), organisation=settings.id, mailbox=mailbox))
 
     def tracker(self) -> Tracker:
-        return Tracker(
-            self.database, self.eventlog, self.directory.organisations, TrackerSettings(), new_metrics(), now
-        )
+        settings = TrackerSettings(fetch_wait=HEARS)
+        return Tracker(self.database, self.eventlog, self.directory.organisations, settings, new_metrics(), now)
 
     def start(self, *parts: Relay | Pool | Tracker) -> list[asyncio.Task[None]]:
         """Run parts until the line ends; with none given, one of each."""

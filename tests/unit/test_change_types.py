@@ -22,7 +22,7 @@ from broker.web.telling.wording import told_fields
 from contracts.changes import CHANGE_TYPES
 from contracts.changes.kind import ROLE_AT
 from contracts.examples import CHANGES, PERSON, asked
-from contracts.person import IdentityLevel
+from contracts.person import IdentityLevel, PersonName
 from contracts.problems import TYPE_PREFIX
 from contracts.publishing import schemas
 from contracts.requests import preview_requests
@@ -30,6 +30,7 @@ from tests.support.line import agreement
 
 TODAY = date(2026, 4, 30)
 HOME = 6855
+WHO = PERSON.name
 
 
 def read(wire: Mapping[str, Any]) -> Any:
@@ -66,7 +67,7 @@ def test_the_example_of_each_type_is_read_as_its_own_model_and_is_so(name: str) 
     request = read(asked(name))
     assert type(request.change) is kind.model
     assert request.change == CHANGES[name]
-    assert check_change(kind, request.change, TODAY) == []
+    assert check_change(kind, request.change, WHO, TODAY) == []
     assert set(kind.places(request.change)) == set(kind.ends)
     assert kind.roles == (*(ROLE_AT[end] for end in kind.ends), "national")
 
@@ -241,7 +242,7 @@ def test_what_is_refused_names_the_field_in_both_languages_and_never_the_value(
 )
 def test_what_is_taken(wire: dict[str, Any]) -> None:
     request = read(wire)
-    assert check_change(CHANGE_TYPES[wire["type"]], request.change, TODAY) == []
+    assert check_change(CHANGE_TYPES[wire["type"]], request.change, WHO, TODAY) == []
     assert request.change.model_dump(mode="json", exclude_none=True, exclude_defaults=True) == wire["change"]
 
 
@@ -290,17 +291,38 @@ def test_both_forms_of_a_letter_are_one_name() -> None:
     ],
 )
 def test_days_that_cannot_be(wire: dict[str, Any], pointer: str, code: str) -> None:
-    [doubt] = check_change(CHANGE_TYPES[wire["type"]], read(wire).change, TODAY)
+    [doubt] = check_change(CHANGE_TYPES[wire["type"]], read(wire).change, WHO, TODAY)
     assert (doubt.pointer, doubt.code) == (pointer, code)
     words = {words_in("en")(name) for name in ids("en") if name.startswith("detail-")}
     assert doubt.detail in words, "has no Welsh"
+
+
+@pytest.mark.parametrize(
+    ("previous", "new", "theirs"),
+    [
+        (("Siân", "Mair", "Morgan"), ("Siân", "Gwŷdd"), True),
+        (("SIÂN", "Morgan"), ("Elin", "Gwŷdd"), True),
+        (("Elin", "Gwŷdd"), ("Siân", "Morgan"), True),  # who signs in under the new name already
+        (("Elin", "Gwŷdd"), ("Elin", "Morgan"), False),
+        (("Siân",), ("Morgan",), False),
+        (("Siân", "Gwŷdd"), ("Siân", "Jones"), False),
+    ],
+)
+def test_a_name_that_changes_is_that_of_whoever_tells_it(
+    previous: tuple[str, ...], new: tuple[str, ...], *, theirs: bool
+) -> None:
+    wire = changed("name", previousName=a_name(*previous), newName=a_name(*new))
+    who = PersonName.model_validate_json(json.dumps(a_name("Siân", "Morgan")))
+    doubts = check_change(CHANGE_TYPES["name"], read(wire).change, who, TODAY)
+    assert [(doubt.pointer, doubt.code) for doubt in doubts] == [("/change/previousName", "not_yours")] * (not theirs)
+    assert all(in_welsh(f'{{"detail": "{doubt.detail}"}}'.encode()).startswith(b'{"detail":"rhaid') for doubt in doubts)
 
 
 def test_a_month_that_has_begun_may_be_the_month_of_a_death() -> None:
     wire = changed(
         "bereavement", deathDate="2026-04", registration={"reference": "X1", "registeredAt": "2026-04-30T12:00:00Z"}
     )
-    assert check_change(CHANGE_TYPES["bereavement"], read(wire).change, TODAY) == []
+    assert check_change(CHANGE_TYPES["bereavement"], read(wire).change, WHO, TODAY) == []
     assert CHANGE_TYPES["bereavement"].effective(read(wire).change) == date(2026, 4, 1)
 
 

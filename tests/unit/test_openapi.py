@@ -147,9 +147,7 @@ def answered(answer: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
 
 def schema_of(described: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     for content in described.get("content", {}).values():
-        whole = inlined({**content["schema"], "components": root["components"]})
-        whole.pop("components", None)
-        return whole
+        return inlined(content["schema"], root)
     return {}
 
 

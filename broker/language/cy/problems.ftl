@@ -46,6 +46,7 @@ detail-must-be-1-to-128-visible-ascii-once = rhaid iddo fod yn 1 i 128 o nodau A
 detail-is-not-a-preview-of-ours = nid yw’n rhagolwg o’n heiddo ni
 detail-would-not-be-told-anyway = ni fyddai’n cael gwybod beth bynnag
 detail-must-be-told-by-law = rhaid iddo gael gwybod yn ôl y gyfraith
+detail-must-be-your-own-name-or-the-new-one-must-be = rhaid mai eich enw chi ydyw, neu mai’r un newydd yw eich enw chi
 detail-must-be-within-a-year-from-today = rhaid iddo fod o fewn blwyddyn i heddiw
 detail-must-be-within-the-last-ten-years = rhaid iddo fod o fewn y deng mlynedd diwethaf
 detail-the-query-has-an-unknown-name = mae enw anhysbys yn yr ymholiad

@@ -46,6 +46,7 @@ detail-must-be-1-to-128-visible-ascii-once = must be 1 to 128 visible ASCII, onc
 detail-is-not-a-preview-of-ours = is not a preview of ours
 detail-would-not-be-told-anyway = would not be told anyway
 detail-must-be-told-by-law = must be told by law
+detail-must-be-your-own-name-or-the-new-one-must-be = must be your own name, or the new one must be
 detail-must-be-within-a-year-from-today = must be within a year from today
 detail-must-be-within-the-last-ten-years = must be within the last ten years
 detail-the-query-has-an-unknown-name = the query has an unknown name
