@@ -90,9 +90,11 @@ class Last:
 
 _KNOWN: Final = """
 SELECT asked.person_id, asked.type AS asked_type, now(), p.created_at AS known_since,
-       (SELECT count(*) FROM (SELECT accepted_at FROM change WHERE person_id = p.id AND type <> 'withdrawal'
-                              ORDER BY ordinal DESC LIMIT $3) latest
-        WHERE accepted_at > now() - interval '24 hours') AS told,
+       CASE WHEN $3::int > 0 THEN (      -- backwards to the last one before, however many there ever were
+           SELECT count(*) FROM change WHERE person_id = p.id AND type <> 'withdrawal' AND ordinal > coalesce(
+               (SELECT ordinal FROM change WHERE person_id = p.id AND accepted_at <= now() - interval '24 hours'
+                ORDER BY ordinal DESC LIMIT 1), 0)
+       ) ELSE 0 END AS told,
        EXISTS (SELECT FROM hold WHERE person_id = p.id AND ended_at IS NULL AND reason = 'objected') AS objected,
        lapsing.reason AS lapsing_reason, lapsing.until AS lapsing_until,
        last.id, last.reference, last.type, last.sealed,
@@ -113,7 +115,7 @@ JOIN person p ON p.id = asked.person_id LEFT JOIN contact ON contact.person_id =
 
 
 async def known(database: Database, most: int, asked: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Known]:
-    """Return what is known of each (person, change type), their changes of a day counted up to `most`.
+    """Return what is known of each (person, change type); their changes of a day are counted where `most` is not 0.
 
     Raises StoreUnavailable.
     """

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from broker.delivery.limits import BURST_SECONDS
-from broker.eventlog.postgres import PostgresLog
 from broker.store import Database, register
 from broker.vault import RootKeyFile
 from contracts.adapters import Adapter
@@ -17,12 +16,13 @@ from contracts.organisation import BatchPolicy, BreakerPolicy, Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
 from contracts.windows import ZONE
+from tests.support.eventlogs import log_of, on_both_logs
 from tests.support.line import QUICK, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
 
 
 @pytest.fixture
-async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
-    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
+async def line(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> AsyncIterator[Line]:
+    async with a_line(database, log_of(request, database), RootKeyFile.open(tmp_path / "root.key")) as opened:
         yield opened
 
 
@@ -157,6 +157,7 @@ class Gathered:
         return None
 
 
+@on_both_logs
 async def test_batches_are_full_or_have_waited_and_never_hold_two_of_one_person(line: Line) -> None:
     await agree(line, batch=BatchPolicy(size=8, linger_seconds=0.3))
     gathered = Gathered(line, swansea(line))
