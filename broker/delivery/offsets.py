@@ -1,33 +1,37 @@
 """Which offsets may be committed: only what is done without a gap below it."""
 
-from broker.eventlog import Offset, Partition
+from broker.eventlog import Offset, Partition, Received
 
 
 class Offsets:
     """The records of owned partitions, from fetched to done."""
 
     def __init__(self) -> None:
-        self._open: dict[Partition, set[Offset]] = {}
+        self._open: dict[Partition, dict[Offset, Received]] = {}
         self._next: dict[Partition, Offset] = {}
         self._committed: dict[Partition, Offset] = {}
 
-    def took(self, partition: Partition, offset: Offset) -> bool:
-        """Note a fetched record; return False if it is already being worked on here."""
-        waiting = self._open.setdefault(partition, set())
-        if offset in waiting:
-            return False
-        waiting.add(offset)
-        if offset < self._committed.get(partition, 0):
-            self._committed[partition] = offset  # the partition came back from further behind
-        self._next[partition] = max(offset + 1, self._next.get(partition, 0))
-        return True
+    def began_anew(self, record: Received) -> bool:
+        """Return whether its partition is read again from further behind: `forget` what was read before.
 
-    def done(self, partition: Partition, offset: Offset) -> None:
-        """Note that the record's receipt is durable."""
-        self._open.get(partition, set()).discard(offset)
+        After a hand-over and back, after offsets were lost, or because its topic was lost and made anew: then an offset
+        names another record than before.
+        """
+        return record.offset < self._next.get(record.partition, 0)
+
+    def took(self, record: Received) -> None:
+        """Note a fetched record."""
+        self._open.setdefault(record.partition, {})[record.offset] = record
+        self._next[record.partition] = record.offset + 1
+
+    def done(self, record: Received) -> None:
+        """Note that its receipt is durable. Of one that was forgotten since, nothing is noted."""
+        waiting = self._open.get(record.partition, {})
+        if waiting.get(record.offset) is record:
+            del waiting[record.offset]
 
     def forget(self, partition: Partition) -> None:
-        """The partition belongs to somebody else now."""
+        """The partition belongs to somebody else now, or is read anew."""
         self._open.pop(partition, None)
         self._next.pop(partition, None)
         self._committed.pop(partition, None)

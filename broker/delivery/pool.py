@@ -15,7 +15,7 @@ from broker.delivery.adapting import AdapterSource
 from broker.delivery.line import Line
 from broker.delivery.offsets import Offsets
 from broker.delivery.ports import Breakers, Config, Gate, OwnBreakers
-from broker.eventlog import Consumer, EventLog, LogUnavailable, Received, Record
+from broker.eventlog import Consumer, EventLog, LogUnavailable, Partition, Received, Record
 from broker.telemetry.metrics import Metrics
 from contracts.receipts import Quarantined, Receipt
 from contracts.records import write_receipt
@@ -138,8 +138,7 @@ class Pool:
     async def _turn(self, consumer: Consumer) -> None:
         owned = consumer.owned()
         for partition in self._offsets.partitions() - owned:
-            self._offsets.forget(partition)
-            self._lines[organisation_of(partition.topic)].lost(partition)
+            self._let_go(partition)
         held: defaultdict[str, set[int]] = defaultdict(set)
         for partition in owned:
             held[partition.topic].add(partition.number)
@@ -153,12 +152,19 @@ class Pool:
             failpoints.reach("delivery.fetched")
         fresh: dict[str, list[Received]] = {}
         for record in records:
-            if self._offsets.took(record.partition, record.offset):
-                fresh.setdefault(organisation_of(record.partition.topic), []).append(record)
+            if self._offsets.began_anew(record):  # lost and won again within one fetch
+                self._let_go(record.partition)
+            self._offsets.took(record)
+            fresh.setdefault(organisation_of(record.partition.topic), []).append(record)
         for key, items in fresh.items():
             self._lines[key].put(items)
         if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_SECONDS:
             await self._commit(consumer)
+
+    def _let_go(self, partition: Partition) -> None:
+        """What was read of this partition is somebody else's now, or is read again."""
+        self._offsets.forget(partition)
+        self._lines[organisation_of(partition.topic)].lost(partition)
 
     async def _commit(self, consumer: Consumer) -> None:
         self._committed_at = asyncio.get_running_loop().time()
@@ -181,7 +187,7 @@ class Pool:
             await self._append([Record(RECEIPTS.name, *write_receipt(receipt)) for _, receipt in batch])
             failpoints.reach("delivery.receipted")
             for received, receipt in batch:
-                self._offsets.done(received.partition, received.offset)
+                self._offsets.done(received)
                 self._count(organisation_of(received.partition.topic), receipt)
                 self._receipts.task_done()
             if self._unreadable > self._settings.quarantine_bound:

@@ -34,7 +34,10 @@ class KafkaConsumer:
         self._paused: set[str] = set()
         self._owned: frozenset[Partition] = frozenset()
         self._floor: dict[Partition, Offset] = {}
-        """Below it everything is committed, in this term of ownership: by the last owner, then by us. Never undone."""
+        """Below it everything is committed, in this term of ownership: by the last owner, then by us. Never undone, unless
+        the partition begins anew: its topic was lost."""
+        self._given: dict[Partition, Offset] = {}
+        """Below it everything from the floor on was given by `fetch`, in this term. Nothing beyond it is committed."""
         self._assigned = asyncio.Event()
         self._heard = 0.0
         self._behind: dict[TopicPartition, int] = {}
@@ -97,7 +100,9 @@ class KafkaConsumer:
             self._heard = time.monotonic()
             self._behind = {}
             for one in received:
-                self._floor.setdefault(one.partition, one.offset)
+                if one.offset < self._given.get(one.partition, one.offset + 1):
+                    self._floor[one.partition] = one.offset  # the first of this term, or begun anew
+                self._given[one.partition] = one.offset + 1
         elif time.monotonic() - self._heard > self._patience:
             await self._probe(client)
         return received
@@ -107,7 +112,7 @@ class KafkaConsumer:
         ours = {
             TopicPartition(*partition): offset
             for partition, offset in upto.items()
-            if partition in self._owned and offset > self._floor.get(partition, offset)
+            if partition in self._given and self._floor[partition] < offset <= self._given[partition]
         }
         client = self._client
         if not ours or client is None:
@@ -115,7 +120,7 @@ class KafkaConsumer:
         try:
             async with asyncio.timeout(self._patience):
                 await client.commit(ours)
-            self._floor |= {Partition(*one): offset for one, offset in ours.items() if Partition(*one) in self._owned}
+            self._floor |= {Partition(*one): offset for one, offset in ours.items() if Partition(*one) in self._given}
         except (CommitFailedError, IllegalStateError):
             log.info("commit.lapsed", group=self._group, partitions=len(ours))
         except (KafkaError, OSError) as failed:
@@ -146,6 +151,7 @@ class KafkaConsumer:
         """A rebalance begins: nothing is ours until it ends."""
         self._owned = frozenset()
         self._floor = {}
+        self._given = {}
         self._behind = {}
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:

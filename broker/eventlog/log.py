@@ -57,7 +57,9 @@ class Consumer(Protocol):
     async def commit(self, upto: Mapping[Partition, Offset]) -> None:
         """Record, durably, that everything **below** each offset is done.
 
-        A partition this member no longer owns is left alone, silently: its new owner decides.
+        A partition this member no longer owns is left alone, silently: its new owner decides. So is an offset beyond
+        what this member was given since it came to own the partition: it was read under an earlier assignment, perhaps
+        of another topic of that name.
         Raises LogUnavailable.
         """
         ...

@@ -95,7 +95,11 @@ class PostgresConsumer:
     async def commit(self, upto: Mapping[Partition, Offset]) -> None:
         """See Consumer. Done on the session that holds the locks, so without them there is no commit."""
         ids = {partition: one for one, partition in self._partitions.items() if one in self._positions}
-        ours = {ids[partition]: offset for partition, offset in upto.items() if partition in ids}
+        ours = {
+            ids[partition]: offset
+            for partition, offset in upto.items()
+            if partition in ids and offset <= self._positions[ids[partition]]
+        }
         if not ours or self._session is None:
             return
         try:

@@ -390,6 +390,26 @@ class EventLogPromises:
             again = await take(consumer, 40)
         assert {one.partition for one in again} >= lost
 
+    async def test_what_was_read_before_a_hand_over_and_back_is_not_committed_after_it(
+        self, log: EventLog, make_log: MakeLog
+    ) -> None:
+        """Only what was given since: the offsets may be of another topic by now."""
+        topic, group = new_topic(), new_group()
+        await log.ensure({topic: 2})
+        await log.append([Record(topic, str(n).encode(), str(n).encode()) for n in range(40)])
+        async with make_log() as other, log.consumer([topic], group) as member:
+            had = await take(member, 40)
+            async with other.consumer([topic], group) as guest:
+                await until(lambda: len(guest.owned()) == 1 and len(member.owned()) == 1, member, guest)
+                (lent,) = guest.owned()
+            again = list[Received]()
+            async with asyncio.timeout(PATIENCE):
+                while lent not in {one.partition for one in again}:
+                    again += await member.fetch(1, SHORT)
+            await commit(member, [one for one in had if one.partition == lent])
+        async with log.consumer([topic], group) as consumer:
+            assert {one.value for one in await take(consumer, 40)} == {one.value for one in had}
+
     async def test_pauses_hold_over_a_change_of_members(self, log: EventLog, make_log: MakeLog, topic: str) -> None:
         group = new_group()
         async with make_log() as other, log.consumer([topic], group) as stays:

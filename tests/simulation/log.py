@@ -298,10 +298,11 @@ class SimulatedConsumer:
     async def commit(self, upto: Mapping[Partition, Offset]) -> None:
         """See Consumer. Of a former owner nothing is taken."""
         member = self.member
+        given = {one: offset for one, offset in upto.items() if offset <= self._positions.get(one, -1)}
 
         async def committing() -> None:
             group = self._log.group(self._group)
-            for partition, offset in upto.items():
+            for partition, offset in given.items():
                 if member is not None and group.owner.get(partition) is member:
                     before = group.committed.get(partition, 0)
                     self._log._committed(self._group, partition, before, offset)

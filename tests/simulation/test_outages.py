@@ -204,3 +204,30 @@ def test_a_topic_lost_while_its_organisation_is_away_is_found_once_a_probe_is_du
         assert world.run(lambda: world.invariants.drained(world.log), seconds=300.0), world.history.violation
         assert {row.status for row in world.tables.deliveries.values()} == {Status.APPLIED}
         assert len(world.history.calls) - tried == 30
+
+
+@pytest.mark.parametrize("seed", [2, 3, 6])
+def test_what_a_worker_read_of_a_topic_that_was_lost_is_not_committed_for_the_one_made_anew(seed: int) -> None:
+    """It was stopped meanwhile, and joins anew in the midst of a fetch. By these seeds it is given the same share."""
+    setting = Setting(
+        organisations=[organisation("told", DeliveryPolicy(concurrency=3))],
+        people=30,
+        roles={"relay": 1, "worker": 2, "tracker": 1},
+        session_seconds=2.0,
+        even=True,
+    )
+    with a_world(seed, setting) as world:
+        world.run(seconds=5.0)
+        for person in range(1, 31):
+            world.tell(person, ["told"])
+        assert world.run(lambda: len(world.history.calls) >= 3, seconds=30.0)
+        world.run(seconds=0.04)
+        held_up = next(name for name, pool in world.pools.items() if pool._offsets.partitions())
+        world.stop(held_up)
+        world.run(seconds=4.0)
+        world.lose("unwaith.deliveries.told")
+        world.run(seconds=2.0)
+        world.go_on(held_up)
+        assert world.run(lambda: world.invariants.drained(world.log), seconds=300.0), world.history.violation
+        assert world.history.violation is None
+        assert {row.status for row in world.tables.deliveries.values()} == {Status.APPLIED}

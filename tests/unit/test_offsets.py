@@ -4,40 +4,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.delivery.offsets import Offsets
-from broker.eventlog import Partition
+from broker.eventlog import Partition, Received
 
 ONE, TWO = Partition("t", 0), Partition("t", 1)
 
 
+def took(offsets: Offsets, partition: Partition, offset: int) -> Received:
+    record = Received(partition, offset, b"key", b"value")
+    if offsets.began_anew(record):
+        offsets.forget(partition)
+    offsets.took(record)
+    return record
+
+
 def test_only_without_a_gap() -> None:
     offsets = Offsets()
-    for offset in (5, 6, 7):
-        assert offsets.took(ONE, offset)
-    offsets.done(ONE, 6)
-    offsets.done(ONE, 7)
+    five, six, seven = (took(offsets, ONE, offset) for offset in (5, 6, 7))
+    offsets.done(six)
+    offsets.done(seven)
     assert offsets.ready() == {ONE: 5}
     offsets.committed({ONE: 5})
     assert offsets.ready() == {}
-    offsets.done(ONE, 5)
+    offsets.done(five)
     assert offsets.ready() == {ONE: 8}
 
 
-def test_a_record_fetched_again_while_it_is_worked_on_is_not_started_twice() -> None:
+def test_a_partition_that_begins_anew_owes_nothing_to_what_was_read_before() -> None:
+    """As when its topic was lost and made anew: the same offset is another record."""
     offsets = Offsets()
-    assert offsets.took(ONE, 3)
-    assert not offsets.took(ONE, 3)
-    offsets.done(ONE, 3)
+    before = [took(offsets, ONE, offset) for offset in (0, 1, 2)]
+    for record in before[1:]:
+        offsets.done(record)
+    after = took(offsets, ONE, 0)
+    offsets.done(before[0])
     offsets.committed(offsets.ready())
-    assert offsets.took(ONE, 3), "after a hand-over and back it is worked on again"
-    assert offsets.ready() == {}
+    assert offsets.ready() == {}, "the record that stood there before is done, not this one"
+    offsets.done(after)
+    assert offsets.ready() == {ONE: 1}
 
 
 def test_a_lost_partition_is_forgotten_and_late_ends_of_its_work_do_no_harm() -> None:
     offsets = Offsets()
-    offsets.took(ONE, 1)
-    offsets.took(TWO, 9)
+    one = took(offsets, ONE, 1)
+    took(offsets, TWO, 9)
     offsets.forget(ONE)
-    offsets.done(ONE, 1)
+    offsets.done(one)
     offsets.committed({ONE: 2})
     assert offsets.partitions() == {TWO}
     assert ONE not in offsets.ready()
@@ -46,11 +57,10 @@ def test_a_lost_partition_is_forgotten_and_late_ends_of_its_work_do_no_harm() ->
 @given(st.permutations(list(range(12))), st.integers(0, 12))
 def test_nothing_undone_is_ever_committed(order: list[int], count: int) -> None:
     offsets = Offsets()
-    for offset in range(12):
-        offsets.took(ONE, offset)
+    records = [took(offsets, ONE, offset) for offset in range(12)]
     done = set(order[:count])
     for offset in order[:count]:
-        offsets.done(ONE, offset)
+        offsets.done(records[offset])
         upto = offsets.ready().get(ONE, 0)
         offsets.committed({ONE: upto} if upto else {})
     expected = next((offset for offset in range(12) if offset not in done), 12)
