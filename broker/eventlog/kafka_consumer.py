@@ -34,8 +34,8 @@ class KafkaConsumer:
         self._paused: set[str] = set()
         self._owned: frozenset[Partition] = frozenset()
         self._floor: dict[Partition, Offset] = {}
-        """Below it everything is committed, in this term of ownership: by the last owner, then by us. Never undone, unless
-        the partition begins anew: its topic was lost."""
+        """Below it everything is committed, in this term of ownership: by the last owner, then by us. Never undone, but
+        where the partition begins anew, its topic being lost."""
         self._given: dict[Partition, Offset] = {}
         """Below it everything from the floor on was given by `fetch`, in this term. Nothing beyond it is committed."""
         self._assigned = asyncio.Event()
