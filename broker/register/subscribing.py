@@ -23,6 +23,7 @@ from contracts.agreement import Agreement, Terms
 from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.subscriptions import SettingsRequest, SubscriptionRequest
+from contracts.times import day_in_wales
 
 _STANDING: Final = ("in_force", "overdue", "to_come")
 _LONGEST_NAME: Final = 48
@@ -61,7 +62,7 @@ async def propose_agreement(
     if before is not None:
         return before
     document = _agreement(asked, party, known, at)
-    faults = _outside(document, _reach(party, known, at.date()))
+    faults = _outside(document, _reach(party, known, day_in_wales(at)))
     if faults:
         raise Faulty(faults)
     return await propose(database, document, proposed_by(client_id), at, leaves, counts=False, request=request)
