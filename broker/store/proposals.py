@@ -15,7 +15,7 @@ import orjson
 from broker.store import letters
 from broker.store.database import Connection, Database
 from broker.store.keys import Sealed
-from broker.store.operations import record_act
+from broker.store.operations import PAUSED_FOR, record_act
 from broker.store.register import Configuration, read_configuration
 from contracts.agreement import Agreement
 from contracts.body import Body
@@ -27,8 +27,6 @@ Outcome = Literal["in_force", "rejected", "taken_back"]
 
 NEEDED: Final = 2
 """Different people who approve, before anything comes into force. The schema asks for them too."""
-PAUSED_FOR: Final = "change_proposed"
-"""Why an organisation is paused while a change of where or under which key it is sent to waits for a decision."""
 _TURNS: Final = 7_856_920_341_177_013  # any number, the same in every version of the program
 
 

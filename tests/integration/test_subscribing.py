@@ -15,7 +15,7 @@ from broker.identity.organisations import ORGANISATION_SCOPES, CallingOrganisati
 from broker.language import words_in
 from broker.register import proposing
 from broker.register.checking import Code
-from broker.store import proposals, register
+from broker.store import operations, proposals, register
 from contracts.agreement import Agreement
 from contracts.examples import AGREEMENT, ORGANISATION, SUBSCRIPTION
 from contracts.organisation import Organisation, ProposalPolicy
@@ -263,6 +263,24 @@ async def test_what_is_not_its_own_to_propose_is_refused_by_field_and_never_repe
         return
     async with api.line.database.connection() as connection:
         assert not await connection.fetchval("SELECT paused_at FROM organisation WHERE id = $1", cardiff.party.id)
+
+
+async def test_an_operators_own_pause_is_not_ended_by_what_software_takes_back(api: Api) -> None:
+    cardiff = await software(api)
+    asked = (await cardiff.propose({"adapterSettings": ELSEWHERE}, "/settings")).json()
+    database, own = api.line.database, cardiff.party.id
+    assert not await operations.pause(database, own, "incident", "INC-1", b"{}", draining=True), "that would be less"
+    assert await operations.pause(database, own, "incident", "INC-1", b"{}")
+    assert (await cardiff.take_back(asked["id"])).status_code == 204
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT paused_reason FROM organisation WHERE id = $1", own) == "incident"
+
+
+async def test_a_fault_that_names_one_of_its_agreements_is_in_its_language_too(api: Api) -> None:
+    cardiff = await software(api)
+    own = await cardiff.agreed()
+    [fault] = (await cardiff.propose(wanted(), **{"accept-language": "cy"})).json()["errors"]
+    assert fault["detail"] == words_in("cy")("staff-problem-overlaps", about=own.id)
 
 
 async def test_everywhere_is_beyond_an_area_but_not_for_who_answers_for_all_of_wales(api: Api) -> None:
