@@ -27,6 +27,8 @@ Outcome = Literal["in_force", "rejected", "taken_back"]
 
 NEEDED: Final = 2
 """Different people who approve, before anything comes into force. The schema asks for them too."""
+SOFTWARE: Final = "client:"
+"""Begins the name of whoever proposes and is an organisation's software: never one of the two people."""
 _TURNS: Final = 7_856_920_341_177_013  # any number, the same in every version of the program
 
 
@@ -61,6 +63,11 @@ class Proposal:
     ended_at: datetime | None = None
     reason: str | None = None
     note: str | None = None
+
+    @property
+    def by_software(self) -> bool:
+        """Whether an organisation's own software proposed it."""
+        return self.proposed_by.startswith(SOFTWARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,6 +228,11 @@ async def test_where_it_is_reached_waits_for_two_and_nothing_is_sent_meanwhile(a
         ("/settings", {"secrets": {"signing": "hunter2"}}, {"": "extra_forbidden"}),
         ("/settings", {"contacts": []}, {"/contacts": "too_short"}),
         ("/settings", {"adapterSettings": {"endpoint": "hunter2"}}, {"/adapterSettings": "adapter_wrong"}),
+        (
+            "/settings",
+            {"adapterSettings": {"endpoint": "https://c\u0430rdiff.example/hunter2"}},
+            {"/adapterSettings": "adapter_wrong"},
+        ),
         ("/settings", {"adapterSettings": {**ELSEWHERE, "secret": "hunter2"}}, {"/adapterSettings": "adapter_wrong"}),
         ("/settings", {"adapterSettings": {**ELSEWHERE, "x": 10**30}}, {"/adapterSettings": "adapter_wrong"}),
         (
@@ -293,7 +298,13 @@ async def test_everywhere_is_beyond_an_area_but_not_for_who_answers_for_all_of_w
     national = await software(api, codes={})
     before = await national.agreed(area=(), shares=(share,))
     next_one = wanted(area=[], shares=anywhere, replaces={"id": before.id, "version": 1})
-    assert (await national.propose(next_one)).status_code == 202, "operators agreed to it once"
+    answer = await national.propose(next_one)
+    assert answer.status_code == 202, "operators agreed to it once"
+    await register.revoke_agreement(api.line.database, before.id, 1, now())
+    await approve(api, answer.json()["id"], OLWEN)
+    with pytest.raises(proposals.NoLongerFits) as late:
+        await approve(api, answer.json()["id"], RHYS)
+    assert [fault.code for fault in late.value.faults] == ["area_other"], "and to no more than that it has not"
 
 
 async def test_anothers_proposals_look_exactly_absent(api: Api) -> None:
