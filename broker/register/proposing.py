@@ -23,6 +23,7 @@ from contracts.changes import ChangeKind, change_types
 from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.registration import RegisteredClient
+from contracts.times import day_in_wales
 
 REJECT: Final = ("document_wrong", "organisation_asked", "not_lawful")
 REVOKE: Final = ("organisation_asked", "not_lawful", "incident", "no_longer_needed")
@@ -56,7 +57,7 @@ async def propose(
     # Before what is in force: what comes into force between the two makes it late, never written against what was unseen.
     newest = await proposals.newest_version(database, kind, subject) if based_on is None else based_on
     known = await register.configuration(database)
-    faults = faults_of(document, known, at.date(), beside)
+    faults = faults_of(document, known, day_in_wales(at), beside)
     if isinstance(document, RegisteredClient):
         registered = await register.client(database, document.client_id)
         if registered is not None and registered.organisation != document.organisation:
@@ -93,10 +94,10 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
             return faulty.faults
         if newest != proposal.based_on:
             return [Fault("", "not_next")]
-        found = faults_of(document, known, at.date(), ())
+        found = faults_of(document, known, day_in_wales(at), ())
         party = known.organisations.get(proposal.organisation or "")
         if proposal.by_software and party is not None and isinstance(document, Agreement):
-            found += beyond(document, party, known, at.date())  # what gave it its reach may be revoked by now
+            found += beyond(document, party, known, day_in_wales(at))  # what gave it its reach may be revoked by now
         return found
 
     def kept(proposal: Proposal, in_force: bool) -> Sequence[bytes]:

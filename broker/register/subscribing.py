@@ -22,6 +22,7 @@ from contracts.agreement import Agreement, Terms
 from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.subscriptions import SettingsRequest, SubscriptionRequest
+from contracts.times import day_in_wales
 
 _LONGEST_NAME: Final = 48
 """Characters of an organisation's id in those of its agreements, which are 64 at most."""
@@ -59,7 +60,7 @@ async def propose_agreement(
     if before is not None:
         return before
     document = _agreement(asked, party, known, at)
-    faults = beyond(document, party, known, at.date())
+    faults = beyond(document, party, known, day_in_wales(at))
     if faults:
         raise Faulty(faults)
     return await propose(database, document, proposed_by(client_id), at, leaves, counts=False, request=request)

@@ -71,8 +71,11 @@ JOIN lane l ON (l.person_id, l.organisation) = (d.person_id, d.organisation)
 """
 
 
-async def unbalanced(exchange: Exchange) -> list[str]:
-    """Return, in words, everything that does not hold for what was told on this exchange; all must have settled."""
+async def unbalanced(exchange: Exchange, came: Sequence[Inbox] = ()) -> list[str]:
+    """Return, in words, everything that does not hold for what was told on this exchange; all must have settled.
+
+    `came`: what organisations have that came for it; the others' inboxes are read.
+    """
     told = exchange.told
     async with exchange.session() as session:
         deliveries = [dict(row) for row in await session.fetch(_DELIVERIES)]
@@ -81,7 +84,8 @@ async def unbalanced(exchange: Exchange) -> list[str]:
         leaves = [orjson.loads(row["leaf"]) for row in await session.fetch("SELECT leaf FROM audit_leaf")]
     async with exchange.database() as database:
         books = await changes.books(database)
-    boxes = inboxes(exchange)
+    coming = {box.organisation for box in came}
+    boxes = [*came, *(box for box in inboxes(exchange) if box.organisation not in coming)]
     return [
         *books.faults(),
         *_answers(told, stored),

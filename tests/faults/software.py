@@ -63,6 +63,13 @@ class Software:
         async with self._session.post(f"{self._url}/v1/receipts", json=said, headers=headers) as answered:
             return answered.status, await answered.json() if answered.status != 202 else None
 
+    async def ask(self, method: str, path: str) -> tuple[int, Any]:
+        """Ask for something of its own; return the status and what was read, if it is JSON."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._session.request(method, f"{self._url}{path}", headers=headers) as answered:
+            body = await answered.read()
+            return answered.status, orjson.loads(body) if answered.status == 200 else None
+
     def forged(self) -> str:
         """Return its own token, but for the key that signed it."""
         key = ECKey.generate_key("P-256")

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from broker.eventlog import EventLog, Record
-from broker.eventlog.postgres import PostgresLog
 from broker.relay import RelaySettings
 from broker.store import Database
 from broker.store.replays import Asked
@@ -21,6 +20,7 @@ from contracts.receipts import Receipt
 from contracts.statuses import Reason
 from contracts.topics import RECEIPTS
 from tests.support.council import Council, DeliverMany
+from tests.support.eventlogs import log_of, on_both_logs
 from tests.support.line import Line, a_line, a_move, named, now, somebody
 from tests.support.openssh import OpenSsh, openssh
 
@@ -35,8 +35,8 @@ def server(tmp_path: Path) -> Iterator[OpenSsh]:
 
 
 @pytest.fixture
-async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
-    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
+async def line(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> AsyncIterator[Line]:
+    async with a_line(database, log_of(request, database), RootKeyFile.open(tmp_path / "root.key")) as opened:
         yield opened
 
 
@@ -100,20 +100,21 @@ async def test_two_changes_of_one_person_go_in_two_files_one_after_the_other(lin
     assert list(order.values()) == [[1, 2]] * 3
 
 
-class Dying(PostgresLog):
-    """The log of a worker that dies before its first receipt: nothing is durable from then on."""
+class Dying:
+    """The log as a worker has it that dies before its first receipt: nothing is durable from then on."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, log: EventLog) -> None:
         self.died = asyncio.Event()
+        self.consumer, self.ensure, self.ready, self.close = log.consumer, log.ensure, log.ready, log.close
 
     async def append(self, records: Sequence[Record]) -> None:
-        if any(record.topic == RECEIPTS.name for record in records):
-            self.died.set()
-            await asyncio.Event().wait()
-        await super().append(records)
+        """Wait for ever: a worker appends nothing but receipts."""
+        assert all(record.topic == RECEIPTS.name for record in records)
+        self.died.set()
+        await asyncio.Event().wait()
 
 
+@on_both_logs
 async def test_a_worker_that_dies_after_the_upload_is_followed_by_one_that_makes_the_same_file(
     line: Line, council: Council
 ) -> None:
@@ -124,8 +125,7 @@ async def test_a_worker_that_dies_after_the_upload_is_followed_by_one_that_makes
     while await line.relay().step():
         pass
     healthy: EventLog = line.eventlog
-    dying = Dying(line.database)
-    line.eventlog = dying
+    line.eventlog = dying = Dying(healthy)
     pool = asyncio.create_task(line.pool().run(asyncio.Event()))
     line.eventlog = healthy
     await dying.died.wait()
@@ -194,6 +194,7 @@ async def test_a_row_that_may_not_be_sent_any_more_leaves_the_others_to_a_file_o
     assert {one.attempt for one in council.handed[0]} == {1}
 
 
+@on_both_logs
 async def test_two_relays_and_two_workers_make_the_same_files_as_one(line: Line, council: Council) -> None:
     await council.takes_files(size=10)
     line.relay_settings = RelaySettings(lease=timedelta(seconds=30))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from broker.delivery.limits import BURST_SECONDS
-from broker.eventlog.postgres import PostgresLog
 from broker.store import Database, register
 from broker.vault import RootKeyFile
 from contracts.adapters import Adapter
@@ -16,13 +15,14 @@ from contracts.delivery import Delivery, Failure, Unavailable
 from contracts.organisation import BatchPolicy, BreakerPolicy, Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
-from contracts.windows import ZONE
+from contracts.times import WALES
+from tests.support.eventlogs import log_of, on_both_logs
 from tests.support.line import QUICK, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
 
 
 @pytest.fixture
-async def line(database: Database, tmp_path: Path) -> AsyncIterator[Line]:
-    async with a_line(database, PostgresLog(database), RootKeyFile.open(tmp_path / "root.key")) as opened:
+async def line(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> AsyncIterator[Line]:
+    async with a_line(database, log_of(request, database), RootKeyFile.open(tmp_path / "root.key")) as opened:
         yield opened
 
 
@@ -84,7 +84,7 @@ async def test_a_pace_is_kept(line: Line) -> None:
 
 
 async def test_outside_its_hours_nothing_is_sent_and_inside_everything(line: Line) -> None:
-    shown = now().astimezone(ZONE)
+    shown = now().astimezone(WALES)
     begins, ends = shown + timedelta(hours=2), shown + timedelta(hours=3)
     await agree(line, windows=(f"{begins:%H:%M}-{ends:%H:%M}",))
     told = [await line.tell(somebody(number), a_move()) for number in range(3)]
@@ -101,7 +101,7 @@ async def test_outside_its_hours_nothing_is_sent_and_inside_everything(line: Lin
 async def test_what_is_in_the_log_when_its_hours_end_waits_for_them(line: Line) -> None:
     accepted = await line.tell(somebody(), a_move())
     await line.relay().step()
-    shown = now().astimezone(ZONE)
+    shown = now().astimezone(WALES)
     await agree(line, windows=(f"{shown + timedelta(hours=2):%H:%M}-{shown + timedelta(hours=3):%H:%M}",))
     line.start()
     await line.until(
@@ -157,6 +157,7 @@ class Gathered:
         return None
 
 
+@on_both_logs
 async def test_batches_are_full_or_have_waited_and_never_hold_two_of_one_person(line: Line) -> None:
     await agree(line, batch=BatchPolicy(size=8, linger_seconds=0.3))
     gathered = Gathered(line, swansea(line))

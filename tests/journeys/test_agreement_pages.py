@@ -40,7 +40,6 @@ from tests.support.said import foreign_in
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(240),
-    pytest.mark.xdist_group("agreements"),  # one exchange is started for them all
 ]
 
 TRANSPORT = "transport-for-wales"

@@ -32,7 +32,6 @@ from tests.support.said import foreign_in
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(240),
-    pytest.mark.xdist_group("operators"),  # they pause and break what the others look at
 ]
 
 COUNCIL = "cardiff-council"

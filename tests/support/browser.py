@@ -137,7 +137,7 @@ async def visiting(
         extra_http_headers={"Accept-Language": language},
     )
     page = await context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     folder = os.environ.get("UNWAITH_TEST_SHOTS")
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))

@@ -25,6 +25,7 @@ from broker.web.staff.wording import coded, exact, organisation_name
 from broker.web.visit import Page, Visit
 from contracts.agreement import Agreement
 from contracts.changes import change_types
+from contracts.times import day_in_wales
 
 KEPT: Final = "to-propose"
 
@@ -54,7 +55,7 @@ async def check(visit: Visit) -> Response:
     try:
         document = _read(raw)
         known = await _known(visit)
-        faults = tuple(proposing.faults_of(document, known, visit.parts.clock().date(), ()))
+        faults = tuple(proposing.faults_of(document, known, day_in_wales(visit.parts.clock()), ()))
     except Faulty as faulty:
         faults = faulty.faults
     if faults:
@@ -187,7 +188,7 @@ def _broader(visit: Visit, found: Proposal) -> list[int]:
     if found.kind != "agreement" or found.outcome != "in_force":
         return []
     versions = [item for item in visit.parts.directory.agreements() if item.id == found.subject]
-    return [item.version for item in checking.broader(versions, visit.parts.clock().date())]
+    return [item.version for item in checking.broader(versions, day_in_wales(visit.parts.clock()))]
 
 
 def _counts(visit: Visit, agreement: Agreement, tried: DryRun) -> dict[str, Any]:
