@@ -181,7 +181,7 @@ def _view(kept: Proposal) -> SubscriptionProposal:
         state=_STATES[kept.outcome],
         approvals=len(kept.approvals),
         pauses=kept.pauses and kept.outcome is None,
-        proposed_by=kept.proposed_by.removeprefix(subscribing.proposed_by("")),
+        proposed_by=kept.proposed_by.removeprefix(proposals.SOFTWARE),
         proposed_at=kept.proposed_at,
         decided_at=kept.ended_at,
         reason=kept.reason,

@@ -11,6 +11,7 @@ import orjson
 from adapters.registry import carries, secrets_of
 from broker.register.checking import Fault, agreement_faults, newest
 from broker.register.entrusting import EntrustedSecret
+from broker.register.reach import beyond
 from broker.register.reading import Document, Faulty, read_kept
 from broker.store import Database, proposals, register
 from broker.store.keys import Sealed
@@ -93,7 +94,11 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
             return faulty.faults
         if newest != proposal.based_on:
             return [Fault("", "not_next")]
-        return faults_of(document, known, day_in_wales(at), ())
+        found = faults_of(document, known, day_in_wales(at), ())
+        party = known.organisations.get(proposal.organisation or "")
+        if proposal.by_software and party is not None and isinstance(document, Agreement):
+            found += beyond(document, party, known, day_in_wales(at))  # what gave it its reach may be revoked by now
+        return found
 
     def kept(proposal: Proposal, in_force: bool) -> Sequence[bytes]:
         approved = leaves(proposal, "approved")

@@ -342,6 +342,9 @@ async def test_a_secret_is_approved_without_being_seen(site: Sandbox, language: 
         assert words("staff-proposal-pauses") in shown
         assert "hunter2" not in shown
         assert foreign_in(shown, language) == []
+        stopped = (await rhys.get(f"/staff/organisations/{TRANSPORT}")).html
+        assert words("staff-pause") in stopped, "for longer than the proposal waits"
+        assert words("staff-drain") not in stopped
         csrf = (await rhys.get(place)).page.forms[-1].fields["csrf"]
         assert (await rhys.ask("POST", f"{place}/approve", {"csrf": csrf})).status == 303
         await nia.fill(place, reason="document_wrong", note="INC-5")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from broker.audit.proposals import on_proposals
 from broker.identity.staff import May
 from broker.intake.dry_run import A_MONTH, DryRun, dry_run
-from broker.register import checking, proposing, reading, subscribing
+from broker.register import checking, proposing, reading
 from broker.register.checking import Fault
 from broker.register.differences import Difference, differences
 from broker.register.document import Written, field_words, written
@@ -164,7 +164,7 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         ended=exact(words, found.ended_at) if found.ended_at else None,
         why=coded(words, "reason", found.reason) if found.reason else None,
         proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
-        by_software=found.proposed_by.startswith(subscribing.proposed_by("")),
+        by_software=found.by_software,
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
         broader=_broader(visit, found),
