@@ -385,6 +385,27 @@ async def test_where_a_version_permits_less_the_older_is_offered_to_be_revoked(
     assert (revoked[before.version], revoked[before.version + 1]) == (True, False)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_whoever_decides_on_the_next_version_is_told_that_the_one_before_was_revoked(
+    site: Sandbox, language: Language
+) -> None:
+    rooms, words, at = site.rooms, words_in(language), now()
+    council = next(one for one in rooms.directory.agreements() if one.organisation == "cardiff-council")
+    before = council.model_copy(update={"id": f"gone-{language}", "version": 1, "area": (6855,)})
+    await register.put_agreement(rooms.database, before)
+    document = Agreement.model_validate_json(next_version(before))
+    waits = await proposing.propose(
+        rooms.database, document, "command-line", at, on_proposals("command-line", at), counts=False
+    )
+    await register.revoke_agreement(rooms.database, before.id, 1, at, reason="not_lawful")
+    async with a_guest(site.addresses.public_url, language) as nia:
+        await nia.sign_in("nia", prefix="/staff")
+        shown = (await nia.get(f"/staff/proposals/{waits.id}")).html
+        assert f"{words('staff-version-n', n=1)}: " in shown
+        assert foreign_in(shown, language) == []
+        await nia.fill(f"/staff/proposals/{waits.id}", reason="document_wrong", note="INC-9")
+
+
 async def test_software_proposes_two_people_approve_and_what_is_told_arrives_by_it(site: Sandbox) -> None:
     """The third front door: a token, a proposal, two different operators, a change, and the organisation's inbox."""
     council, url, words = "cardiff-council", site.addresses.public_url, words_in("en")
