@@ -22,6 +22,7 @@ from broker.main.embedded import Sandbox
 from broker.main.roles import secret_name
 from broker.register import proposing
 from broker.register.entrusting import entrusted
+from broker.register.wales import councils
 from broker.sandbox.apps import exchange_access
 from broker.sandbox.exchange_access import AccessTokens
 from broker.store import changes, operations, register
@@ -390,8 +391,9 @@ async def test_whoever_decides_on_the_next_version_is_told_that_the_one_before_w
     site: Sandbox, language: Language
 ) -> None:
     rooms, words, at = site.rooms, words_in(language), now()
-    council = next(one for one in rooms.directory.agreements() if one.organisation == "cardiff-council")
-    before = council.model_copy(update={"id": f"gone-{language}", "version": 1, "area": (6855,)})
+    board = next(one for one in rooms.directory.agreements() if one.area and one.organisation != "cardiff-council")
+    elsewhere = next(code for code in councils() if code not in board.area)
+    before = board.model_copy(update={"id": f"gone-{language}", "version": 1, "area": (elsewhere,)})
     await register.put_agreement(rooms.database, before)
     document = Agreement.model_validate_json(next_version(before))
     waits = await proposing.propose(
