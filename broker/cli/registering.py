@@ -98,11 +98,11 @@ def _check_carried(read: Registration, known: register.Configuration) -> None:
 
     Raises ValueError, naming what must be put right.
     """
-    adapters = {one.id: one.adapter for one in (*known.organisations.values(), *read.organisations)}
+    reached = {one.id: one for one in (*known.organisations.values(), *read.organisations)}
     reached_anew = {one.id for one in read.organisations}
     standing = newest(one for one in known.agreements if one.organisation in reached_anew and not one.revoked)
     for agreement in (*standing.values(), *read.agreements):
-        check_agreement(agreement, adapters[agreement.organisation])
+        check_agreement(agreement, reached[agreement.organisation])
 
 
 async def _propose(database: Database, read: Registration) -> int:

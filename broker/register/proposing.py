@@ -157,8 +157,8 @@ def _no_longer_carried(organisation: Organisation, known: Configuration) -> list
 
 def _carries(organisation: Organisation, kind: ChangeKind) -> bool:
     try:
-        return carries(organisation.adapter, kind.event_type)
-    except ValueError:  # an adapter that is not installed here
+        return carries(organisation.adapter, organisation.adapter_settings, kind.event_type)
+    except ValueError:  # an adapter that is not installed here, or settings that are wrong
         return False
 
 
