@@ -14,7 +14,7 @@ import orjson
 from broker.register.checking import Fault, newest
 from broker.register.proposing import Leaves, propose
 from broker.register.reach import beyond
-from broker.register.reading import Faulty, check_adapter
+from broker.register.reading import LARGEST, Faulty, check_adapter
 from broker.store import Database, proposals, register
 from broker.store.proposals import Approval, NotOpen, Proposal, Request
 from broker.store.register import Configuration
@@ -128,6 +128,8 @@ def _request(asked: SubscriptionRequest | SettingsRequest, party: Organisation, 
         )
     except orjson.JSONEncodeError:  # a number beyond 64 bits, deep in its settings
         raise Faulty([Fault("/adapterSettings", "adapter_wrong")]) from None
+    if len(said) > LARGEST:  # as of what a person hands in: two people read all of it
+        raise Faulty([Fault("", "too_large")])
     return Request(
         organisation=party.id,
         client_id=client_id,

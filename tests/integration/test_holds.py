@@ -419,6 +419,6 @@ async def left_as(line: Line, delivery_id: UUID, as_it_was: str) -> None:
 
 async def upgraded(line: Line) -> None:
     """Run what brings those deliveries to what holds now."""
-    sql = (VERSIONS / "0027_held_though_given_up.sql").read_text(encoding="utf-8")
+    sql = (VERSIONS / "0026_held_though_given_up.sql").read_text(encoding="utf-8")
     async with line.database.transaction() as connection:
         await connection.execute(sql)

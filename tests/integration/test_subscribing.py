@@ -247,6 +247,11 @@ async def test_where_it_is_reached_waits_for_two_and_nothing_is_sent_meanwhile(a
             {"adapterSettings": {**ELSEWHERE, "encrypt_to": KEY | {"note": 10**30}}},
             {"/adapterSettings": "adapter_wrong"},
         ),
+        (
+            "/settings",
+            {"adapterSettings": {**ELSEWHERE, "encrypt_to": KEY | {"note": "x" * 25_000}}},
+            {"": "too_large"},
+        ),
         ("/settings", {"contacts": None}, {"": "value_error"}),
     ],
 )

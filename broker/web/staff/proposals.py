@@ -168,6 +168,7 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
         broader=_broader(visit, found),
+        revoked=await _revoked(visit, found),
         differences=differences(
             await _before(visit, found.kind, found.subject, found.based_on), orjson.loads(found.document)
         ),
@@ -181,6 +182,19 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         reasons=proposing.REJECT,
         back=f"{visit.door.prefix}/agreements",
     )
+
+
+async def _revoked(visit: Visit, found: Proposal) -> str | None:
+    """Return when and why the version that an agreement would follow was revoked, if it was: no difference shows that."""
+    if found.kind != "agreement" or found.outcome is not None:
+        return None
+    gone = {item.version: item for item in await register.revocations(visit.parts.database, found.subject)}
+    ended = gone.get(found.based_on)
+    if ended is None:
+        return None
+    words = visit.words
+    at, why = exact(words, ended.at), coded(words, "reason", ended.reason or "operator")
+    return f"{words('staff-version-n', n=ended.version)}: {words('staff-revoked-at', at=at, why=why)}"
 
 
 def _broader(visit: Visit, found: Proposal) -> list[int]:

@@ -2,7 +2,7 @@
 
 from broker.store.migrations.sql import run_beside
 
-revision = "0027"
+revision = "0026"
 down_revision = "0025"
 
 
