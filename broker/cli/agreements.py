@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.audit.proposals import on_proposals
-from broker.cli.workers import ACTOR, store, unless_away
+from broker.cli.operating import ACTOR, store, unless_away
 from broker.language import Language, words_in
 from broker.main.rooms import utc_now
 from broker.register import checking, proposing

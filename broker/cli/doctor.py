@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from broker.cli.workers import dsn_of
+from broker.cli.operating import dsn_of
 from broker.main.rooms import open_log, utc_now
 from broker.register import checking
 from broker.settings import load

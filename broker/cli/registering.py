@@ -11,7 +11,7 @@ from adapters.registry import check, check_agreement, secrets_of
 from adapters.standard_webhooks import SECRETS
 from broker.audit.proposals import on_proposals
 from broker.cli.agreements import propose_all, say_faults
-from broker.cli.workers import ACTOR, dsn_of, store, unless_away
+from broker.cli.operating import ACTOR, dsn_of, store, unless_away
 from broker.main.roles import secret_name
 from broker.main.rooms import utc_now
 from broker.outbound.certificates import ClientCertificate
