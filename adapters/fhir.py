@@ -95,7 +95,9 @@ FHIR_JSON: Final = "application/fhir+json"
 class FhirSettings(Strict):
     """`adapter_settings` of an organisation reached by FHIR."""
 
-    base: Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*[^\s?#@/])?$")]
+    base: Annotated[
+        str, StringConstraints(max_length=2000, pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[!$->A-~]*[!$-.0->A-~])?$")
+    ]
     """The server's base URL, without a closing slash."""
     authorization: ClientCredentials | None = None
     """How an access token is had, for a server that wants one that is renewed; else the secret `bearer-token`, if any."""

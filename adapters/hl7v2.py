@@ -35,7 +35,7 @@ from adapters.mllp import MllpConnections
 from adapters.settings import settings_from, settings_of
 from adapters.told import ADDRESS_CHANGED, Told, ToldAddress, Withdrawn, postal_lines, told, withdrawn
 from contracts.adapters import AdapterContext
-from contracts.changes import CHANGE_TYPES
+from contracts.changes import CHANGE_TYPES, contact
 from contracts.credentials import CLIENT_CERTIFICATE
 from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.receipts import Receipt, Reference
@@ -43,7 +43,8 @@ from contracts.statuses import Outcome, Reason
 from contracts.text import Strict
 
 CARRIED: Final = frozenset(kind.event_type for kind in CHANGE_TYPES.values())
-"""Every change type of ours; of a language, not the formats."""
+"""Every change type of ours; of a language, not the formats; of a number or mailbox only where it is said what becomes
+of the others."""
 
 
 class Said(StrEnum):
@@ -101,10 +102,18 @@ class Hl7v2Settings(Strict):
     """Authority under which our own pseudonym for the person stands in PID-3; without it only the NHS number does."""
     previous_address: bool = False
     """Whether an arriving person's previous address follows the new one, with the day it ended."""
+    numbers: Literal["added", "replaced"] | None = None
+    """What the receiver does with a number or mailbox we send (PID-13, at work PID-14): adds it to those it holds, or
+    takes the field for all there is of it (snapshot mode; HL7 2.5, section 2.10). Until it is said none is sent: nobody's
+    other numbers are to go without anybody having decided so."""
     keep_open: bool = False
     """Whether the receiver leaves a connection open for the next message."""
     connections: Annotated[int, Field(ge=1, le=16)] = 1
     """Connections at once. One keeps messages in the order they were handed over."""
+
+
+def _carried(settings: Hl7v2Settings) -> frozenset[str]:
+    return CARRIED if settings.numbers else CARRIED - {contact.KIND.event_type}
 
 
 class Hl7v2:
@@ -117,6 +126,11 @@ class Hl7v2:
     def check_settings(settings: Mapping[str, Any]) -> None:
         """Raises ValueError naming the setting that is wrong."""
         settings_from(settings, Hl7v2Settings)
+
+    @staticmethod
+    def carried_with(settings: Mapping[str, Any]) -> Collection[str]:
+        """Return the event types carried. Raises ValueError naming the setting that is wrong."""
+        return _carried(settings_from(settings, Hl7v2Settings))
 
     def __init__(self, context: AdapterContext) -> None:
         """Raises ValueError naming the setting that is wrong."""
@@ -133,9 +147,10 @@ class Hl7v2:
         )
 
     async def deliver(self, delivery: Delivery) -> Receipt:
-        back = withdrawn(delivery, CARRIED)
+        carried = _carried(self._settings)
+        back = withdrawn(delivery, carried)
         made = (
-            message(delivery, told(delivery, CARRIED), self._settings)
+            message(delivery, told(delivery, carried), self._settings)
             if back is None
             else undoing(delivery, back, self._settings)
         )
@@ -245,12 +260,14 @@ def undoing(delivery: Delivery, back: Withdrawn, settings: Hl7v2Settings) -> str
     """Return the message that takes a change back: an `A31` with what held before. Pure.
 
     It occurred (EVN-6) on the day it was told. Raises Rejected where that cannot be said: the agreement permits nothing
-    of before, the person was added (`A28`) or has died, or something was sent since, which this one would replace.
+    of before, the person was added (`A28`) or has died, a number was added beside others, or something was sent since,
+    which this one would replace.
     """
     change = back.told
     occurred = _day(delivery.time.astimezone(UTC).date())
     if back.type != ADDRESS_CHANGED:
-        if not back.follows:
+        stays = back.type == contact.KIND.event_type and settings.numbers != "replaced"
+        if stays or not back.follows:
             raise Rejected(Reason.INVALID_FOR_RECEIVER)
         return _written(delivery, change, settings, "A31", undone(back.type, change), occurred)
     previous = change.change.previous_address

@@ -17,6 +17,7 @@ from contracts.adapters import (
     Adapter,
     AdapterContext,
     AdapterFactory,
+    CarriesBySettings,
     CarriesTypes,
     ChecksSettings,
     Collector,
@@ -24,6 +25,7 @@ from contracts.adapters import (
 )
 from contracts.agreement import Agreement
 from contracts.changes import address, change_types
+from contracts.organisation import Organisation
 
 GROUP: Final = "unwaith.adapters"
 
@@ -74,15 +76,20 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
         factory.check_settings(settings)
 
 
-def carries(name: str, event_type: str) -> bool:
-    """Return whether the adapter `name` can carry changes of an event type. Raises ValueError for an unknown name."""
+def carries(name: str, settings: Mapping[str, Any], event_type: str) -> bool:
+    """Return whether the adapter `name` can carry changes of an event type with an organisation's settings.
+
+    Raises ValueError for an unknown name, or settings that are wrong.
+    """
     factory = _factory(name)
+    if isinstance(factory, CarriesBySettings):
+        return event_type in factory.carried_with(settings)
     carried = factory.carries if isinstance(factory, CarriesTypes) else {address.KIND.event_type}
     return carried is None or event_type in carried
 
 
-def check_agreement(agreement: Agreement, adapter: str) -> None:
-    """See that what is agreed with an organisation reached by `adapter` can be told to it.
+def check_agreement(agreement: Agreement, reached: Organisation) -> None:
+    """See that what is agreed with an organisation can be told to it by the way it is reached.
 
     Raises ValueError, naming what must be put right: an unknown change type, a place such a change has not, the newest
     alone of a type whose newest does not say it all, or a type that the adapter cannot carry.
@@ -101,10 +108,10 @@ def check_agreement(agreement: Agreement, adapter: str) -> None:
             f"agreement {agreement.id}: latestOnly must be false, since a newer change of {kind.name} does not say all"
             " that an older one did"
         )
-    if not carries(adapter, kind.event_type):
+    if not carries(reached.adapter, reached.adapter_settings, kind.event_type):
         raise ValueError(
-            f"agreement {agreement.id}: {agreement.organisation} is reached by {adapter}, which cannot carry"
-            f" a change of {kind.name}"
+            f"agreement {agreement.id}: {agreement.organisation} is reached by {reached.adapter}, which cannot carry"
+            f" a change of {kind.name} with its settings"
         )
 
 

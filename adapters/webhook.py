@@ -26,10 +26,10 @@ has `deliveryId` it must be this delivery's. Free text is refused. `unknown` and
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, OnErrorOmit, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import ConfigDict, OnErrorOmit, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from adapters.activation import Activation
 from adapters.jwe import CONTENT_TYPE as ENCRYPTED
@@ -38,7 +38,7 @@ from adapters.retry_after import retry_after
 from adapters.settings import settings_from, settings_of
 from adapters.standard_webhooks import SECRETS, signature_headers, signing_keys
 from contracts.adapters import AdapterContext, HttpAnswer
-from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials
+from contracts.credentials import CLIENT_CERTIFICATE, CLIENT_SECRET, ClientCredentials, Url
 from contracts.delivery import Delivery, Failure, Misconfigured, Rejected, Unavailable, Unknown
 from contracts.events import BATCH_CONTENT_TYPE, CONTENT_TYPE, binary, structured
 from contracts.receipts import Receipt, Reference
@@ -79,7 +79,7 @@ BATCH_ANSWER_LIMIT: Final = 60 * 1024
 class WebhookSettings(Strict):
     """`adapter_settings` of an organisation reached by webhook."""
 
-    endpoint: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s/?#@]+(/[^\s#@]*)?$")]
+    endpoint: Url
     """URL that takes the POST. No user name, no fragment, no secret: they belong among the secrets."""
     authorization: ClientCredentials | None = None
     """How an access token is had, for an endpoint that wants one besides our signature."""

@@ -234,6 +234,15 @@ class CarriesTypes(Protocol):
 
 
 @runtime_checkable
+class CarriesBySettings(Protocol):
+    """A factory whose adapters carry less than its `carries` unless an organisation's settings say more."""
+
+    def carried_with(self, settings: Mapping[str, Any]) -> Collection[str]:
+        """Return the event types carried with these settings. Raises ValueError naming the setting that is wrong."""
+        ...
+
+
+@runtime_checkable
 class ChecksSettings(Protocol):
     """A factory that tells wrong settings when an organisation is registered, not only when its adapter is made."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from contracts.windows import ZONE
+from contracts.times import WALES, day_in_wales
 
 _CLOSING: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DAY: Final = timedelta(days=1)
@@ -31,26 +31,26 @@ Closing = Annotated[str, AfterValidator(_checked)]
 
 def latest(closings: Iterable[str], now: datetime) -> datetime:
     """Return the last cut-off that is not after `now` (aware), in UTC. There is at least one a day."""
-    today = now.astimezone(ZONE).date()
+    today = day_in_wales(now)
     return max(at for closing in closings for day in (today, today - _DAY) if (at := _moment(closing, day)) <= now)
 
 
 def following(closings: Iterable[str], since: datetime) -> datetime:
     """Return the first cut-off that is not before `since` (aware), in UTC."""
-    today = since.astimezone(ZONE).date()
+    today = day_in_wales(since)
     return min(at for closing in closings for day in (today, today + _DAY) if (at := _moment(closing, day)) >= since)
 
 
 def day_of(at: datetime) -> datetime:
     """Return when the day began on which `at` (aware) is, in Wales; in UTC."""
-    return _moment("00:00", at.astimezone(ZONE).date())
+    return _moment("00:00", day_in_wales(at))
 
 
 @lru_cache(maxsize=1024)
 def _moment(closing: str, day: date) -> datetime:
     """Return when a clock first shows `closing` or later on `day`."""
     wall = datetime.combine(day, time.fromisoformat(closing))
-    at = min(wall.replace(tzinfo=ZONE, fold=fold).astimezone(UTC) for fold in (0, 1))
-    while at.astimezone(ZONE).replace(tzinfo=None) < wall:  # within an hour that does not come: up to its end
+    at = min(wall.replace(tzinfo=WALES, fold=fold).astimezone(UTC) for fold in (0, 1))
+    while at.astimezone(WALES).replace(tzinfo=None) < wall:  # within an hour that does not come: up to its end
         at += timedelta(minutes=1)
     return at

@@ -11,8 +11,9 @@ CLIENT_CERTIFICATE: Final = "client-certificate"
 """Names of secrets. An adapter that uses `AdapterContext.authorized` has the first among its `secrets`. One that has the
 second shows that certificate (PEM: it, those above it but the last, its private key) wherever TLS asks for one."""
 
-Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s/?#@]+(/[^\s#@]*)?$")]
-"""No user name, no fragment. Plain HTTP reaches only hosts an operator has allowed."""
+Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[!$-?A-~]*)?$")]
+"""No user name, no fragment, and ASCII alone (RFC 3986; of a host its A-label): whoever approves it by eye must not take
+one letter for another. Plain HTTP reaches only hosts an operator has allowed."""
 
 
 class ClientCredentials(Strict):

@@ -7,14 +7,22 @@ import calendar
 import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+WALES: Final = ZoneInfo("Europe/London")
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+
+
+def day_in_wales(moment: datetime) -> date:
+    """Return the day it is in Wales: in summer it begins an hour before it does in UTC."""
+    return moment.astimezone(WALES).date()
 
 
 class _Written:

@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from datetime import datetime, time
 from functools import lru_cache
 from typing import Annotated, Final
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator
 
-ZONE: Final = ZoneInfo("Europe/London")
+from contracts.times import WALES
 
 _WINDOW: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 
@@ -45,5 +44,5 @@ def is_open(windows: Iterable[str], now: datetime) -> bool:
     known = [hours(window) for window in windows]
     if not known:
         return True
-    shown = now.astimezone(ZONE).time()
+    shown = now.astimezone(WALES).time()
     return any(begins <= shown < ends if begins < ends else shown >= begins or shown < ends for begins, ends in known)

@@ -64,9 +64,28 @@ def in_welsh(body: bytes) -> bytes:
     if title in ids("cy"):
         problem["title"] = words(title)
     for part in (problem, *problem.get("errors", ())):
-        if part.get("detail") in _details():
-            part["detail"] = _details()[part["detail"]]
+        if "detail" in part:
+            part["detail"] = _said(part["detail"])
     return orjson.dumps(problem)
+
+
+def _said(detail: str) -> str:
+    """Return one detail in Welsh: a sentence of ours, or one with an id of ours in it."""
+    if detail in _details():
+        return _details()[detail]
+    for (before, after), name in _about().items():
+        if detail.startswith(before) and detail.endswith(after):
+            return words_in("cy")(name, about=detail[len(before) : len(detail) - len(after)])
+    return detail
+
+
+@cache
+def _about() -> dict[tuple[str, str], str]:
+    """Return the message of each English detail that names something of ours, by what stands before and after it."""
+    said = {
+        name: words_in("en")(name, about="\0").split("\0") for name in ids("en") if name.startswith("staff-problem-")
+    }
+    return {(parts[0], parts[1]): name for name, parts in said.items() if len(parts) > 1}
 
 
 @cache

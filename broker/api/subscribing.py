@@ -35,6 +35,7 @@ from contracts.subscriptions import (
     Subscriptions,
 )
 from contracts.text import Strict
+from contracts.times import day_in_wales
 
 PAGE: Final = 100
 _PLACE: Final = "/v1/subscriptions/proposals"
@@ -66,7 +67,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     @router.get("/v1/subscriptions", response_model=Subscriptions, responses={**READ, **problems(404)})
     async def read_subscriptions(request: Request) -> Response:
         """Return what is agreed with the caller, the newest version of each, and how it is reached."""
-        own, today = organisation(request).organisation, parts.clock().date()
+        own, today = organisation(request).organisation, day_in_wales(parts.clock())
         party = parts.directory.organisations().get(own)
         if party is None:
             raise Absent
@@ -180,7 +181,7 @@ def _view(kept: Proposal) -> SubscriptionProposal:
         state=_STATES[kept.outcome],
         approvals=len(kept.approvals),
         pauses=kept.pauses and kept.outcome is None,
-        proposed_by=kept.proposed_by.removeprefix(subscribing.proposed_by("")),
+        proposed_by=kept.proposed_by.removeprefix(proposals.SOFTWARE),
         proposed_at=kept.proposed_at,
         decided_at=kept.ended_at,
         reason=kept.reason,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.audit.proposals import on_proposals
-from broker.cli.workers import ACTOR, store, unless_away
+from broker.cli.operating import ACTOR, store, unless_away
 from broker.language import Language, words_in
 from broker.main.rooms import utc_now
 from broker.register import checking, proposing
@@ -19,13 +19,14 @@ from broker.store import Database, proposals, register
 from broker.telemetry.logs import configure_logs
 from broker.web.staff import ledger
 from contracts.agreement import Agreement
+from contracts.times import day_in_wales
 
 
 @unless_away
 async def show(*, as_json: bool) -> int:
     """Print the newest version of each agreement, and what waits for approval. Raises SettingsRefused."""
     configure_logs(level="ERROR", style="console")
-    today = utc_now().date()
+    today = day_in_wales(utc_now())
     async with store() as database:
         known = (await register.configuration(database)).agreements
         waiting = await proposals.waiting(database)
@@ -87,7 +88,7 @@ async def propose(kind: str, file: Path) -> int:
 async def propose_all(database: Database, documents: list[Document]) -> list[proposals.Proposal]:
     """Propose these together; all are checked before the first is kept. Raises Faulty and StoreUnavailable."""
     known = await register.configuration(database)
-    today = utc_now().date()
+    today = day_in_wales(utc_now())
     faults = [
         Fault(f"/{proposing.subject_of(document)}{fault.pointer}" if len(documents) > 1 else fault.pointer, fault.code)
         for document in documents

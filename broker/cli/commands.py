@@ -132,7 +132,7 @@ def notify() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema to this version, once, whoever comes first."""
-    from broker.cli.workers import migrate_store
+    from broker.cli.operating import migrate_store
 
     _finish(lambda _stop: migrate_store())
 
@@ -267,7 +267,7 @@ def export_agreement(
 @app.command()
 def pause(organisation: str, reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator") -> None:
     """Send nothing to an organisation until it is resumed. What is owed to it waits, in order."""
-    from broker.cli.workers import set_paused
+    from broker.cli.operating import set_paused
 
     _finish(lambda _stop: set_paused(organisation, reason))
 
@@ -275,7 +275,7 @@ def pause(organisation: str, reason: Annotated[str, typer.Option(help="Why; a sh
 @app.command()
 def drain(organisation: str, reason: Annotated[str, typer.Option(help="Why; a short code.")] = "operator") -> None:
     """Publish nothing more for an organisation, but let what is in the log already be sent. Ended by `resume`."""
-    from broker.cli.workers import set_paused
+    from broker.cli.operating import set_paused
 
     _finish(lambda _stop: set_paused(organisation, reason, draining=True))
 
@@ -283,7 +283,7 @@ def drain(organisation: str, reason: Annotated[str, typer.Option(help="Why; a sh
 @app.command()
 def resume(organisation: str) -> None:
     """Send to an organisation again."""
-    from broker.cli.workers import set_paused
+    from broker.cli.operating import set_paused
 
     _finish(lambda _stop: set_paused(organisation, None))
 
@@ -444,7 +444,7 @@ def _outcome(run: Callable[[], int], *, ports: Mapping[str, str] = MappingProxyT
 
     `ports` has the variables that move its ports, where that is not `--port`.
     """
-    from broker.main.serving import PortBusy
+    from broker.main.listening import PortBusy
     from broker.settings import SettingsRefused
     from broker.store.embedded import PostgresDidNotStart
 

@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from broker.cli.workers import dsn_of
+from broker.cli.operating import dsn_of
 from broker.main.rooms import open_log, utc_now
 from broker.register import checking
 from broker.settings import load
@@ -13,6 +13,7 @@ from broker.store import Database, StoreUnavailable, changes, operations, regist
 from broker.store.migrate import pending
 from broker.telemetry.logs import configure_logs
 from contracts.statuses import Status
+from contracts.times import day_in_wales
 
 
 async def examine(*, as_json: bool) -> int:
@@ -31,7 +32,7 @@ async def examine(*, as_json: bool) -> int:
             wrong.append("the schema is older than this program: run unwaith migrate")
         else:
             seen = await operations.overview(database, 1)
-            today = utc_now().date()
+            today = day_in_wales(utc_now())
             agreed = checking.newest((await register.configuration(database)).agreements).values()
             overdue = [item.id for item in agreed if checking.is_overdue(item, today)]
             unanswered = [one.organisation for one in seen.organisations if one.silent or one.uncollected]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.cli.agreements import say_faults
-from broker.cli.workers import ACTOR, dsn_of, unless_away
+from broker.cli.operating import ACTOR, dsn_of, unless_away
 from broker.intake.dry_run import A_MONTH, DryRun, dry_run
 from broker.main.rooms import utc_now
 from broker.register.checking import Fault

@@ -1,10 +1,10 @@
-"""One place where the process decides to end."""
+"""Where a process decides to end, also while it still opens what it works on."""
 
 import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 if sys.platform == "win32":
     _loop = asyncio.new_event_loop
@@ -12,6 +12,8 @@ else:
     import uvloop
 
     _loop = uvloop.new_event_loop
+
+T = TypeVar("T")
 
 
 def until_done(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
@@ -36,3 +38,15 @@ def until_done(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int
             return runner.run(main())
         except asyncio.CancelledError:
             return 130
+
+
+async def before(stop: asyncio.Event, opening: Coroutine[Any, Any, T]) -> T | None:
+    """Return what `opening` does; None, having ended it, if `stop` is set first: the store may be away for long."""
+    ends = [asyncio.create_task(opening), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return ends[0].result() if ends[0].done() else None
+    finally:
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)

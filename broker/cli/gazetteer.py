@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from broker.cli.workers import before, store, unless_away
+from broker.cli.ending import before
+from broker.cli.operating import store, unless_away
 from broker.register.wales import councils
 from broker.store import editions
 from broker.store.editions import ImportUnderWay

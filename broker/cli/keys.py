@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker import audit
-from broker.cli.workers import ACTOR, dsn_of, unless_away
+from broker.cli.operating import ACTOR, dsn_of, unless_away
 from broker.main.rooms import utc_now
 from broker.settings import SettingsRefused, load
 from broker.store import Database

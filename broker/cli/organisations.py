@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from broker.cli.workers import store, unless_away
+from broker.cli.operating import store, unless_away
 from broker.register import bodies
 from broker.register.differences import differences
 from broker.store import proposals, register

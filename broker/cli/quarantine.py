@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker import audit
-from broker.cli.workers import ACTOR, store, unless_away
+from broker.cli.operating import ACTOR, store, unless_away
 from broker.main.rooms import utc_now
 from broker.store import operations
 from broker.store.operations import Quarantine

@@ -11,7 +11,7 @@ from adapters.registry import check, check_agreement, secrets_of
 from adapters.standard_webhooks import SECRETS
 from broker.audit.proposals import on_proposals
 from broker.cli.agreements import propose_all, say_faults
-from broker.cli.workers import ACTOR, dsn_of, store, unless_away
+from broker.cli.operating import ACTOR, dsn_of, store, unless_away
 from broker.main.roles import secret_name
 from broker.main.rooms import utc_now
 from broker.outbound.certificates import ClientCertificate
@@ -98,11 +98,11 @@ def _check_carried(read: Registration, known: register.Configuration) -> None:
 
     Raises ValueError, naming what must be put right.
     """
-    adapters = {one.id: one.adapter for one in (*known.organisations.values(), *read.organisations)}
+    reached = {one.id: one for one in (*known.organisations.values(), *read.organisations)}
     reached_anew = {one.id for one in read.organisations}
     standing = newest(one for one in known.agreements if one.organisation in reached_anew and not one.revoked)
     for agreement in (*standing.values(), *read.agreements):
-        check_agreement(agreement, adapters[agreement.organisation])
+        check_agreement(agreement, reached[agreement.organisation])
 
 
 async def _propose(database: Database, read: Registration) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from broker.cli.workers import ACTOR, store, unless_away
+from broker.cli.operating import ACTOR, store, unless_away
 from broker.main.rooms import utc_now
 from broker.store import Database, replays
 from broker.store.replays import Asked

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from pydantic.alias_generators import to_camel
 
@@ -60,8 +59,7 @@ from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
 from contracts.problems import FieldProblem
 from contracts.requests import ChangeRequest, NotTold, Preview, PreviewRequest
-
-WALES: Final = ZoneInfo("Europe/London")
+from contracts.times import WALES, day_in_wales
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ class Intake:
         would be told of.
         """
         kind = change_types()[change_type]
-        today = self._clock().astimezone(WALES).date()
+        today = day_in_wales(self._clock())
         in_force = self._standing(self._directory.agreements(), kind.name, today)
         areas, unchecked = await self._placed(kind, change)
         organisations = self._directory.organisations()
@@ -223,7 +221,7 @@ class Intake:
         kind = change_types()[request.type]
         if not who.level.meets(kind.identity_level):
             raise LevelTooLow(kind.identity_level)
-        today = self._clock().astimezone(WALES).date()
+        today = day_in_wales(self._clock())
         doubts = check_change(kind, request.change, who.name, today)
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])

@@ -1,14 +1,11 @@
 """Dates and times in words, in Wales' own time (Babel; CLDR)."""
 
 from datetime import date, datetime
-from typing import Final
-from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 
 from broker.language.catalogue import Language
-
-WALES: Final = ZoneInfo("Europe/London")
+from contracts.times import WALES
 
 
 def long_date(day: date, language: Language) -> str:

@@ -2,9 +2,3 @@
 
 No decision and no query may enter.
 """
-
-from broker.main.roles import ROLES, Role, work
-from broker.main.rooms import Rooms, open_rooms
-from broker.main.serving import Listener, PortBusy
-
-__all__ = ["ROLES", "Listener", "PortBusy", "Role", "Rooms", "open_rooms", "work"]

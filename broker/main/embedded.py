@@ -14,10 +14,10 @@ from typing import Final
 from starlette.applications import Starlette
 
 from broker.identity.page_policy import STAFF
+from broker.main.listening import Listener
 from broker.main.roles import ROLES, work
 from broker.main.rooms import Rooms, open_rooms
 from broker.main.samples import register_parties, sample_places
-from broker.main.serving import Listener
 from broker.sandbox.apps import PROVIDER, STAFF_PROVIDER, exchange_access, sandbox_apps, staff_provider_app
 from broker.sandbox.clients import Client
 from broker.sandbox.definitions import (

@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from broker.main.serving import Listener
+from broker.main.listening import Listener
 
 RESTART_SECONDS: Final = 1.0
 """Before a child is started again that had lived for less than `SETTLED_SECONDS`; others are at once."""

@@ -15,8 +15,9 @@ from broker.main.api import api_parts, fetching_client
 from broker.main.credentials import authorizing, certificate_of, signing
 from broker.main.front import Front
 from broker.main.letters import notifier
+from broker.main.listening import Listener
 from broker.main.rooms import Rooms, utc_now
-from broker.main.serving import Listener, serve
+from broker.main.serving import serve
 from broker.main.web import sweep, web_parts
 from broker.outbound.client import GuardedClient, tls_context
 from broker.outbound.connections import GuardedConnections

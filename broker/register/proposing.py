@@ -11,6 +11,7 @@ import orjson
 from adapters.registry import carries, secrets_of
 from broker.register.checking import Fault, agreement_faults, newest
 from broker.register.entrusting import EntrustedSecret
+from broker.register.reach import beyond
 from broker.register.reading import Document, Faulty, read_kept
 from broker.store import Database, proposals, register
 from broker.store.keys import Sealed
@@ -22,6 +23,7 @@ from contracts.changes import ChangeKind, change_types
 from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.registration import RegisteredClient
+from contracts.times import day_in_wales
 
 REJECT: Final = ("document_wrong", "organisation_asked", "not_lawful")
 REVOKE: Final = ("organisation_asked", "not_lawful", "incident", "no_longer_needed")
@@ -55,7 +57,7 @@ async def propose(
     # Before what is in force: what comes into force between the two makes it late, never written against what was unseen.
     newest = await proposals.newest_version(database, kind, subject) if based_on is None else based_on
     known = await register.configuration(database)
-    faults = faults_of(document, known, at.date(), beside)
+    faults = faults_of(document, known, day_in_wales(at), beside)
     if isinstance(document, RegisteredClient):
         registered = await register.client(database, document.client_id)
         if registered is not None and registered.organisation != document.organisation:
@@ -92,7 +94,11 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
             return faulty.faults
         if newest != proposal.based_on:
             return [Fault("", "not_next")]
-        return faults_of(document, known, at.date(), ())
+        found = faults_of(document, known, day_in_wales(at), ())
+        party = known.organisations.get(proposal.organisation or "")
+        if proposal.by_software and party is not None and isinstance(document, Agreement):
+            found += beyond(document, party, known, day_in_wales(at))  # what gave it its reach may be revoked by now
+        return found
 
     def kept(proposal: Proposal, in_force: bool) -> Sequence[bytes]:
         approved = leaves(proposal, "approved")
@@ -151,8 +157,8 @@ def _no_longer_carried(organisation: Organisation, known: Configuration) -> list
 
 def _carries(organisation: Organisation, kind: ChangeKind) -> bool:
     try:
-        return carries(organisation.adapter, kind.event_type)
-    except ValueError:  # an adapter that is not installed here
+        return carries(organisation.adapter, organisation.adapter_settings, kind.event_type)
+    except ValueError:  # an adapter that is not installed here, or settings that are wrong
         return False
 
 

@@ -5,17 +5,16 @@ can be named is what is its own: anything of another organisation's is as absent
 """
 
 import hashlib
-from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import orjson
 
-from broker.register import bodies
-from broker.register.checking import Fault, newest, state
+from broker.register.checking import Fault, newest
 from broker.register.proposing import Leaves, propose
-from broker.register.reading import Faulty, check_adapter
+from broker.register.reach import beyond
+from broker.register.reading import LARGEST, Faulty, check_adapter
 from broker.store import Database, proposals, register
 from broker.store.proposals import Approval, NotOpen, Proposal, Request
 from broker.store.register import Configuration
@@ -23,8 +22,8 @@ from contracts.agreement import Agreement, Terms
 from contracts.ids import new_id
 from contracts.organisation import Organisation
 from contracts.subscriptions import SettingsRequest, SubscriptionRequest
+from contracts.times import day_in_wales
 
-_STANDING: Final = ("in_force", "overdue", "to_come")
 _LONGEST_NAME: Final = 48
 """Characters of an organisation's id in those of its agreements, which are 64 at most."""
 
@@ -39,7 +38,7 @@ class Decided(Exception):  # noqa: N818  an answer
 
 def proposed_by(client_id: str) -> str:
     """Return how the register and the ledger name an organisation's software: never as one of the two people."""
-    return f"client:{client_id}"
+    return f"{proposals.SOFTWARE}{client_id}"
 
 
 async def propose_agreement(
@@ -61,7 +60,7 @@ async def propose_agreement(
     if before is not None:
         return before
     document = _agreement(asked, party, known, at)
-    faults = _outside(document, _reach(party, known, at.date()))
+    faults = beyond(document, party, known, day_in_wales(at))
     if faults:
         raise Faulty(faults)
     return await propose(database, document, proposed_by(client_id), at, leaves, counts=False, request=request)
@@ -129,6 +128,8 @@ def _request(asked: SubscriptionRequest | SettingsRequest, party: Organisation, 
         )
     except orjson.JSONEncodeError:  # a number beyond 64 bits, deep in its settings
         raise Faulty([Fault("/adapterSettings", "adapter_wrong")]) from None
+    if len(said) > LARGEST:  # as of what a person hands in: two people read all of it
+        raise Faulty([Fault("", "too_large")])
     return Request(
         organisation=party.id,
         client_id=client_id,
@@ -150,38 +151,3 @@ def _agreement(asked: SubscriptionRequest, party: Organisation, known: Configura
     if before.version != asked.replaces.version:
         raise Faulty([Fault("/replaces/version", "not_next")])
     return Agreement(id=before.id, version=before.version + 1, organisation=party.id, example=before.example, **terms)
-
-
-def _reach(party: Organisation, known: Configuration, today: date) -> frozenset[int] | None:
-    """Return where an organisation answers for, by custodian codes; None for all of Wales.
-
-    That is the area of the body it is, and of the newest version of what is agreed with it already. Who is no body, and has no agreement that
-    stands, has none: operators propose its first.
-    """
-    areas = [
-        body.area for body in bodies.known(known.bodies) if bodies.as_organisation(body, {party.id: party}) is not None
-    ]
-    own = newest(one for one in known.agreements if one.organisation == party.id).values()
-    standing = [one for one in own if state(one, today) in _STANDING]
-    if any(not area for area in areas) or any(map(_is_anywhere, standing)):
-        return None
-    return frozenset(code for area in (*areas, *(one.area for one in standing)) for code in area)
-
-
-def _is_anywhere(agreement: Agreement) -> bool:
-    return any(share.where == "anywhere" for share in agreement.shares)
-
-
-def _outside(document: Agreement, reach: Iterable[int] | None) -> list[Fault]:
-    """Return what of an agreement lies beyond where its organisation answers for."""
-    if reach is None:
-        return []
-    codes = frozenset(reach)
-    return [
-        *(Fault(f"/area/{place}", "area_other") for place, code in enumerate(document.area) if code not in codes),
-        *(
-            Fault(f"/shares/{place}/where", "area_other")
-            for place, share in enumerate(document.shares)
-            if share.where == "anywhere"
-        ),
-    ]

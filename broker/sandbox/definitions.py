@@ -154,6 +154,7 @@ def every_organisation(
                 "receiving_application": "SAMPLE",
                 "receiving_facility": "140",
                 "person_authority": "UNWAITH",
+                "numbers": "replaced",
             },
             # one connection, one message after the other
             partitions=1,

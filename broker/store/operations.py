@@ -14,6 +14,8 @@ import orjson
 from broker.store.changes import DeliveryRow, ReceiptRow
 from broker.store.database import Connection, Database
 
+PAUSED_FOR: Final = "change_proposed"
+"""Why an organisation is paused while a change of where or under which key it is sent to waits for a decision."""
 MOST_IN_FLIGHT: Final = 10_000
 MOST_BETWEEN_TRIES: Final = 10_000
 MOST_UNREAD: Final = 10_000
@@ -285,7 +287,9 @@ async def pause(
 
     What is written at the gate holds at once; relays and workers hear of it by notice, and poll every second anyway.
     `draining` lets what is in the log already be sent; an organisation that drains can still be paused wholly, not the
-    other way round. Where nothing changed no leaf is written. Raises StoreUnavailable.
+    other way round. One that is paused for a proposal is paused for the operator's own reason: what was proposed may be
+    taken back by whoever proposed it, and that would end the other pause. Where nothing changed no leaf is written.
+    Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
         done = await connection.execute(
@@ -294,12 +298,13 @@ async def pause(
                                     paused_at = CASE WHEN $2::text IS NOT NULL THEN coalesce(paused_at, now()) END,
                                     draining = $4
             WHERE id = $1 AND CASE WHEN $2::text IS NULL THEN paused_at IS NOT NULL
-                                   ELSE paused_at IS NULL OR (draining AND NOT $4) END
+                                   ELSE paused_at IS NULL OR (NOT $4 AND (draining OR paused_reason = $5)) END
             """,
             organisation,
             reason,
             note,
             draining and reason is not None,
+            PAUSED_FOR,
         )
         changed = bool(done == "UPDATE 1")
         if changed:

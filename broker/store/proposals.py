@@ -15,7 +15,7 @@ import orjson
 from broker.store import letters
 from broker.store.database import Connection, Database
 from broker.store.keys import Sealed
-from broker.store.operations import record_act
+from broker.store.operations import PAUSED_FOR, record_act
 from broker.store.register import Configuration, read_configuration
 from contracts.agreement import Agreement
 from contracts.body import Body
@@ -27,8 +27,8 @@ Outcome = Literal["in_force", "rejected", "taken_back"]
 
 NEEDED: Final = 2
 """Different people who approve, before anything comes into force. The schema asks for them too."""
-PAUSED_FOR: Final = "change_proposed"
-"""Why an organisation is paused while a change of where or under which key it is sent to waits for a decision."""
+SOFTWARE: Final = "client:"
+"""Begins the name of whoever proposes and is an organisation's software: never one of the two people."""
 _TURNS: Final = 7_856_920_341_177_013  # any number, the same in every version of the program
 
 
@@ -63,6 +63,11 @@ class Proposal:
     ended_at: datetime | None = None
     reason: str | None = None
     note: str | None = None
+
+    @property
+    def by_software(self) -> bool:
+        """Whether an organisation's own software proposed it."""
+        return self.proposed_by.startswith(SOFTWARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

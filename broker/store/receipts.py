@@ -107,7 +107,8 @@ class Entry:
     leaf: bytes
 
 
-BEGUN: Final = "CROSS JOIN LATERAL (SELECT coalesce(d.replayed_at, d.published_at, d.due) AS at) begun"
+BEGUN: Final = "CROSS JOIN LATERAL (SELECT greatest(coalesce(d.replayed_at, d.published_at), d.due) AS at) begun"
+"""From when `d` could be sent: what was replayed while it was held, from when it was held no more."""
 SINCE: Final = """
 (begun.at + coalesce((
     SELECT sum(coalesce(p.ended_at, now()) - greatest(p.began_at, begun.at)) FROM pause p

@@ -1,5 +1,6 @@
 """What must hold of a change before it is accepted, beyond its schema: pure checks on its days and names."""
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -9,6 +10,8 @@ from contracts.person import PersonName
 from contracts.text import Strict
 
 FURTHEST_BACK: Final = timedelta(days=366 * 10)
+_APART: Final = frozenset("'\u2019\u2018\u02bc`\u00b4")
+"""Apostrophes, as they are typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,15 @@ def check_change(kind: ChangeKind, change: Strict, who: PersonName, today: date)
 
 
 def _is_theirs(name: PersonName, who: PersonName) -> bool:
-    """Return whether a name has the first and the last part of somebody's, whichever comes first.
+    """Return whether a name has the first and the last word of somebody's, whichever comes first.
 
-    What stands between is often left out, and capitals do not count.
+    What stands between is often left out, and how many parts a name is in is the provider's way; many have no accents,
+    or another apostrophe, and capitals do not count.
     """
-    said, verified = ([" ".join(part.value.casefold().split()) for part in one.name_parts] for one in (name, who))
+    said, verified = (_words(one) for one in (name, who))
     return {said[0], said[-1]} == {verified[0], verified[-1]}
+
+
+def _words(name: PersonName) -> list[str]:
+    whole = unicodedata.normalize("NFD", " ".join(part.value for part in name.name_parts)).casefold()
+    return "".join(letter for letter in whole if letter not in _APART and not unicodedata.combining(letter)).split()

@@ -31,7 +31,7 @@ from adapters.conformance_mllp import SAYS, MllpPeer, acknowledges
 from adapters.conformance_tls import CertificateConformance, server_tls, tls_of
 from adapters.hl7v2 import CARRIED, Hl7v2, Hl7v2Settings, control_id, message, undoing
 from adapters.mllp import END, VT
-from adapters.registry import adapter_for
+from adapters.registry import adapter_for, carries
 from adapters.told import told, withdrawn
 from broker.outbound.client import tls_context
 from contracts.adapters import Adapter
@@ -48,7 +48,7 @@ PARTIES = {
     "receiving_application": "108",
     "receiving_facility": "108",
 }
-BOARD: dict[str, Any] = {"host": "localhost", "port": 2575, **PARTIES}
+BOARD: dict[str, Any] = {"host": "localhost", "port": 2575, **PARTIES, "numbers": "replaced"}
 
 
 @asynccontextmanager
@@ -169,13 +169,13 @@ TYPES: dict[str, Delivery] = {
 BACK = ("name-taken-back", "contact-taken-back", "language-taken-back")
 
 
-def taken_back(name: str) -> str:
+def taken_back(name: str, **settings: Any) -> str:
     """Return the message that takes back what `TYPES` says."""
     data, kind = json.loads(TYPES[name].data), TYPES[name].type
     delivery = sample_withdrawal(canonical(data), type=kind)
     back = withdrawn(delivery, CARRIED)
     assert back is not None
-    return undoing(delivery, back, Hl7v2Settings.model_validate(BOARD))
+    return undoing(delivery, back, Hl7v2Settings.model_validate(BOARD | settings))
 
 
 def undone(data: bytes) -> str:
@@ -242,6 +242,21 @@ def test_a_death_that_is_taken_back_is_for_a_person() -> None:
         taken_back("bereavement")
     with pytest.raises(Rejected):
         taken_back("contact-email-at-work")  # nothing was known of before
+
+
+def test_a_number_that_was_added_beside_others_cannot_be_taken_out() -> None:
+    with pytest.raises(Rejected):
+        taken_back("contact", numbers="added")
+
+
+async def test_no_number_is_sent_until_it_is_said_what_becomes_of_the_others() -> None:
+    assert not carries("hl7v2", BOARD | {"numbers": None}, TYPES["contact"].type)
+    assert all(carries("hl7v2", BOARD | {"numbers": said}, TYPES["contact"].type) for said in ("added", "replaced"))
+    assert carries("hl7v2", BOARD | {"numbers": None}, TYPES["language"].type)
+    async with board(numbers=None) as (adapter, peer):
+        ended = await attempt(adapter, TYPES["contact"])
+        assert isinstance(ended, Rejected)
+        assert not peer.arrivals
 
 
 @pytest.mark.parametrize(

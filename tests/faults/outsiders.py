@@ -11,7 +11,8 @@ from pathlib import Path
 
 from broker.cli.ending import until_done
 from broker.main.embedded import HOST, Addresses, organisations_at, outsiders
-from broker.main.serving import Listener, serve
+from broker.main.listening import Listener
+from broker.main.serving import serve
 from broker.sandbox.apps import PROVIDER
 from broker.sandbox.definitions import ORGANISATION_IDS
 from broker.sandbox.state import SandboxState

@@ -24,7 +24,7 @@ from broker.vault import RootKeyFile
 from contracts.adapters import Collector
 from contracts.organisation import AnswersPolicy, Organisation
 from contracts.statuses import Outcome
-from contracts.windows import ZONE
+from contracts.times import WALES
 from tests.support.answers import answers_file
 from tests.support.council import Council
 from tests.support.line import Line, a_line, a_move, now, somebody
@@ -255,7 +255,7 @@ async def test_a_server_that_is_away_is_asked_less_and_less_and_then_it_is_an_al
 
 async def test_no_answer_by_the_time_agreed_is_an_alarm_until_something_comes(council: Council) -> None:
     line = council.line
-    await agree(line, council, by=f"{(now() - timedelta(minutes=1)).astimezone(ZONE):%H:%M}")
+    await agree(line, council, by=f"{(now() - timedelta(minutes=1)).astimezone(WALES):%H:%M}")
     async with collecting(council):
         await rounds(council, ended)
         assert not (await silent(council)), "what was taken in today has time until tomorrow"

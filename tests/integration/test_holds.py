@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -14,6 +14,7 @@ from broker.eventlog.postgres import PostgresLog
 from broker.intake import Accepted, AlreadyTold, Intake, TooMany
 from broker.store import Database, changes, disclosures, holds, operations
 from broker.store.holds import HoldRow, Placed
+from broker.store.migrate import VERSIONS
 from broker.store.replays import Asked
 from broker.telemetry.metrics import new_metrics
 from broker.tracking import holding, replay
@@ -339,11 +340,85 @@ async def test_what_is_given_up_and_replayed_is_held_as_its_change_is(line: Line
     [hold] = (await held(line, accepted)).values()
     if held_first:
         assert await release(line, hold)
-    asked = Asked(organisation=row.organisation, delivery_id=row.id)
-    await replay.ask(line.database, asked, reason="repaired", note="", actor="operator:1", expected=1, now=now())
-    await replay.carry_on(line.database, now())
+    await replayed_by_operator(line, row.id, row.organisation)
     if not held_first:
         await quiet(line)
         assert line.systems.of(row.organisation) == []
         assert await release(line, hold)
     await line.until(accepted, applied(line))
+
+
+async def replayed_by_operator(line: Line, delivery_id: UUID, organisation: str) -> None:
+    asked = Asked(organisation=organisation, delivery_id=delivery_id)
+    await replay.ask(line.database, asked, reason="repaired", note="", actor="operator:1", expected=1, now=now())
+    await replay.carry_on(line.database, now())
+
+
+async def test_what_was_replayed_while_it_was_held_has_its_whole_horizon_afterwards(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    row = (await changes.deliveries_of(line.database, [accepted.change_id]))[0]
+    assert await place(line, accepted)
+    await give_up(line.database, row.id, reason="operator", note="", actor="operator:1", now=now())
+    await replayed_by_operator(line, row.id, row.organisation)
+    async with line.database.connection() as connection:  # long ago
+        await connection.execute("UPDATE delivery SET replayed_at = now() - interval '1 year' WHERE id = $1", row.id)
+
+    async def refuses_once(delivery: Delivery, attempt: int) -> Receipt:
+        if attempt == 1:
+            raise Unavailable(Reason.CONNECTION_REFUSED)
+        return await applies(delivery, attempt)
+
+    line.systems.behaviour[row.organisation] = refuses_once
+    line.start()
+    [hold] = (await held(line, accepted)).values()
+    assert await release(line, hold)
+    await line.until(accepted, applied(line))
+
+
+@pytest.mark.parametrize("replayed", [True, False])
+async def test_what_an_earlier_program_left_held_is_released_by_the_next(line: Line, replayed: bool) -> None:
+    """That one released a change, and not what was given up of it."""
+    accepted = await line.tell(somebody(), a_move())
+    row = (await changes.deliveries_of(line.database, [accepted.change_id]))[0]
+    assert await place(line, accepted)
+    await give_up(line.database, row.id, reason="operator", note="", actor="operator:1", now=now())
+    [hold] = (await held(line, accepted)).values()
+    assert await release(line, hold)
+    await left_as(line, row.id, "due = 'infinity', held_due = due")
+    if replayed:
+        await replayed_by_operator(line, row.id, row.organisation)
+    line.start()
+    await quiet(line)
+    await upgraded(line)
+    if not replayed:
+        await replayed_by_operator(line, row.id, row.organisation)
+    await line.until(accepted, applied(line))
+    assert (await changes.books(line.database)).faults() == []
+
+
+async def test_what_an_earlier_program_left_to_be_sent_though_its_change_is_held_is_held(line: Line) -> None:
+    accepted = await line.tell(somebody(), a_move())
+    row = (await changes.deliveries_of(line.database, [accepted.change_id]))[0]
+    assert await place(line, accepted)
+    await give_up(line.database, row.id, reason="operator", note="", actor="operator:1", now=now())
+    await left_as(line, row.id, "due = held_due, held_due = NULL")
+    await upgraded(line)
+    await replayed_by_operator(line, row.id, row.organisation)
+    line.start()
+    await quiet(line)
+    assert line.systems.arrived == []
+    [hold] = (await held(line, accepted)).values()
+    assert await release(line, hold)
+    await line.until(accepted, applied(line))
+
+
+async def left_as(line: Line, delivery_id: UUID, as_it_was: str) -> None:
+    async with line.database.connection() as connection:
+        await connection.execute(f"UPDATE delivery SET {as_it_was} WHERE id = $1", delivery_id)
+
+
+async def upgraded(line: Line) -> None:
+    """Run what brings those deliveries to what holds now."""
+    sql = (VERSIONS / "0026_held_though_given_up.sql").read_text(encoding="utf-8")
+    async with line.database.transaction() as connection:
+        await connection.execute(sql)

@@ -172,7 +172,7 @@ def key() -> RegisteredClient:
 async def test_delivery_is_paused_while_a_change_of_endpoint_or_key_waits(known: Database, document: Document) -> None:
     proposal = await proposed(known, document)
     assert proposal.pauses
-    assert await paused(known) == proposals.PAUSED_FOR
+    assert await paused(known) == operations.PAUSED_FOR
     assert await approved(known, proposal, RHYS)
     assert await paused(known) is None
 
@@ -181,7 +181,7 @@ async def test_a_pause_lasts_until_the_last_is_decided_and_an_operators_own_stay
     first, second = await proposed(known, elsewhere()), await proposed(known, key())
     at = now()
     await proposing.reject(known, first.id, RHYS, at, "document_wrong", "INC-1", on_proposals(RHYS, at))
-    assert await paused(known) == proposals.PAUSED_FOR
+    assert await paused(known) == operations.PAUSED_FOR
     await approved(known, second, RHYS)
     assert await paused(known) is None
     await operations.pause(known, ORGANISATION.id, "maintenance", None, b"{}")
@@ -272,7 +272,7 @@ async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, m
     monkeypatch.setattr(proposals, "record_act", meanwhile)
     await proposed(known, key())
     await deciding[0]
-    assert await paused(known) == proposals.PAUSED_FOR
+    assert await paused(known) == operations.PAUSED_FOR
 
 
 async def test_what_is_kept_may_be_larger_than_what_is_handed_in(known: Database) -> None:

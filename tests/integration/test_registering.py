@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from adapters.conformance_tls import certificate_of
 from broker.cli.commands import app
+from broker.cli.operating import ACTOR
 from broker.cli.registering import read_registration
-from broker.cli.workers import ACTOR
 from broker.settings import load
 from broker.store import Database, operations, register
 from broker.vault import RootKeyFile, Vault

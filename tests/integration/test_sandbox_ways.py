@@ -19,10 +19,11 @@ import pytest
 
 from adapters.conformance import attempt
 from adapters.sftp_answers import SftpAnswers
+from broker.main.listening import Listener
 from broker.main.roles import _adapters, _contexts, secret_name
 from broker.main.rooms import Rooms
 from broker.main.samples import _secrets
-from broker.main.serving import Listener, serve
+from broker.main.serving import serve
 from broker.outbound.client import tls_context
 from broker.outbound.connections import GuardedConnections
 from broker.sandbox import definitions

@@ -15,7 +15,7 @@ from contracts.delivery import Delivery, Failure, Unavailable
 from contracts.organisation import BatchPolicy, BreakerPolicy, Organisation
 from contracts.receipts import Receipt
 from contracts.statuses import Outcome, Reason
-from contracts.windows import ZONE
+from contracts.times import WALES
 from tests.support.eventlogs import log_of, on_both_logs
 from tests.support.line import QUICK, Line, a_line, a_move, applied, applies, named, now, organisation, somebody
 
@@ -84,7 +84,7 @@ async def test_a_pace_is_kept(line: Line) -> None:
 
 
 async def test_outside_its_hours_nothing_is_sent_and_inside_everything(line: Line) -> None:
-    shown = now().astimezone(ZONE)
+    shown = now().astimezone(WALES)
     begins, ends = shown + timedelta(hours=2), shown + timedelta(hours=3)
     await agree(line, windows=(f"{begins:%H:%M}-{ends:%H:%M}",))
     told = [await line.tell(somebody(number), a_move()) for number in range(3)]
@@ -101,7 +101,7 @@ async def test_outside_its_hours_nothing_is_sent_and_inside_everything(line: Lin
 async def test_what_is_in_the_log_when_its_hours_end_waits_for_them(line: Line) -> None:
     accepted = await line.tell(somebody(), a_move())
     await line.relay().step()
-    shown = now().astimezone(ZONE)
+    shown = now().astimezone(WALES)
     await agree(line, windows=(f"{shown + timedelta(hours=2):%H:%M}-{shown + timedelta(hours=3):%H:%M}",))
     line.start()
     await line.until(

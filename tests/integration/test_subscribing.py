@@ -15,7 +15,7 @@ from broker.identity.organisations import ORGANISATION_SCOPES, CallingOrganisati
 from broker.language import words_in
 from broker.register import proposing
 from broker.register.checking import Code
-from broker.store import proposals, register
+from broker.store import operations, proposals, register
 from contracts.agreement import Agreement
 from contracts.examples import AGREEMENT, ORGANISATION, SUBSCRIPTION
 from contracts.organisation import Organisation, ProposalPolicy
@@ -228,6 +228,11 @@ async def test_where_it_is_reached_waits_for_two_and_nothing_is_sent_meanwhile(a
         ("/settings", {"secrets": {"signing": "hunter2"}}, {"": "extra_forbidden"}),
         ("/settings", {"contacts": []}, {"/contacts": "too_short"}),
         ("/settings", {"adapterSettings": {"endpoint": "hunter2"}}, {"/adapterSettings": "adapter_wrong"}),
+        (
+            "/settings",
+            {"adapterSettings": {"endpoint": "https://c\u0430rdiff.example/hunter2"}},
+            {"/adapterSettings": "adapter_wrong"},
+        ),
         ("/settings", {"adapterSettings": {**ELSEWHERE, "secret": "hunter2"}}, {"/adapterSettings": "adapter_wrong"}),
         ("/settings", {"adapterSettings": {**ELSEWHERE, "x": 10**30}}, {"/adapterSettings": "adapter_wrong"}),
         (
@@ -241,6 +246,11 @@ async def test_where_it_is_reached_waits_for_two_and_nothing_is_sent_meanwhile(a
             "/settings",
             {"adapterSettings": {**ELSEWHERE, "encrypt_to": KEY | {"note": 10**30}}},
             {"/adapterSettings": "adapter_wrong"},
+        ),
+        (
+            "/settings",
+            {"adapterSettings": {**ELSEWHERE, "encrypt_to": KEY | {"note": "x" * 25_000}}},
+            {"": "too_large"},
         ),
         ("/settings", {"contacts": None}, {"": "value_error"}),
     ],
@@ -265,6 +275,24 @@ async def test_what_is_not_its_own_to_propose_is_refused_by_field_and_never_repe
         assert not await connection.fetchval("SELECT paused_at FROM organisation WHERE id = $1", cardiff.party.id)
 
 
+async def test_an_operators_own_pause_is_not_ended_by_what_software_takes_back(api: Api) -> None:
+    cardiff = await software(api)
+    asked = (await cardiff.propose({"adapterSettings": ELSEWHERE}, "/settings")).json()
+    database, own = api.line.database, cardiff.party.id
+    assert not await operations.pause(database, own, "incident", "INC-1", b"{}", draining=True), "that would be less"
+    assert await operations.pause(database, own, "incident", "INC-1", b"{}")
+    assert (await cardiff.take_back(asked["id"])).status_code == 204
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT paused_reason FROM organisation WHERE id = $1", own) == "incident"
+
+
+async def test_a_fault_that_names_one_of_its_agreements_is_in_its_language_too(api: Api) -> None:
+    cardiff = await software(api)
+    own = await cardiff.agreed()
+    [fault] = (await cardiff.propose(wanted(), **{"accept-language": "cy"})).json()["errors"]
+    assert fault["detail"] == words_in("cy")("staff-problem-overlaps", about=own.id)
+
+
 async def test_everywhere_is_beyond_an_area_but_not_for_who_answers_for_all_of_wales(api: Api) -> None:
     anywhere = [wanted()["shares"][0] | {"where": "anywhere", "role": "national"}]
     cardiff = await software(api)
@@ -275,7 +303,13 @@ async def test_everywhere_is_beyond_an_area_but_not_for_who_answers_for_all_of_w
     national = await software(api, codes={})
     before = await national.agreed(area=(), shares=(share,))
     next_one = wanted(area=[], shares=anywhere, replaces={"id": before.id, "version": 1})
-    assert (await national.propose(next_one)).status_code == 202, "operators agreed to it once"
+    answer = await national.propose(next_one)
+    assert answer.status_code == 202, "operators agreed to it once"
+    await register.revoke_agreement(api.line.database, before.id, 1, now())
+    await approve(api, answer.json()["id"], OLWEN)
+    with pytest.raises(proposals.NoLongerFits) as late:
+        await approve(api, answer.json()["id"], RHYS)
+    assert [fault.code for fault in late.value.faults] == ["area_other"], "and to no more than that it has not"
 
 
 async def test_anothers_proposals_look_exactly_absent(api: Api) -> None:

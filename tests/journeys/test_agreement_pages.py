@@ -22,6 +22,7 @@ from broker.main.embedded import Sandbox
 from broker.main.roles import secret_name
 from broker.register import proposing
 from broker.register.entrusting import entrusted
+from broker.register.wales import councils
 from broker.sandbox.apps import exchange_access
 from broker.sandbox.exchange_access import AccessTokens
 from broker.store import changes, operations, register
@@ -342,6 +343,9 @@ async def test_a_secret_is_approved_without_being_seen(site: Sandbox, language: 
         assert words("staff-proposal-pauses") in shown
         assert "hunter2" not in shown
         assert foreign_in(shown, language) == []
+        stopped = (await rhys.get(f"/staff/organisations/{TRANSPORT}")).html
+        assert words("staff-pause") in stopped, "for longer than the proposal waits"
+        assert words("staff-drain") not in stopped
         csrf = (await rhys.get(place)).page.forms[-1].fields["csrf"]
         assert (await rhys.ask("POST", f"{place}/approve", {"csrf": csrf})).status == 303
         await nia.fill(place, reason="document_wrong", note="INC-5")
@@ -380,6 +384,28 @@ async def test_where_a_version_permits_less_the_older_is_offered_to_be_revoked(
     known = (await register.configuration(site.rooms.database)).agreements
     revoked = {item.version: item.revoked for item in known if item.id == before.id}
     assert (revoked[before.version], revoked[before.version + 1]) == (True, False)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_whoever_decides_on_the_next_version_is_told_that_the_one_before_was_revoked(
+    site: Sandbox, language: Language
+) -> None:
+    rooms, words, at = site.rooms, words_in(language), now()
+    board = next(one for one in rooms.directory.agreements() if one.area and one.organisation != "cardiff-council")
+    elsewhere = next(code for code in councils() if code not in board.area)
+    before = board.model_copy(update={"id": f"gone-{language}", "version": 1, "area": (elsewhere,)})
+    await register.put_agreement(rooms.database, before)
+    document = Agreement.model_validate_json(next_version(before))
+    waits = await proposing.propose(
+        rooms.database, document, "command-line", at, on_proposals("command-line", at), counts=False
+    )
+    await register.revoke_agreement(rooms.database, before.id, 1, at, reason="not_lawful")
+    async with a_guest(site.addresses.public_url, language) as nia:
+        await nia.sign_in("nia", prefix="/staff")
+        shown = (await nia.get(f"/staff/proposals/{waits.id}")).html
+        assert f"{words('staff-version-n', n=1)}: " in shown
+        assert foreign_in(shown, language) == []
+        await nia.fill(f"/staff/proposals/{waits.id}", reason="document_wrong", note="INC-9")
 
 
 async def test_software_proposes_two_people_approve_and_what_is_told_arrives_by_it(site: Sandbox) -> None:

@@ -20,7 +20,7 @@ MADE_UP = ROOT / "tests" / "support" / "made_up_type"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
+def packages(tmp_path: Path) -> Path:
     """A temporary folder with the module, its messages and its example, announced as `pip install` would leave it."""
     folder = tmp_path / "site"
     shutil.copytree(MADE_UP / "parking_permit", folder / "parking_permit")
@@ -31,12 +31,12 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
-def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(packages: Path, *words: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("UNWAITH_")}
     return subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
-        env={**kept, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**kept, "PYTHONPATH": f"{packages}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -44,8 +44,8 @@ def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_is_previewed_told_delivered_and_named_in_both_languages(site: Path, tmp_path: Path) -> None:
-    done = run(site, str(MADE_UP / "told.py"), str(tmp_path / "data"))
+def test_it_is_previewed_told_delivered_and_named_in_both_languages(packages: Path, tmp_path: Path) -> None:
+    done = run(packages, str(MADE_UP / "told.py"), str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["types"][-1] == "parking-permit"
@@ -64,13 +64,13 @@ def test_it_is_previewed_told_delivered_and_named_in_both_languages(site: Path, 
 
 
 @pytest.fixture
-def installed_here(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def installed_here(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Have it installed in this process, which looks once: what it knows is forgotten before and afterwards."""
     lookups = (installed, change_types, event_kinds, ids, words_in)
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(packages))
     for lookup in lookups:
         lookup.cache_clear()
-    yield site
+    yield packages
     monkeypatch.undo()
     for name in [name for name in sys.modules if name.split(".")[0] == "parking_permit"]:
         del sys.modules[name]
@@ -107,9 +107,9 @@ def test_one_that_is_not_whole_is_refused_in_words(installed_here: Path, file: s
         check_kinds()
 
 
-def test_a_process_does_not_start_with_one_that_is_not_whole(site: Path, tmp_path: Path) -> None:
-    (site / "parking_permit" / "en.ftl").unlink()
-    done = run(site, "-m", "broker.cli", "run", "--data", str(tmp_path / "data"))
+def test_a_process_does_not_start_with_one_that_is_not_whole(packages: Path, tmp_path: Path) -> None:
+    (packages / "parking_permit" / "en.ftl").unlink()
+    done = run(packages, "-m", "broker.cli", "run", "--data", str(tmp_path / "data"))
     assert done.returncode != 0
     assert "change type parking-permit" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

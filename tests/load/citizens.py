@@ -228,6 +228,7 @@ class _Line(asyncio.Protocol):
         self._answer.set_result(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None  # who asks on it next must hear of that, and not wait for ever
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("closed before the answer"))
 

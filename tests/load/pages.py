@@ -18,8 +18,9 @@ from typing import Any
 import aiohttp
 
 from broker.identity.page_policy import STAFF
+from broker.main.listening import Listener
 from broker.main.samples import sample_places
-from broker.main.serving import Listener, serve
+from broker.main.serving import serve
 from broker.sandbox.apps import staff_provider_app
 from broker.sandbox.clients import Client
 from broker.sandbox.people import SAMPLE_PEOPLE

@@ -513,7 +513,7 @@ class Tables:
             if (row := self.deliveries.get(one)) is None:
                 continue
             lane = self.lanes[row.lane]
-            begun = row.replayed_at or row.published_at or row.due
+            begun = max(row.replayed_at or row.published_at or row.due, row.due)
             found[one] = Touched(
                 id=one,
                 person_id=row.person_id,

@@ -24,7 +24,8 @@ from broker.eventlog.postgres import PostgresLog
 from broker.identity.organisations import ORGANISATION_SCOPES, CallingOrganisation, OrganisationTokens
 from broker.identity.token_endpoint import ASSERTION_TYPE, GRANT_TYPE, TokenEndpoint
 from broker.main.connections import Bounds
-from broker.main.serving import Listener, serve
+from broker.main.listening import Listener
+from broker.main.serving import serve
 from broker.store import Database, register
 from broker.store.embedded import EmbeddedPostgres
 from broker.telemetry.metrics import new_metrics

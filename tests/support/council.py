@@ -10,7 +10,7 @@ from contracts.adapters import Adapter
 from contracts.delivery import Delivery, Failure
 from contracts.organisation import BatchPolicy, Organisation
 from contracts.receipts import Receipt
-from contracts.windows import ZONE
+from contracts.times import WALES
 from tests.conformance.test_sftp import rows_of
 from tests.support.line import AGREEMENTS, QUICK, Line, now, organisation
 from tests.support.openssh import OpenSsh
@@ -37,7 +37,7 @@ class Council:
 
     async def takes_files(self, *, size: int = 100) -> None:
         """Register it so, with an agreement of which a file can be made, and have the line reach it."""
-        closes = f"{(now() - timedelta(minutes=1)).astimezone(ZONE):%H:%M}"
+        closes = f"{(now() - timedelta(minutes=1)).astimezone(WALES):%H:%M}"
         settings = organisation(self.id).model_dump() | {
             "policy": QUICK.model_copy(
                 update={"batch": BatchPolicy(size=size, closes=(closes,)), "deadline_seconds": 30.0}

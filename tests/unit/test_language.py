@@ -18,7 +18,7 @@ from broker.language import Language, clock_time, long_date, moment_in_words, ne
 from broker.language.catalogue import LANGUAGES, sources
 from broker.register import checking, proposing
 from broker.sandbox.definitions import sample_agreements
-from broker.store import joinings, proposals
+from broker.store import joinings, operations, proposals
 from broker.tracking.replay import Refusal
 from broker.web.staff import alarms, overview, reasons, replaying
 from contracts.breaker import Phase
@@ -53,7 +53,7 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
         *reasons.TRACE,
         *proposing.REJECT,
         *proposing.REVOKE,
-        proposals.PAUSED_FOR,
+        operations.PAUSED_FOR,
         *reasons.REVEAL,
         *reasons.RELEASE,
         *reasons.REFUSE,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from broker.cli.commands import REFUSED, app
 from broker.cli.workers import run_role
-from broker.main.serving import PortBusy
+from broker.main.listening import PortBusy
 from tests.support.ports import free_row
 
 PATIENCE_SECONDS = 20.0

@@ -23,7 +23,8 @@ async def organisation(visit: Visit) -> Response:
     item = next((item for item in seen.organisations if item.organisation == key), None)
     if item is None:
         raise HTTPException(404)
-    paused = item.paused_at is not None
+    # Paused for a proposal alone it goes on by itself, when that is decided or taken back: somebody may not want that.
+    resumes = item.paused_at is not None and item.paused_reason != operations.PAUSED_FOR
     return staff_page(
         visit,
         "staff/organisation.html",
@@ -33,8 +34,8 @@ async def organisation(visit: Visit) -> Response:
         draining=item.draining,
         why=coded(visit.words, "reason", item.paused_reason or ""),
         note=item.paused_note,
-        act="resume" if paused else "pause",
-        reasons=reasons.RESUME if paused else reasons.PAUSE,
+        act="resume" if resumes else "pause",
+        reasons=reasons.RESUME if resumes else reasons.PAUSE,
         back=visit.door.prefix,
     )
 

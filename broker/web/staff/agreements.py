@@ -17,13 +17,14 @@ from broker.web.staff.allowed import actor, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name
 from broker.web.visit import Page, Visit
 from contracts.agreement import Agreement
+from contracts.times import day_in_wales
 
 log = structlog.get_logger()
 
 
 async def agreements(visit: Visit) -> Response:
     """Show the newest version of each agreement, and what waits for a decision."""
-    words, today = visit.words, visit.parts.clock().date()
+    words, today = visit.words, day_in_wales(visit.parts.clock())
     newest = checking.newest(visit.parts.directory.agreements())
     return staff_page(
         visit,
@@ -42,7 +43,7 @@ async def agreements(visit: Visit) -> Response:
 
 async def agreement(visit: Visit) -> Response:
     """Show every version of one agreement, the newest first, each with what it changed."""
-    words, today = visit.words, visit.parts.clock().date()
+    words, today = visit.words, day_in_wales(visit.parts.clock())
     versions = _versions(visit, str(visit.request.path_params["agreement"]))
     revoked = {item.version: item for item in await register.revocations(visit.parts.database, versions[0].id)}
     broader = {item.version for item in checking.broader(versions, today)}

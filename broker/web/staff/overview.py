@@ -24,6 +24,7 @@ from broker.web.visit import Page, Visit
 from contracts.breaker import Phase
 from contracts.closings import following
 from contracts.statuses import Status
+from contracts.times import day_in_wales
 
 MINUTES: Final = 15
 """Shown in the chart."""
@@ -48,7 +49,7 @@ def _named(visit: Visit) -> list[tuple[str, str]]:
 
 
 def _unreviewed(visit: Visit) -> set[str]:
-    today = visit.parts.clock().date()
+    today = day_in_wales(visit.parts.clock())
     known = newest(visit.parts.directory.agreements()).values()
     return {item.organisation for item in known if is_overdue(item, today)}
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from broker.audit.proposals import on_proposals
 from broker.identity.staff import May
 from broker.intake.dry_run import A_MONTH, DryRun, dry_run
-from broker.register import checking, proposing, reading, subscribing
+from broker.register import checking, proposing, reading
 from broker.register.checking import Fault
 from broker.register.differences import Difference, differences
 from broker.register.document import Written, field_words, written
@@ -25,6 +25,7 @@ from broker.web.staff.wording import coded, exact, organisation_name
 from broker.web.visit import Page, Visit
 from contracts.agreement import Agreement
 from contracts.changes import change_types
+from contracts.times import day_in_wales
 
 KEPT: Final = "to-propose"
 
@@ -54,7 +55,7 @@ async def check(visit: Visit) -> Response:
     try:
         document = _read(raw)
         known = await _known(visit)
-        faults = tuple(proposing.faults_of(document, known, visit.parts.clock().date(), ()))
+        faults = tuple(proposing.faults_of(document, known, day_in_wales(visit.parts.clock()), ()))
     except Faulty as faulty:
         faults = faulty.faults
     if faults:
@@ -163,10 +164,11 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
         ended=exact(words, found.ended_at) if found.ended_at else None,
         why=coded(words, "reason", found.reason) if found.reason else None,
         proposed=(exact(words, found.proposed_at), _who(found.proposed_by)),
-        by_software=found.proposed_by.startswith(subscribing.proposed_by("")),
+        by_software=found.by_software,
         approvals=[(exact(words, one.at), _who(one.by)) for one in found.approvals],
         pauses=is_open and found.pauses,
         broader=_broader(visit, found),
+        revoked=await _revoked(visit, found),
         differences=differences(
             await _before(visit, found.kind, found.subject, found.based_on), orjson.loads(found.document)
         ),
@@ -182,12 +184,25 @@ async def _shown(visit: Visit, found: Proposal, faults: tuple[Fault, ...], tried
     )
 
 
+async def _revoked(visit: Visit, found: Proposal) -> str | None:
+    """Return when and why the version that an agreement would follow was revoked, if it was: no difference shows that."""
+    if found.kind != "agreement" or found.outcome is not None:
+        return None
+    gone = {item.version: item for item in await register.revocations(visit.parts.database, found.subject)}
+    ended = gone.get(found.based_on)
+    if ended is None:
+        return None
+    words = visit.words
+    at, why = exact(words, ended.at), coded(words, "reason", ended.reason or "operator")
+    return f"{words('staff-version-n', n=ended.version)}: {words('staff-revoked-at', at=at, why=why)}"
+
+
 def _broader(visit: Visit, found: Proposal) -> list[int]:
     """Return the older versions that permit more than the agreement in force, where this proposal was for it."""
     if found.kind != "agreement" or found.outcome != "in_force":
         return []
     versions = [item for item in visit.parts.directory.agreements() if item.id == found.subject]
-    return [item.version for item in checking.broader(versions, visit.parts.clock().date())]
+    return [item.version for item in checking.broader(versions, day_in_wales(visit.parts.clock()))]
 
 
 def _counts(visit: Visit, agreement: Agreement, tried: DryRun) -> dict[str, Any]:

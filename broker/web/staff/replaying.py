@@ -7,7 +7,6 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from broker.language.dates import WALES
 from broker.store import replays
 from broker.store.replays import Asked, Replay
 from broker.tracking import replay as replaying
@@ -17,6 +16,7 @@ from broker.web.staff.allowed import actor, staff_page
 from broker.web.staff.wording import coded, exact, organisation_name
 from broker.web.streaming import Part, Watchers, follow
 from broker.web.visit import Form, Page, Visit
+from contracts.times import WALES
 
 PARTS: Final = (("day", 2), ("month", 2), ("year", 4), ("hour", 2), ("minute", 2))
 """Of a moment as it is typed, with how many digits each may have."""

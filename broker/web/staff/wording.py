@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from broker.language import Words, long_date
-from broker.language.dates import WALES
 from broker.web.visit import Visit
+from contracts.times import WALES
 
 _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from broker.language import as_language
-from broker.language.dates import WALES
 from broker.web.telling.dates import read_date
 from broker.web.telling.journey import Journey, answers_of, keep_answers, kept_query
 from broker.web.visit import Fault, Form, Page, Visit
 from contracts.text import normalise
+from contracts.times import day_in_wales
 
 BACK: Final = 10
 """Years; further back is refused by verification too."""
@@ -164,5 +164,5 @@ def name_of(form: Form, prefix: str, missing: str) -> tuple[dict[str, Any] | Non
 
 
 def today_of(visit: Visit) -> date:
-    """Return the day it is in Wales, as intake does: in summer an hour before it is one in UTC."""
-    return visit.parts.clock().astimezone(WALES).date()
+    """Return the day it is in Wales."""
+    return day_in_wales(visit.parts.clock())

@@ -5,8 +5,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from broker.language import Language, Words, long_date
-from broker.language.dates import WALES
-from contracts.times import first_day
+from contracts.times import day_in_wales, first_day
 
 _LINES: Final = (
     ("subBuildingName",),
@@ -194,7 +193,7 @@ def child_in_words(child: Mapping[str, Any], words: Words) -> str:
 def _registration_in_words(registration: Mapping[str, Any], words: Words) -> str:
     said = [str(registration[name]) for name in ("reference", "district") if name in registration]
     if "registeredAt" in registration:
-        day = datetime.fromisoformat(registration["registeredAt"]).astimezone(WALES).date()
+        day = day_in_wales(datetime.fromisoformat(registration["registeredAt"]))
         said.append(long_date(day, words.language))
     return ", ".join(said)
 
