@@ -136,7 +136,10 @@ async def test_receipts_that_cannot_be_read_or_are_about_nothing_are_kept_and_co
 async def test_time_in_which_nothing_may_be_sent_makes_nothing_undelivered(line: Line) -> None:
     row, cardiff = await a_published_one(line)
     async with line.database.connection() as connection:
-        await connection.execute("UPDATE delivery SET published_at = now() - interval '30 days' WHERE id = $1", row.id)
+        await connection.execute(
+            "UPDATE delivery SET due = now() - interval '30 days', published_at = now() - interval '30 days' WHERE id = $1",
+            row.id,
+        )
         await connection.execute(  # two pauses that left it six days in all, and one before it was published
             "INSERT INTO pause SELECT $1, now() - began, now() - ended FROM (VALUES"
             " (interval '28 days', interval '20 days'), (interval '19 days', interval '3 days'),"
@@ -170,7 +173,10 @@ async def test_a_pause_that_lasts_counts_up_to_now(line: Line) -> None:
     row, cardiff = await a_published_one(line)
     assert await operations.pause(line.database, cardiff, "incident", None, b"{}")
     async with line.database.connection() as connection:
-        await connection.execute("UPDATE delivery SET published_at = now() - interval '30 days' WHERE id = $1", row.id)
+        await connection.execute(
+            "UPDATE delivery SET due = now() - interval '30 days', published_at = now() - interval '30 days' WHERE id = $1",
+            row.id,
+        )
         await connection.execute("UPDATE pause SET began_at = now() - interval '29 days'")
     failed = Receipt(
         id=uuid4(), delivery_id=row.id, epoch=0, attempt=1, kind=ReceiptKind.ANSWERED, outcome=Outcome.FAILED, at=now()
