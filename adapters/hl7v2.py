@@ -41,6 +41,7 @@ from contracts.delivery import Delivery, Misconfigured, Rejected, Unavailable, U
 from contracts.receipts import Receipt, Reference
 from contracts.statuses import Outcome, Reason
 from contracts.text import Strict
+from contracts.times import day_in_wales
 
 CARRIED: Final = frozenset(kind.event_type for kind in CHANGE_TYPES.values())
 """Every change type of ours; of a language, not the formats; of a number or mailbox only where it is said what becomes
@@ -264,7 +265,7 @@ def undoing(delivery: Delivery, back: Withdrawn, settings: Hl7v2Settings) -> str
     which this one would replace.
     """
     change = back.told
-    occurred = _day(delivery.time.astimezone(UTC).date())
+    occurred = _day(day_in_wales(delivery.time))
     if back.type != ADDRESS_CHANGED:
         stays = back.type == contact.KIND.event_type and settings.numbers != "replaced"
         if stays or not back.follows:
