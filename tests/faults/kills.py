@@ -45,6 +45,8 @@ SHARES: Final[Mapping[str, int]] = {
 
 FAILPOINT_SECONDS: Final = 4.0
 """How long a process has to reach the place it was armed at; then it is killed where it is."""
+SLOW_SECONDS: Final = 0.25
+"""How long an organisation takes to answer: what is told lasts until the next strike, however fast the exchange is."""
 BUSY_SECONDS: Final = 10.0
 """How long a kill waits for work to be under way."""
 
@@ -116,6 +118,8 @@ class Storm:
     """How many requests of people are out now."""
     fell: Callable[[], None]
     """Called after each strike: more may be told."""
+    idle: Callable[[], None]
+    """Called while nothing is under way and something is to be struck."""
     landed: list[Landed] = field(default_factory=list)
     last_open: int = 0
     """Deliveries that were open when PostgreSQL could last be asked."""
@@ -158,7 +162,7 @@ class Storm:
     async def _begin(self, victim: str, failpoints: str = "") -> None:
         await self.exchange.start(victim, failpoints={victim: failpoints})
         if victim == OUTSIDERS and self.exchange.process(OUTSIDERS).running:
-            await self.exchange.tell_outsiders(behaviour="slow", seconds=0.05)
+            await self.exchange.tell_outsiders(behaviour="slow", seconds=SLOW_SECONDS)
 
     async def _strike_process(self, strike: Strike) -> None:
         process = self.exchange.process(strike.victim)
@@ -167,27 +171,28 @@ class Storm:
         await self._begin(strike.victim, strike.place if strike.means == "failpoint" else "")
         if strike.means == "failpoint":
             if await process.until_killed(FAILPOINT_SECONDS):
-                await self._note(strike, "failpoint")
+                self._note(strike, "failpoint", (self.asking(), self.last_open))
                 return
         else:
             await asyncio.sleep(strike.after)
-        await self._until_busy()
+        under_way = await self._until_busy()
         process.killed()  # raises if it has ended by itself
         if strike.means == "zombie":
-            await self._note(strike, "zombie")
+            self._note(strike, "zombie", under_way)
             process.suspend()
             await asyncio.sleep(max(LEASE_SECONDS, SESSION_SECONDS) + 0.7)
             process.resume()
             return
-        await self._note(strike, "signal")
+        self._note(strike, "signal", under_way)
         process.kill()
 
     async def _strike_postgres(self, strike: Strike) -> None:
         await asyncio.sleep(strike.after + 1.0)  # it starts much faster than the others; let them have something of it
-        await self._until_busy()
-        if strike.means == "fsync" and strace_missing() is None and await self._kill_at_fsync(strike):
-            return
-        await self._note(strike, "signal")
+        if strike.means == "fsync" and strace_missing() is None:
+            await self._until_busy()
+            if await self._kill_at_fsync(strike):
+                return
+        self._note(strike, "signal", await self._until_busy())
         await self.exchange.kill_postgres()
         await self.exchange.start_postgres()
 
@@ -207,24 +212,27 @@ class Storm:
                 await asyncio.sleep(0.02)
             else:
                 return False
-            await self._note(strike, "fsync")
+            self._note(strike, "fsync", (self.asking(), self.last_open))
         return True
 
     async def _strike_kafka(self, strike: Strike) -> None:
         await asyncio.sleep(strike.after + 2.0)
-        await self._until_busy()
-        await self._note(strike, "signal")
+        self._note(strike, "signal", await self._until_busy())
         await self.exchange.kill_broker()
         await self.exchange.start_broker()
 
-    async def _until_busy(self) -> None:
+    async def _until_busy(self) -> tuple[int, int]:
+        """Wait for work, for a while; return what is under way: requests, and open deliveries. The strike falls at once."""
         for _ in range(int(BUSY_SECONDS / 0.02)):
-            if self.asking() + await self._open() > 0:
-                return
+            open_deliveries = await self._open()
+            if (asking := self.asking()) + open_deliveries > 0:
+                return asking, open_deliveries
+            self.idle()
             await asyncio.sleep(0.02)
+        return 0, 0
 
-    async def _note(self, strike: Strike, means: Means) -> None:
-        self.landed.append(Landed(strike, means, self.asking(), await self._open()))
+    def _note(self, strike: Strike, means: Means, under_way: tuple[int, int]) -> None:
+        self.landed.append(Landed(strike, means, *under_way))
 
     async def _open(self) -> int:
         with suppress(*AWAY):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import opened
 from tests.faults.exchange import APIS, LogKind
-from tests.faults.kills import SHARES, Storm, plan
+from tests.faults.kills import SHARES, SLOW_SECONDS, Storm, plan
 from tests.faults.ledger import inboxes, unbalanced
 from tests.faults.telling import Desk
 
@@ -20,14 +20,16 @@ BUSY = 0.75
 
 
 class Tickets:
-    """Lets the people tell in a seeded order, spread over the whole storm; each person one thing after the other."""
+    """Lets the people tell in a seeded order, spread over the whole storm; each person one thing after the other.
+
+    So many changes, and more wherever the exchange would have nothing to do when it is struck.
+    """
 
     def __init__(self, seed: int, changes: int, strikes: int) -> None:
-        dice = random.Random(seed)
-        self.each = [changes // PEOPLE + (person < changes % PEOPLE) for person in range(PEOPLE)]
-        self._order = [person for person in range(PEOPLE) for _ in range(self.each[person])]
-        dice.shuffle(self._order)
-        self._queues: list[asyncio.Queue[None]] = [asyncio.Queue() for _ in range(PEOPLE)]
+        self._dice = random.Random(seed)
+        self._order = [number % PEOPLE for number in range(changes)]
+        self._dice.shuffle(self._order)
+        self._queues: list[asyncio.Queue[bool]] = [asyncio.Queue() for _ in range(PEOPLE)]
         self._ahead = max(10, changes // 20)
         self._strikes = strikes
         self._fallen = 0
@@ -38,8 +40,18 @@ class Tickets:
         self._fallen += 1
         self._give()
 
-    async def taken(self, person: int) -> None:
-        await self._queues[person].get()
+    def idle(self) -> None:
+        """Let somebody tell something more."""
+        self._queues[self._dice.randrange(PEOPLE)].put_nowait(True)
+
+    def end(self) -> None:
+        """Let nobody tell any more, once all is told."""
+        for queue in self._queues:
+            queue.put_nowait(False)
+
+    async def taken(self, person: int) -> bool:
+        """Wait until a person may tell something; False if they may no more."""
+        return await self._queues[person].get()
 
     def _give(self) -> None:
         total = len(self._order)
@@ -47,7 +59,7 @@ class Tickets:
             total if self._fallen >= self._strikes else min(total, total * self._fallen // self._strikes + self._ahead)
         )
         while self._given < due:
-            self._queues[self._order[self._given]].put_nowait(None)
+            self._queues[self._order[self._given]].put_nowait(True)
             self._given += 1
 
 
@@ -65,19 +77,24 @@ async def test_nothing_is_lost_or_doubled_while_everything_is_killed(
         exchange = opened(stack, log)
         roles = [name for name in SHARES if name not in {"postgres", "kafka"}]
         async with exchange.running(*roles), Desk(exchange, run=f"{seed}-{log}", apis=APIS) as desk:
-            await exchange.tell_outsiders(behaviour="slow", seconds=0.05)
+            await exchange.tell_outsiders(behaviour="slow", seconds=SLOW_SECONDS)
 
             async def tell(person: int) -> None:
-                for number in range(1, tickets.each[person] + 1):
-                    await tickets.taken(person)
+                number = 0
+                while await tickets.taken(person):
+                    number += 1
                     await desk.tell(person, number)
 
-            storm = Storm(exchange, strikes, lambda: desk.asking, tickets.fell)
+            async def rages() -> None:
+                await storm.rage()
+                tickets.end()
+
+            storm = Storm(exchange, strikes, lambda: desk.asking, tickets.fell, tickets.idle)
             try:
                 async with asyncio.TaskGroup() as group:
                     for person in range(PEOPLE):
                         group.create_task(tell(person))
-                    group.create_task(storm.rage())
+                    group.create_task(rages())
                 await exchange.until_settled(180)
                 for item in exchange.told:  # whoever asks again with the same key is told the same
                     await desk.accepted(item)

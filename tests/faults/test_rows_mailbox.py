@@ -37,7 +37,7 @@ async def test_24_a_mailbox_while_everything_is_killed(
         Desk(exchange, run=f"{seed}-mailbox") as desk,
     ):
         comer, settled = Comer(software, dice), asyncio.Event()
-        storm, over = Storm(exchange, strikes, lambda: desk.asking, lambda: None), asyncio.Event()
+        storm, over = Storm(exchange, strikes, lambda: desk.asking, lambda: None, lambda: None), asyncio.Event()
 
         async def tell(person: int) -> None:
             for number in itertools.count(1):
