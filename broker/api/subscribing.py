@@ -1,9 +1,9 @@
 """What an organisation's software calls about its own part in the register: what is agreed, and what it proposes."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,8 @@ from broker.api.parts import ApiParts
 from broker.audit.proposals import on_proposals
 from broker.identity.refusals import Absent
 from broker.register import checking, subscribing
-from broker.store import proposals
+from broker.register.proposing import Leaves
+from broker.store import Database, proposals
 from broker.store.proposals import Proposal
 from contracts.agreement import Agreement
 from contracts.examples import SUBSCRIPTION, SUBSCRIPTION_SETTINGS
@@ -50,6 +51,11 @@ _NOT_THEIRS: Final = frozenset(
 """What the register has of an agreement and an organisation; where software cannot propose it, it is told so by name."""
 
 log = structlog.get_logger()
+
+
+M = TypeVar("M", bound=Strict)
+_Propose = Callable[[Database, M, str, str, str, datetime, Leaves], Awaitable[Proposal]]
+"""Keeps what an organisation's client asks for under an idempotency key, as a proposal."""
 
 
 def routes(router: APIRouter, parts: ApiParts) -> None:
@@ -87,15 +93,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
     )
     async def propose_subscription(request: Request) -> Response:
         """Propose a new agreement of the caller's, or the next version of one. Two people decide on it."""
-        named, caller, at = idempotency_key(request), organisation(request), parts.clock()
-        asked = await read_model(request, SubscriptionRequest, _NOT_THEIRS)
-        leaves = on_proposals(subscribing.proposed_by(caller.client_id), at)
-        return _proposed(
-            await subscribing.propose_agreement(
-                parts.database, asked, caller.organisation, caller.client_id, named, at, leaves
-            ),
-            at,
-        )
+        return await _kept(parts, request, SubscriptionRequest, subscribing.propose_agreement)
 
     @router.post(
         "/v1/subscriptions/settings",
@@ -109,15 +107,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
 
         Where other settings of its adapter are proposed, nothing is sent to it until that is decided.
         """
-        named, caller, at = idempotency_key(request), organisation(request), parts.clock()
-        asked = await read_model(request, SettingsRequest, _NOT_THEIRS)
-        leaves = on_proposals(subscribing.proposed_by(caller.client_id), at)
-        return _proposed(
-            await subscribing.propose_settings(
-                parts.database, asked, caller.organisation, caller.client_id, named, at, leaves
-            ),
-            at,
-        )
+        return await _kept(parts, request, SettingsRequest, subscribing.propose_settings)
 
     @router.get(
         _PLACE,
@@ -158,6 +148,13 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
 
 def _wire(example: Strict) -> Any:
     return example.model_dump(mode="json", exclude_none=True)
+
+
+async def _kept(parts: ApiParts, request: Request, model: type[M], propose: _Propose[M]) -> Response:
+    named, caller, at = idempotency_key(request), organisation(request), parts.clock()
+    asked = await read_model(request, model, _NOT_THEIRS)
+    leaves = on_proposals(subscribing.proposed_by(caller.client_id), at)
+    return _proposed(await propose(parts.database, asked, caller.organisation, caller.client_id, named, at, leaves), at)
 
 
 def _proposed(kept: Proposal, at: datetime) -> Response:

@@ -227,13 +227,6 @@ async def waiting(database: Database) -> list[Proposal]:
     return await _found(database, "WHERE e.proposal_id IS NULL ORDER BY p.proposed_at, p.id")
 
 
-async def of(database: Database, kind: Kind, subject: str) -> list[Proposal]:
-    """Return every proposal there was about one thing, the newest first. Raises StoreUnavailable."""
-    return await _found(
-        database, "WHERE p.kind = $1 AND p.subject = $2 ORDER BY p.proposed_at DESC, p.id", kind, subject
-    )
-
-
 async def find(database: Database, proposal_id: UUID) -> Proposal | None:
     """Return one proposal. Raises StoreUnavailable."""
     found = await _found(database, "WHERE p.id = $1", proposal_id)
