@@ -411,12 +411,12 @@ class Invariants:
                     self._history.violated("exactly who was told", f"{row.owed.id} took effect and is not taken back")
 
     def _superseded(self) -> None:
-        """What was superseded by a newer one has a newer one that stands for it."""
+        """What was superseded by a newer one has a newer one that stands for it, and says what it did."""
         for row in self._tables.deliveries.values():
             ours = row.status == Status.SUPERSEDED and row.reason == Reason.SUPERSEDED
             if not ours or row.change_id in self._tables.withdrawals:
                 continue
-            lane = self._tables.of_lane(row.lane)
+            lane = [one for one in self._tables.of_lane(row.lane) if one.owed.newest_of == row.owed.newest_of]
             if not any(self._tables.stands_for(newer, row, EPOCH) for newer in lane):
                 self._history.violated("1, nothing lost", f"{row.owed.id} was superseded by what was never sent")
 

@@ -28,7 +28,7 @@ from contracts.receipts import FailureKind, Quarantined, Receipt
 from contracts.statuses import Reason, Status
 from tests.simulation.held import Holds
 from tests.simulation.organisations import Mood
-from tests.simulation.tables import Tables
+from tests.simulation.tables import Row, Tables
 from tests.simulation.world import Setting
 
 
@@ -138,6 +138,13 @@ def loses_what_was_superseded() -> Iterator[None]:
         return None
 
     with patch.object(tracker, "bring_back", nothing), patch.object(withdrawing, "bring_back", nothing):
+        yield
+
+
+@contextmanager
+def supersedes_what_is_not_said_again() -> Iterator[None]:
+    """A newer one of the same type and agreement supersedes an older, whether it says all that the older did or not."""
+    with patch.object(Row, "kind", property(lambda row: (row.owed.agreement, row.type))):
         yield
 
 
@@ -263,6 +270,11 @@ def all_want_the_newest(setting: Setting) -> Setting:
     return replace(setting, latest_only=frozenset(one.id for one in setting.organisations), people=3)
 
 
+def some_only_stay(setting: Setting) -> Setting:
+    """Have everybody want only the newest, of two kinds."""
+    return replace(all_want_the_newest(setting), stays=2)
+
+
 def _with(settings: Organisation, **policy: object) -> Organisation:
     return settings.model_copy(update={"policy": settings.policy.model_copy(update=policy)})
 
@@ -277,6 +289,7 @@ FAULTS: Final = (
     Planted(sends_at_any_hour, bent=all_shut),
     Planted(puts_two_of_a_lane_into_a_batch, bent=all_in_batches),
     Planted(loses_what_was_superseded, "cancel", {"is_away": 3, "applies": 1}, all_want_the_newest),
+    Planted(supersedes_what_is_not_said_again, "", {"is_away": 3, "applies": 1}, some_only_stay),
     Planted(takes_nothing_back, "cancel", {"applies": 1}),
     Planted(takes_back_from_everybody, "cancel", {"is_away": 1}),
     Planted(sends_what_is_held, bent=much_is_held),

@@ -77,9 +77,9 @@ class Row:
         return self.person_id, self.owed.organisation
 
     @property
-    def kind(self) -> tuple[str, str]:
+    def kind(self) -> tuple[str, str, bytes | None]:
         """Of two of one kind the newer may be all that matters."""
-        return self.owed.agreement, self.type
+        return self.owed.agreement, self.type, self.owed.newest_of
 
     @property
     def ended_unsent(self) -> bool:
@@ -484,7 +484,7 @@ class Tables:
 
     def _overtaken(self, row: Row, now: datetime) -> bool:
         agreed = self.agreements[row.owed.agreement, row.owed.agreement_version]
-        if not agreed.latest_only or row.type == "withdrawal":
+        if not agreed.latest_only or row.owed.newest_of is None:
             return False
         unsent = [one for one in self.of_lane(row.lane) if one.sequence is None and one.status in UNSENT]
         for later in sorted(unsent, key=lambda one: one.ordinal):
