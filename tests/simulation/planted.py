@@ -185,6 +185,13 @@ def lets_go_at_the_first_of_two_holds() -> Iterator[None]:
 
 
 @contextmanager
+def looks_at_what_it_lets_go_alone() -> Iterator[None]:
+    """Whoever ends a hold does not see that something told before it waits for somebody else."""
+    with patch.object(Tables, "earlier_held", lambda *_: []):
+        yield
+
+
+@contextmanager
 def names_a_file_after_its_first_row() -> Iterator[None]:
     """Two files that begin alike have one name."""
     with patch.object(batches, "batch_name", lambda rows: batch_name(rows[:1])):
@@ -294,6 +301,7 @@ FAULTS: Final = (
     Planted(takes_back_from_everybody, "cancel", {"is_away": 1}),
     Planted(sends_what_is_held, bent=much_is_held),
     Planted(lets_go_at_the_first_of_two_holds, "decide", bent=much_is_held),
+    Planted(looks_at_what_it_lets_go_alone, "decide", bent=much_is_held),
     Planted(names_a_file_after_its_first_row, "cancel", bent=all_in_files),
     Planted(sends_what_is_left_of_a_file, "cancel", bent=all_in_files),
     Planted(takes_reading_for_acknowledging, bent=all_come),

@@ -342,7 +342,9 @@ class World:
 
     def object_to(self, change_id: UUID) -> None:
         """Have somebody say that it was not them who told a change."""
-        self._act(holds.place(self.database, change_id, self._hold(change_id, HoldReason.OBJECTED, None), LEAF))
+        self._act(
+            holds.place(self.database, change_id, self._hold(change_id, HoldReason.OBJECTED, None), lambda _: LEAF)
+        )
 
     def release(self, hold: HoldRow) -> None:
         """Have whoever decides on a hold end it."""
