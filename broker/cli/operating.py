@@ -73,5 +73,7 @@ async def set_paused(organisation: str, reason: str | None, *, draining: bool = 
         )
         changed = await operations.pause(database, organisation, reason, None, leaf, draining=draining)
     if not changed:
-        Console(stderr=True).print("Nothing changed: no such organisation, or it was so already.")
+        Console(stderr=True).print(
+            "Nothing changed: no such organisation, it was so already, or a change of its endpoint or key must be decided first."
+        )
     return 0 if changed else 1

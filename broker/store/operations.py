@@ -13,6 +13,7 @@ import orjson
 
 from broker.store.changes import DeliveryRow, ReceiptRow
 from broker.store.database import Connection, Database
+from broker.store.pausing import IN_QUESTION, TURNS
 
 PAUSED_FOR: Final = "change_proposed"
 """Why an organisation is paused while a change of where or under which key it is sent to waits for a decision."""
@@ -44,6 +45,8 @@ class Counted:
     paused_note: str | None
     draining: bool
     """Paused so that what is in the log already is still sent."""
+    in_question: bool
+    """A change of its endpoint or key waits for a decision: nothing is sent, whatever an operator does."""
     breaker: str
     """Its phase (`contracts.breaker`)."""
     breaker_until: datetime | None
@@ -91,8 +94,9 @@ class Overview:
     """Records set aside that nobody has looked at, by reason."""
 
 
-_ORGANISATIONS: Final = """
-SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, o.draining, owed.oldest, flying.n AS in_flight,
+_ORGANISATIONS: Final = f"""
+SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, o.draining,
+       {IN_QUESTION} AS in_question, owed.oldest, flying.n AS in_flight,
        parked.n AS between_tries, parked.next_try, EXISTS (SELECT FROM mailbox WHERE organisation = o.id) AS comes_for_it,
        coalesce(c.silent, false) AS silent, coalesce(c.failures >= $4, false) AS uncollected,
        unread.n AS unread, coalesce(b.phase, 'closed') AS breaker, b.until AS breaker_until
@@ -118,7 +122,7 @@ CROSS JOIN LATERAL (
         LIMIT $3) counted
 ) unread
 ORDER BY o.id
-"""
+"""  # noqa: S608  a constant of ours
 
 
 async def overview(database: Database, minutes: int) -> Overview:
@@ -288,23 +292,30 @@ async def pause(
     What is written at the gate holds at once; relays and workers hear of it by notice, and poll every second anyway.
     `draining` lets what is in the log already be sent; an organisation that drains can still be paused wholly, not the
     other way round. One that is paused for a proposal is paused for the operator's own reason: what was proposed may be
-    taken back by whoever proposed it, and that would end the other pause. Where nothing changed no leaf is written.
+    taken back by whoever proposed it, and that would end the other pause. Resumed while one is undecided it stays paused
+    for that alone: nothing is sent while it is in question where to. Where nothing changed no leaf is written.
     Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
+        stays = reason
+        if reason is None:
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", TURNS)
+            in_question = f"SELECT {IN_QUESTION} FROM organisation o WHERE o.id = $1"  # noqa: S608  a constant of ours
+            if await connection.fetchval(in_question, organisation):
+                stays = PAUSED_FOR
         done = await connection.execute(
             """
-            UPDATE organisation SET paused_reason = $2, paused_note = CASE WHEN $2::text IS NOT NULL THEN $3 END,
-                                    paused_at = CASE WHEN $2::text IS NOT NULL THEN coalesce(paused_at, now()) END,
-                                    draining = $4
-            WHERE id = $1 AND CASE WHEN $2::text IS NULL THEN paused_at IS NOT NULL
+            UPDATE organisation SET paused_reason = $2, paused_note = $3, draining = $4,
+                                    paused_at = CASE WHEN $2::text IS NOT NULL THEN coalesce(paused_at, now()) END
+            WHERE id = $1 AND CASE WHEN $6 THEN paused_at IS NOT NULL AND paused_reason IS DISTINCT FROM $2
                                    ELSE paused_at IS NULL OR (NOT $4 AND (draining OR paused_reason = $5)) END
             """,
             organisation,
-            reason,
-            note,
+            stays,
+            note if reason is not None else None,
             draining and reason is not None,
             PAUSED_FOR,
+            reason is None,
         )
         changed = bool(done == "UPDATE 1")
         if changed:

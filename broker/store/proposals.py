@@ -16,6 +16,7 @@ from broker.store import letters
 from broker.store.database import Connection, Database
 from broker.store.keys import Sealed
 from broker.store.operations import PAUSED_FOR, record_act
+from broker.store.pausing import IN_QUESTION, TURNS
 from broker.store.register import Configuration, read_configuration
 from contracts.agreement import Agreement
 from contracts.body import Body
@@ -29,7 +30,6 @@ NEEDED: Final = 2
 """Different people who approve, before anything comes into force. The schema asks for them too."""
 SOFTWARE: Final = "client:"
 """Begins the name of whoever proposes and is an organisation's software: never one of the two people."""
-_TURNS: Final = 7_856_920_341_177_013  # any number, the same in every version of the program
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,9 @@ async def propose(
 ) -> Proposal:
     """Keep a proposal, with the approvals it begins with, and for a secret what was sealed; return what is kept.
 
-    Where it `pauses`, its organisation is paused from now on, unless it is so already. Where it does, or changes who is
-    written to, the organisation's contacts are owed a letter, now and when it is decided.
+    Where it `pauses`, its organisation is paused from now on, unless it is so already; one that is draining waits wholly
+    until it is decided (`pausing.PAUSED`). Where it does, or changes who is written to, the organisation's contacts are
+    owed a letter, now and when it is decided.
 
     With a `request`, what was kept for the same one before is returned, and nothing is written; raises KeyReused and
     TooMany. Raises StoreUnavailable.
@@ -144,7 +145,7 @@ async def propose(
     async with database.transaction() as connection:
         # Whoever decides on another of its at this moment sees this one, and does not resume it; software is counted.
         if proposal.pauses or request is not None:
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURNS)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", TURNS)
         if request is not None:
             before = await _requested(connection, request)
             if before is not None:
@@ -194,6 +195,7 @@ async def propose(
                 PAUSED_FOR,
                 proposal.proposed_at,
             )
+            await _tell(connection)
         await _owe(connection, proposal, "proposed")
         await record_act(connection, leaves, by_operator=request is None)
     return proposal
@@ -332,7 +334,7 @@ def _proposal(row: Any) -> Proposal:
 
 
 async def _open(connection: Connection, proposal_id: UUID) -> Proposal:
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURNS)
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", TURNS)
     row = await connection.fetchrow(_COLUMNS + "WHERE p.id = $1 AND e.proposal_id IS NULL", proposal_id)
     if row is None:
         raise NotOpen
@@ -400,20 +402,25 @@ async def _owe(connection: Connection, proposal: Proposal, what: letters.What) -
 
 
 async def _go_on(connection: Connection, proposal: Proposal) -> None:
-    """Resume the organisation that was paused for this, unless another proposal of its still waits."""
+    """Resume the organisation that was paused for this, unless another proposal of its still waits; or let it drain."""
     if not proposal.pauses:
         return
     await connection.execute(
-        """
-        UPDATE organisation SET paused_reason = NULL, paused_note = NULL, paused_at = NULL
-        WHERE id = $1 AND paused_reason = $2 AND NOT EXISTS (
-            SELECT FROM proposal p WHERE p.organisation = $1 AND p.pauses
-            AND NOT EXISTS (SELECT FROM proposal_end e WHERE e.proposal_id = p.id))
-        """,
+        f"""
+        UPDATE organisation o SET paused_reason = NULL, paused_note = NULL, paused_at = NULL
+        WHERE id = $1 AND paused_reason = $2 AND NOT {IN_QUESTION}
+        """,  # noqa: S608  a constant of ours
         proposal.organisation,
         PAUSED_FOR,
     )
+    await _tell(connection)
     await connection.execute("SELECT pg_notify('unwaith_due', '')")
+
+
+async def _tell(connection: Connection) -> None:
+    """Have everybody read the configuration again: one that drains is paused by a proposal, though its row stays as it is."""
+    await connection.execute("UPDATE configuration SET version = version + 1")
+    await connection.execute("SELECT pg_notify('unwaith_configuration', '')")
 
 
 async def _newest(connection: Connection, kind: Kind, subject: str) -> int:

@@ -13,6 +13,7 @@ from broker.language.address_words import found_by
 from broker.store import finding
 from broker.store.database import Connection, Database
 from broker.store.operations import record_act
+from broker.store.pausing import PAUSED
 from contracts.agreement import Agreement
 from contracts.body import Body
 from contracts.organisation import Organisation
@@ -63,8 +64,7 @@ async def read_configuration(connection: Connection) -> Configuration:
     """Return the configuration as a transaction sees it."""
     number = await connection.fetchval("SELECT version FROM configuration")
     organisations = await connection.fetch(
-        "SELECT id AS organisation, definition::text, paused_at IS NOT NULL AND NOT draining AS paused, draining"
-        " FROM organisation"
+        f"SELECT o.id AS organisation, o.definition::text, {PAUSED} AS paused, o.draining FROM organisation o"  # noqa: S608
     )
     agreements = await connection.fetch(
         "SELECT organisation, definition::text, revoked_at IS NOT NULL AS revoked FROM agreement"

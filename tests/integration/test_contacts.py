@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from broker.audit.proposals import on_proposals
@@ -155,6 +156,7 @@ class Away:
 
 async def test_a_letter_waits_for_the_mail_server_and_its_address_goes_with_it(known: Database, outbox: Outbox) -> None:
     await proposed(known, MOVED)
+    structlog.reset_defaults()  # a command that ran here before may have left its level
     with capture_logs() as logs:
         assert await notifier(known, Away()).round() == len(ORGANISATION.contacts)
     assert logs

@@ -23,6 +23,7 @@ from contracts.registration import RegisteredClient, Registration
 
 OLWEN, RHYS, NIA = "staff:olwen", "staff:rhys", "staff:nia"
 TODAY = datetime.now(UTC).date()
+WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
 NEW = AGREEMENT.model_copy(update={"review_by": date(2999, 1, 1)})
 
 
@@ -190,6 +191,52 @@ async def test_a_pause_lasts_until_the_last_is_decided_and_an_operators_own_stay
     assert await paused(known) == "maintenance"
 
 
+async def test_nobody_resumes_what_is_in_question_and_whoever_may_reject_does(known: Database) -> None:
+    first = await proposed(known, elsewhere())
+    assert not await operations.pause(known, ORGANISATION.id, None, None, b"{}"), "as the proposal says"
+    assert await operations.pause(known, ORGANISATION.id, "incident", "INC-1", b"{}")
+    assert await operations.pause(known, ORGANISATION.id, None, None, b"{}"), "the operator's own pause ends"
+    assert await paused(known) == operations.PAUSED_FOR
+    at = now()
+    await proposing.reject(known, first.id, RHYS, at, "document_wrong", "INC-1", on_proposals(RHYS, at))
+    assert await paused(known) is None
+
+
+@pytest.mark.parametrize("act", ["resume", "pause"])
+async def test_what_drained_before_drains_again_unless_an_operator_says_otherwise(known: Database, act: str) -> None:
+    assert await operations.pause(known, ORGANISATION.id, "maintenance", None, b"{}", draining=True)
+    first, second = await proposed(known, elsewhere()), await proposed(known, key())
+    [seen] = (await register.configuration(known)).organisations.values()
+    assert (seen.paused, seen.draining) == (True, True)
+    await approved(known, first, RHYS)
+    [seen] = (await register.configuration(known)).organisations.values()
+    assert (seen.paused, seen.draining) == (True, True), "another still waits"
+    assert await operations.pause(known, ORGANISATION.id, "incident" if act == "pause" else None, None, b"{}")
+    await approved(known, second, RHYS)
+    assert await paused(known) == ("incident" if act == "pause" else None)
+    [seen] = (await register.configuration(known)).organisations.values()
+    assert (seen.paused, seen.draining) == (act == "pause", False)
+
+
+async def test_a_proposal_of_the_moment_it_is_resumed_keeps_it_paused(
+    known: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await operations.pause(known, ORGANISATION.id, "incident", None, b"{}")
+    resuming: list[asyncio.Task[bool]] = []
+
+    async def meanwhile(connection: Any, leaves: Sequence[bytes], **how: bool) -> None:
+        resuming.append(asyncio.create_task(operations.pause(known, ORGANISATION.id, None, None, b"{}")))
+        async with asyncio.timeout(30), known.connection() as looking:
+            while not resuming[0].done() and not await looking.fetchval(WAITS):
+                await asyncio.sleep(0.02)
+        await operations.record_act(connection, leaves, **how)
+
+    monkeypatch.setattr(proposals, "record_act", meanwhile)
+    await proposed(known, elsewhere())
+    await resuming[0]
+    assert await paused(known) == operations.PAUSED_FOR
+
+
 async def paused(database: Database) -> str | None:
     async with database.connection() as connection:
         found: str | None = await connection.fetchval("SELECT paused_reason FROM organisation")
@@ -263,9 +310,7 @@ async def test_a_pause_outlasts_a_decision_of_the_same_moment(known: Database, m
                 asyncio.create_task(proposing.reject(known, first.id, RHYS, at, "document_wrong", "", leaf))
             )
             async with asyncio.timeout(30), known.connection() as looking:
-                while not deciding[0].done() and not await looking.fetchval(
-                    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
-                ):
+                while not deciding[0].done() and not await looking.fetchval(WAITS):
                     await asyncio.sleep(0.02)
         await operations.record_act(connection, leaves, **how)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 
 from broker.cli import quarantine
 from broker.eventlog.postgres import PostgresLog
-from broker.store import Database, changes, operations, register
+from broker.store import Database, changes, operations, proposals, register
 from broker.telemetry.metrics import new_metrics
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.tracking.watching import watch
@@ -246,6 +247,45 @@ async def test_draining_sends_what_is_in_the_log_and_nothing_more(line: Line) ->
     assert await operations.pause(line.database, cardiff, None, None, b"{}")
     await line.until(second, applied(line))
     assert await ask(line, "SELECT count(*) FROM pause WHERE organisation = $1", cardiff) == 1
+
+
+async def test_draining_waits_while_it_is_in_question_where_to_and_goes_on_after(line: Line) -> None:
+    cardiff = f"cardiff-council-{line.prefix}"
+    first = await line.tell(somebody(1), a_move())
+    await line.relay().step()
+    assert await operations.pause(line.database, cardiff, "maintenance", "M-1", b"{}", draining=True)
+    began = await ask(line, "SELECT paused_at FROM organisation WHERE id = $1", cardiff)
+    document, by = b"{}", proposals.Approval("staff:olwen", now())
+    elsewhere = proposals.Proposal(
+        id=uuid4(),
+        kind="organisation",
+        subject=cardiff,
+        organisation=cardiff,
+        based_on=1,
+        document=document,
+        digest=sha256(document).digest(),
+        pauses=True,
+        proposed_by=by.by,
+        proposed_at=by.at,
+    )
+    await proposals.propose(line.database, elsewhere, [b"{}"])
+    await line.directory.refresh()
+    line.start()
+    await line.until(first, applied(line) | named(line, cardiff_council="published"))
+    second = await line.tell(somebody(2, "Arall"), a_move())
+    await line.until(second, applied(line) | named(line, cardiff_council="queued"))
+    assert line.systems.of(cardiff) == [], "not even what was in the log already"
+
+    await proposals.reject(line.database, elsewhere.id, by, "document_wrong", "", lambda _: [b"{}"])
+    await line.until(first, applied(line))
+    [drains] = [
+        one for one in (await operations.overview(line.database, 1)).organisations if one.organisation == cardiff
+    ]
+    assert (drains.draining, drains.paused_reason, drains.paused_note) == (True, "maintenance", "M-1")
+    assert drains.paused_at == began, "one pause, as long as it lasted"
+    assert (await line.statuses(second))[cardiff] == "queued", "and nothing new"
+    assert await operations.pause(line.database, cardiff, None, None, b"{}")
+    await line.until(second, applied(line))
 
 
 async def test_what_changes_nothing_is_no_new_configuration(line: Line) -> None:

@@ -27,6 +27,7 @@ def counted(**said: object) -> Counted:
         "paused_reason": None,
         "paused_note": None,
         "draining": False,
+        "in_question": False,
         "breaker": "closed",
         "breaker_until": None,
         "comes_for_it": False,

@@ -110,6 +110,8 @@ staff-reason-operator = Gan weithredwr, o’r llinell orchymyn
 # Oedi ac ailgychwyn
 staff-is-paused = Wedi’i oedi ers { $at }: { $why } { $note }
 staff-is-draining = Yn gwagio ers { $at }: { $why } { $note }
+staff-in-question = Mae newid i’w ddiweddbwynt neu ei allwedd yn aros am benderfyniad. Ni chaiff dim ei anfon ato tan hynny, wedi ailddechrau neu beidio.
+staff-drains-again = Yna bydd yn gwagio eto.
 staff-is-open = Mae danfoniadau’n cael eu hanfon.
 staff-pause-title = Oedi
 staff-pause-body = Ni chaiff dim mwy ei anfon ato, o fewn dwy eiliad ym mhobman. Mae’r hyn sy’n ddyledus iddo yn aros, yn ei drefn.

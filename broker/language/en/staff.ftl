@@ -110,6 +110,8 @@ staff-reason-operator = By an operator, from the command line
 # Pause and resume
 staff-is-paused = Paused since { $at }: { $why } { $note }
 staff-is-draining = Draining since { $at }: { $why } { $note }
+staff-in-question = A change of its endpoint or key waits for a decision. Nothing is sent to it until then, resumed or not.
+staff-drains-again = Then it drains again.
 staff-is-open = Deliveries are being sent.
 staff-pause-title = Pause
 staff-pause-body = Nothing more is sent to it, within two seconds everywhere. What is owed to it waits, in order.

@@ -32,6 +32,7 @@ async def organisation(visit: Visit) -> Response:
         name=organisation_name(visit, key),
         paused=exact(visit.words, item.paused_at) if item.paused_at else None,
         draining=item.draining,
+        in_question=item.in_question,
         why=coded(visit.words, "reason", item.paused_reason or ""),
         note=item.paused_note,
         act="resume" if resumes else "pause",
