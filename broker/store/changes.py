@@ -119,10 +119,12 @@ WITH told AS (
         AS o(id, change_id, organisation, subject, agreement, agreement_version, not_before, origin, digest, sealed)
     JOIN placed p ON p.id = o.change_id
 ), lanes AS (
-    INSERT INTO lane (person_id, organisation, subject, due)
-    SELECT person_id, organisation, min(subject), min(due) FROM owed GROUP BY 1, 2 ORDER BY 1, 2
-    ON CONFLICT (person_id, organisation)
-    DO UPDATE SET due = least(lane.due, excluded.due) WHERE lane.occupant IS NULL
+    INSERT INTO lane (person_id, organisation, subject, due, owed_from)
+    SELECT person_id, organisation, min(subject), min(due), min(ordinal) FROM owed GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (person_id, organisation) DO UPDATE
+    SET due = least(lane.due, excluded.due),
+        owed_from = CASE WHEN lane.due IS NULL THEN excluded.owed_from ELSE lane.owed_from END
+    WHERE lane.occupant IS NULL
 ), deliveries AS (
     INSERT INTO delivery (id, change_id, person_id, organisation, ordinal, agreement, agreement_version, status, due,
                           held_due, accepted_at)
@@ -493,13 +495,16 @@ async def books(database: Database) -> Books:
                OR (l.due IS NULL AND (l.occupant IS NOT NULL OR EXISTS (
                    SELECT FROM delivery d WHERE d.person_id = l.person_id AND d.organisation = l.organisation
                    AND d.sequence IS NULL AND d.status IN ('waiting', 'queued'))))
+               OR EXISTS (
+                   SELECT FROM delivery d WHERE d.person_id = l.person_id AND d.organisation = l.organisation
+                   AND d.sequence IS NULL AND d.status IN ('waiting', 'queued') AND d.ordinal < l.owed_from)
             """
         )
         gaps = await connection.fetchval(
             """
             SELECT count(*) FROM (
                 SELECT person_id, organisation FROM delivery WHERE sequence IS NOT NULL GROUP BY 1, 2
-                HAVING max(sequence) - min(sequence) + 1 <> count(*)
+                HAVING max(sequence) - min(sequence) + 1 <> count(*) OR count(DISTINCT sequence) <> count(*)
             ) gap
             """
         )
