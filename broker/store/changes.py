@@ -411,9 +411,10 @@ class Books:
     """Deliveries by organisation and status."""
     changes_without_delivery: int
     lanes_astray: int
-    """Lanes whose occupant is not an open, numbered delivery of theirs, or with owed deliveries and no due time."""
+    """Lanes whose occupant is not an open, numbered delivery of theirs, or with owed deliveries and no due time, or before
+    what they look at."""
     gaps: int
-    """Lanes whose sequences are not dense."""
+    """Lanes whose sequences are not dense, or not unique."""
     forgotten: int
     """Numbered deliveries that are open and do not hold their lane: nobody will ever send them."""
     some_forgotten: tuple[UUID, ...]
@@ -431,7 +432,7 @@ class Books:
         found = {
             "changes that owe nobody anything": self.changes_without_delivery,
             "lanes that point astray": self.lanes_astray,
-            "lanes with a gap in their sequence": self.gaps,
+            "lanes with a gap in their sequence, or a number twice": self.gaps,
             "numbered deliveries that no lane holds, so that nobody sends them: give each up (unwaith give-up), then"
             f" replay it (unwaith replay): {self._named()}": self.forgotten,
             "records in quarantine that nobody has looked at": self.quarantined,
