@@ -125,6 +125,11 @@ class Organisation(Strict):
     partitions: Annotated[int, Field(ge=1, le=64)] = 3
     """Partitions of its topic. A strictly serial receiver has 1, and a `concurrency` of 1."""
 
+    @property
+    def way(self) -> tuple[object, ...]:
+        """All that what reaches it is made of, besides its secrets: while this is equal, what was made of it still serves."""
+        return self.adapter, self.adapter_settings, self.allowed_hosts, self.policy
+
     @model_validator(mode="after")
     def _can_be_shared(self) -> Self:
         if self.policy.concurrency < self.partitions:

@@ -1,7 +1,8 @@
-"""The adapter a line uses now: made for the settings as they are, exchanged when they change, closed when spare."""
+"""The adapter a line uses now: made of the settings and secrets as they are, and of nothing that is anybody else's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from contracts.adapters import Adapter, BatchAdapter, Paced
 from contracts.organisation import Organisation
@@ -10,52 +11,81 @@ AdapterSource = Callable[[Organisation], Awaitable[Adapter]]
 """Makes the adapter for an organisation's settings. Raises ValueError for wrong ones, GateUnavailable for no answer."""
 
 
+@dataclass(eq=False, slots=True)
+class Made:
+    """An adapter, what it was made of, and how many use it now."""
+
+    adapter: Adapter
+    paced: Paced | None
+    settings: Organisation
+    secrets: bytes
+    users: int = 0
+
+    def serves(self, settings: Organisation, secrets: bytes) -> bool:
+        """Return whether it is still the one for these."""
+        if settings is not self.settings:
+            if settings.way != self.settings.way:
+                return False
+            self.settings = settings  # as good, and next time known at a glance
+        return secrets == self.secrets
+
+
 class HeldAdapter:
-    """One organisation's adapter."""
+    """One organisation's adapter: exchanged when its settings or secrets change, closed when nobody uses it any more."""
 
     def __init__(self, adapters: AdapterSource) -> None:
         self._adapters = adapters
-        self._adapter: Adapter | None = None
-        self._paced: Paced | None = None
-        self._version = -1
+        self._made: Made | None = None
         self._making = asyncio.Lock()
-        self._former: list[Adapter] = []
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def of(self, settings: Organisation, version: int) -> Adapter:
-        """Return the adapter for these settings; another version means other settings or secrets, and makes a new one.
+    async def taken(self, settings: Organisation, secrets: bytes) -> Made:
+        """Return the adapter for these settings and this mark of the secrets, to be given `back`.
 
         Raises what the source does, and ValueError for batches with an adapter that takes one delivery at a time.
         """
-        if self._adapter is not None and self._version == version:
-            return self._adapter
-        async with self._making:
-            if self._adapter is None or self._version != version:
-                made = await self._adapters(settings)
-                if settings.policy.batch and not isinstance(made, BatchAdapter):
-                    await made.close()
-                    raise ValueError(f"policy.batch: the adapter {settings.adapter} takes one delivery at a time")
-                if self._adapter is not None:
-                    self._former.append(self._adapter)  # attempts under way still use it
-                self._adapter, self._version = made, version
-                self._paced = made if isinstance(made, Paced) else None
-            return self._adapter
+        made = self._made
+        if made is None or not made.serves(settings, secrets):
+            async with self._making:
+                made = await self._exchanged(settings, secrets)
+        made.users += 1
+        return made
+
+    async def _exchanged(self, settings: Organisation, secrets: bytes) -> Made:
+        former = self._made
+        if former is not None and former.serves(settings, secrets):
+            return former  # somebody else has made it meanwhile
+        adapter = await self._adapters(settings)
+        if settings.policy.batch and not isinstance(adapter, BatchAdapter):
+            await adapter.close()
+            raise ValueError(f"policy.batch: the adapter {settings.adapter} takes one delivery at a time")
+        paced = adapter if isinstance(adapter, Paced) else None
+        self._made = made = Made(adapter, paced, settings, secrets)
+        if former is not None and not former.users:
+            self._close(former)
+        return made
+
+    def back(self, made: Made) -> None:
+        """Give back what was taken. Of former settings, the last to do so closes it."""
+        made.users -= 1
+        if not made.users and made is not self._made:
+            self._close(made)
 
     def rate(self) -> float | None:
         """Return how many requests a second the organisation has told its adapter it takes, None where it has not."""
-        return self._paced.rate if self._paced is not None else None
+        made = self._made
+        return made.paced.rate if made is not None and made.paced is not None else None
 
-    def spare(self) -> None:
-        """Close, beside what goes on, the adapters of former settings: nobody uses them any more."""
-        former, self._former = self._former, []
-        for adapter in former:
-            closing = asyncio.create_task(adapter.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+    def _close(self, made: Made) -> None:
+        """Close it beside what goes on."""
+        closing = asyncio.create_task(made.adapter.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Close all there are."""
-        for adapter in (*self._former, *([self._adapter] if self._adapter else [])):
-            await adapter.close()
+        """Close what nobody uses; what somebody still does is closed when it is given back."""
+        made, self._made = self._made, None
+        if made is not None and not made.users:
+            self._close(made)
         if self._closing:
             await asyncio.wait(self._closing)

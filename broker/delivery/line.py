@@ -271,9 +271,9 @@ class Line:
         self, settings: Organisation, granted: Sequence[_Granted], asked: float, probe: int | None
     ) -> None:
         """Hand over what was granted, one delivery or a batch, and finish every record of it."""
-        loop = asyncio.get_running_loop()
+        newest = self._config.organisations().get(self.organisation, settings)
         try:
-            adapter = await self._held.of(settings, self._config.version())
+            made = await self._held.taken(newest, self._config.secrets(self.organisation))
         except GateUnavailable:
             self._none_tried(granted, FailureKind.STOPPED, Reason.STOPPING)
             return
@@ -281,6 +281,15 @@ class Line:
             log.exception("adapter.misconfigured", organisation=self.organisation, error=type(wrong).__name__)
             self._none_tried(granted, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT)
             return
+        try:
+            await self._attempt_with(made.adapter, settings, granted, asked, probe)
+        finally:
+            self._held.back(made)
+
+    async def _attempt_with(
+        self, adapter: Adapter, settings: Organisation, granted: Sequence[_Granted], asked: float, probe: int | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
         began = loop.time()
         if began - asked > START_SECONDS:
             self._ask_again([item for item, _ in granted])
@@ -357,8 +366,6 @@ class Line:
         self._running.discard(task)
         if self._free_since is None:  # else the wait for others to end has an end of its own
             self._woken.set()
-        if not self._running:
-            self._held.spare()
 
     def _none_tried(self, granted: Sequence[_Granted], failure: FailureKind, reason: Reason) -> None:
         for item, grant in granted:

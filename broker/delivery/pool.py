@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +17,7 @@ from broker.delivery.offsets import Offsets
 from broker.delivery.ports import Breakers, Config, Gate, OwnBreakers
 from broker.eventlog import Consumer, EventLog, LogUnavailable, Partition, Received, Record
 from broker.telemetry.metrics import Metrics
+from contracts.organisation import Organisation
 from contracts.receipts import Quarantined, Receipt
 from contracts.records import write_receipt
 from contracts.topics import RECEIPTS, deliveries_topic, organisation_of
@@ -24,6 +25,9 @@ from contracts.topics import RECEIPTS, deliveries_topic, organisation_of
 GROUP: Final = "unwaith.delivery"
 COMMIT_SECONDS: Final = 0.2
 """Offsets are committed so often. What was done since comes again after a crash, and the gate withholds it."""
+
+NEWCOMER_SECONDS: Final = 0.2
+"""So often it is looked whether somebody has joined who has no topic yet."""
 
 log = structlog.get_logger()
 
@@ -71,24 +75,29 @@ class Pool:
         self._breakers = breakers or OwnBreakers(clock)
         self._receipts: asyncio.Queue[tuple[Received, Receipt | Quarantined]] = asyncio.Queue()
         self._offsets = Offsets()
+        self._consumer: Consumer | None = None
         self._lines: dict[str, Line] = {}
+        self._work: dict[str, asyncio.Task[None]] = {}
+        self._parting: set[asyncio.Task[None]] = set()
+        self._with_topic: frozenset[str] = frozenset()
         self._unreadable = 0
         self._committed_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`. Raises TooManyUnreadable; the log or the gate being away is waited out."""
+        """Work until `stop`. Raises TooManyUnreadable; the log or the gate being away is waited out.
+
+        Who joins meanwhile is served from then on, who leaves is not any more; everybody else's line goes on.
+        """
         pause = 0.0
         self._writer = asyncio.create_task(self._write())
         try:
             while not stop.is_set():
-                organisations = {key: item.partitions for key, item in self._config.organisations().items()}
                 try:
-                    if organisations:
-                        topics = {deliveries_topic(key): count for key, count in organisations.items()}
-                        await self._log.ensure({**topics, RECEIPTS.name: RECEIPTS.partitions})
-                        async with self._log.consumer(topics, GROUP) as consumer:
-                            await self._serve(consumer, frozenset(organisations), stop)
+                    await self._ensure(self._config.organisations())
+                    if served := self._served():
+                        async with self._log.consumer(_topics(served), GROUP) as consumer:
                             pause = 0.0
+                            await self._serve(consumer, served, stop)
                     else:
                         await _until(stop, 0.5)
                 except LogUnavailable as away:
@@ -96,44 +105,98 @@ class Pool:
                     log.warning("delivery.waiting", error=type(away).__name__, seconds=pause)
                     await _until(stop, pause)
         finally:
+            await self._end_lines()
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
 
-    async def _serve(self, consumer: Consumer, organisations: frozenset[str], stop: asyncio.Event) -> None:
-        """Serve these organisations until `stop`, or until others have joined or left."""
-        self._offsets = Offsets()
-        self._lines = {
-            key: Line(
+    async def _serve(self, consumer: Consumer, served: frozenset[str], stop: asyncio.Event) -> None:
+        """Serve these organisations, and whoever joins, until `stop`; then end what is under way.
+
+        Raises LogUnavailable: what was read comes again, to whoever it may be, and what is under way goes on.
+        """
+        self._consumer = consumer
+        newcomers = asyncio.create_task(self._see_to_newcomers())
+        try:
+            while not stop.is_set():
+                if (now := self._served()) and now != served:
+                    await self._commit(consumer)  # what is done of others need not come again
+                    await consumer.follow(_topics(now))
+                    served = now
+                self._staff(served)
+                await self._turn(consumer)
+                for task in (*self._work.values(), newcomers, self._writer):
+                    if task.done():
+                        task.result()  # a fault of ours ends the worker; it is not to be worked around here
+            await self._end_lines()
+            try:
+                async with asyncio.timeout(self._settings.drain_seconds):
+                    await self._receipts.join()
+                await self._commit(consumer)
+            except TimeoutError:
+                log.warning("delivery.drained_late")  # uncommitted records come again, with the same ids
+        finally:
+            self._consumer = None
+            for partition in self._offsets.partitions():
+                self._let_go(partition)
+            newcomers.cancel()
+            await asyncio.gather(newcomers, return_exceptions=True)
+
+    def _served(self) -> frozenset[str]:
+        """Return the organisations there are, as far as they have a topic."""
+        return self._with_topic.intersection(self._config.organisations())
+
+    async def _ensure(self, organisations: Mapping[str, Organisation]) -> None:
+        """See that these have topics. Raises LogUnavailable."""
+        if organisations:
+            topics = {deliveries_topic(key): item.partitions for key, item in organisations.items()}
+            await self._log.ensure({**topics, RECEIPTS.name: RECEIPTS.partitions})
+            self._with_topic = self._with_topic.union(organisations)
+
+    async def _see_to_newcomers(self) -> None:
+        """See that whoever joins has a topic, beside what goes on: others do not wait for that, however long it takes."""
+        pause = NEWCOMER_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            known = self._config.organisations()
+            try:
+                await self._ensure({key: item for key, item in known.items() if key not in self._with_topic})
+                pause = NEWCOMER_SECONDS
+            except LogUnavailable as away:
+                pause = min(5.0, pause * 2)
+                log.warning("delivery.waiting", error=type(away).__name__, seconds=pause)
+
+    def _staff(self, organisations: frozenset[str]) -> None:
+        """Have a line for each of these and for nobody else; what others have under way ends beside what goes on."""
+        for key in sorted(organisations - self._lines.keys()):
+            self._lines[key] = line = Line(
                 key,
                 adapters=self._adapters,
                 gate=self._gate,
                 config=self._config,
                 breakers=self._breakers,
                 finish=self._finish,
-                hungry=partial(consumer.resume, deliveries_topic(key)),
+                hungry=partial(self._hungry, deliveries_topic(key)),
                 metrics=self._metrics,
                 clock=self._clock,
             )
-            for key in sorted(organisations)
-        }
-        work = [asyncio.create_task(line.run()) for line in self._lines.values()]
-        try:
-            while not stop.is_set() and frozenset(self._config.organisations()) == organisations:
-                await self._turn(consumer)
-                for task in (*work, self._writer):
-                    if task.done():
-                        task.result()  # a fault of ours ends the worker; it is not to be worked around here
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-            await asyncio.gather(*(line.drain(self._settings.drain_seconds) for line in self._lines.values()))
-        try:
-            async with asyncio.timeout(self._settings.drain_seconds):
-                await self._receipts.join()
-            await self._commit(consumer)
-        except TimeoutError:
-            log.warning("delivery.drained_late")  # uncommitted records come again, with the same ids
+            self._work[key] = asyncio.create_task(line.run())
+        for key in self._lines.keys() - organisations:
+            parting = asyncio.create_task(self._part(self._work.pop(key), self._lines.pop(key)))
+            self._parting.add(parting)
+            parting.add_done_callback(self._parting.discard)
+
+    async def _part(self, work: asyncio.Task[None], line: Line) -> None:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await line.drain(self._settings.drain_seconds)
+
+    async def _end_lines(self) -> None:
+        self._staff(frozenset())
+        await asyncio.gather(*self._parting, return_exceptions=True)
+
+    def _hungry(self, topic: str) -> None:
+        if self._consumer is not None:
+            self._consumer.resume(topic)
 
     async def _turn(self, consumer: Consumer) -> None:
         owned = consumer.owned()
@@ -157,14 +220,16 @@ class Pool:
             self._offsets.took(record)
             fresh.setdefault(organisation_of(record.partition.topic), []).append(record)
         for key, items in fresh.items():
-            self._lines[key].put(items)
+            if key in self._lines:  # or it has just left
+                self._lines[key].put(items)
         if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_SECONDS:
             await self._commit(consumer)
 
     def _let_go(self, partition: Partition) -> None:
         """What was read of this partition is somebody else's now, or is read again."""
         self._offsets.forget(partition)
-        self._lines[organisation_of(partition.topic)].lost(partition)
+        if line := self._lines.get(organisation_of(partition.topic)):
+            line.lost(partition)
 
     async def _commit(self, consumer: Consumer) -> None:
         self._committed_at = asyncio.get_running_loop().time()
@@ -212,6 +277,10 @@ class Pool:
         self._unreadable = 0
         outcome = receipt.outcome or receipt.failure or receipt.kind
         self._metrics.deliveries.labels(organisation, str(outcome), str(receipt.reason or "")).inc()
+
+
+def _topics(organisations: Collection[str]) -> list[str]:
+    return sorted(map(deliveries_topic, organisations))
 
 
 async def _until(stop: asyncio.Event, seconds: float) -> None:

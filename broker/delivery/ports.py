@@ -24,8 +24,8 @@ class Config(Protocol):
         """Return the latest known, by id."""
         ...
 
-    def version(self) -> int:
-        """Return which configuration that is; another number may mean other settings or secrets."""
+    def secrets(self, organisation: str) -> bytes:
+        """Return a mark of what an organisation has entrusted us: another when one of its secrets is replaced."""
         ...
 
     def fresh(self) -> bool:

@@ -66,7 +66,7 @@ class KafkaConsumer:
                 await client.start()
                 await self._topics_exist(client)
                 self._assigned.clear()
-                client.subscribe(self._topics, listener=_Rebalances(self))
+                self._subscribe(client)
                 await self._assigned.wait()
         except BaseException as failed:
             await self._give_up()
@@ -127,6 +127,21 @@ class KafkaConsumer:
             await self._give_up()
             raise LogUnavailable(f"Kafka did not take the offsets: {type(failed).__name__}") from None
 
+    async def follow(self, topics: Collection[str]) -> None:
+        """See Consumer. The group shares everything out anew, once for each member that is told."""
+        self._topics = sorted(topics)
+        if (client := self._client) is None:
+            return  # the next `fetch` joins on them
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._topics_exist(client)
+        except BaseException as failed:
+            await self._give_up()
+            if isinstance(failed, KafkaError | OSError):
+                raise LogUnavailable(f"Kafka did not show the topics: {type(failed).__name__}") from None
+            raise
+        self._subscribe(client)
+
     def pause(self, topic: str) -> None:
         if topic not in self._paused:  # said again in every turn, of every organisation
             self._paused.add(topic)
@@ -161,6 +176,11 @@ class KafkaConsumer:
         for topic in self._paused:
             self._apply(topic, paused=True)
         self._assigned.set()
+
+    def _subscribe(self, client: AIOKafkaConsumer) -> None:
+        """Ask for a share of the topics. What the client had it knows nothing of from now on, nor may we."""
+        client.subscribe(self._topics, listener=_Rebalances(self))
+        self.revoked()
 
     async def _topics_exist(self, client: AIOKafkaConsumer) -> None:
         """Return when the cluster shows all topics; one that was just created may take a moment."""

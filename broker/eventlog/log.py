@@ -64,6 +64,14 @@ class Consumer(Protocol):
         """
         ...
 
+    async def follow(self, topics: Collection[str]) -> None:
+        """Be a member on exactly these topics from now on, at least one; they must exist. Pauses hold.
+
+        Partitions of topics that stay may be taken away for a moment and given back, as when somebody joins.
+        Raises LogUnavailable.
+        """
+        ...
+
     def pause(self, topic: str) -> None:
         """Give no more records of `topic` until `resume`; ownership is kept."""
         ...

@@ -49,13 +49,7 @@ class PostgresConsumer:
         try:
             self._session = await self._database.connect()
             with faults_told():
-                self._topics = await eventlog.topics(self._session, self._names)
-                _all_there(self._names, self._topics)
-                self._partitions = {
-                    one: Partition(topic.name, number)
-                    for topic in self._topics.values()
-                    for number, one in enumerate(topic.partition_ids)
-                }
+                self._topics = await self._found()
                 await self._session.add_listener(eventlog.CHANNEL, lambda *heard: self._hear(heard[-1]))
                 topic_ids = [topic.id for topic in self._topics.values()]
                 self._group_id = await eventlog.join(self._session, self._group, topic_ids)
@@ -109,6 +103,27 @@ class PostgresConsumer:
             self._give_up()
             raise LogUnavailable(f"PostgreSQL did not take the offsets: {away}") from None
 
+    async def follow(self, topics: Collection[str]) -> None:
+        """See Consumer. What this member owns of topics that stay, it goes on owning."""
+        self._names = sorted(topics)
+        if self._session is None:
+            return  # the next `fetch` joins on them
+        try:
+            with faults_told():
+                found = await self._found()
+                joining = [topic.id for name, topic in found.items() if name not in self._topics]
+                leaving = [topic.id for name, topic in self._topics.items() if name not in found]
+                self._topics = found
+                await eventlog.join(self._session, self._group, joining)
+                await eventlog.leave(self._session, self._group_id, leaving)
+                await self._share()
+        except StoreUnavailable as away:
+            self._give_up()
+            raise LogUnavailable(f"PostgreSQL did not show the topics: {away}") from None
+        except BaseException:
+            self._give_up()
+            raise
+
     def pause(self, topic: str) -> None:
         self._paused.add(topic)
 
@@ -150,6 +165,18 @@ class PostgresConsumer:
             for row in rows
         ]
 
+    async def _found(self) -> dict[str, eventlog.LogTopic]:
+        """Return our topics, and know their partitions besides those we know. Raises LogUnavailable."""
+        found = await eventlog.topics(self._session, self._names)
+        if missing := [name for name in self._names if name not in found]:
+            raise LogUnavailable(f"the log does not have {missing[0]}; `ensure` creates it")
+        self._partitions |= {
+            one: Partition(topic.name, number)
+            for topic in found.values()
+            for number, one in enumerate(topic.partition_ids)
+        }
+        return found
+
     async def _share(self) -> None:
         """Let go of what is no longer our share, take what is and is free."""
         self._looked = self._clock()
@@ -168,11 +195,6 @@ class PostgresConsumer:
         if session is not None:
             session.terminate()
             log.info("log.consumer_abandoned", group=self._group)
-
-
-def _all_there(names: Sequence[str], found: Collection[str]) -> None:
-    if missing := [name for name in names if name not in found]:
-        raise LogUnavailable(f"the log does not have {missing[0]}; `ensure` creates it")
 
 
 def share(me: int, members: Mapping[int, Sequence[int]], partitions: Mapping[int, Sequence[int]]) -> list[int]:

@@ -39,9 +39,9 @@ class Directory:
         """Return every organisation by id, with its pause as it is now."""
         return self._known.organisations
 
-    def version(self) -> int:
-        """Return which configuration this is; it rises with every change of an organisation or of its secrets."""
-        return self._known.version
+    def secrets(self, organisation: str) -> bytes:
+        """Return a mark of what an organisation has entrusted us: another when one of its secrets is replaced."""
+        return self._known.secrets.get(organisation, b"")
 
     def agreements(self) -> tuple[Agreement, ...]:
         """Return every version of every agreement, with its revocation as it is now."""

@@ -145,7 +145,7 @@ async def read(connection: Connection, positions: Mapping[int, int], limit: int)
 
 
 async def join(connection: Connection, group: str, topic_ids: Sequence[int]) -> int:
-    """Become a member of a group on some topics, for as long as the connection lives, and return the group's id."""
+    """Become a member of a group on some more topics, for as long as the connection lives; return the group's id."""
     await connection.execute("INSERT INTO log_group (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", group)
     group_id: int = await connection.fetchval("SELECT id FROM log_group WHERE name = $1", group)
     await connection.execute(
@@ -153,6 +153,16 @@ async def join(connection: Connection, group: str, topic_ids: Sequence[int]) -> 
     )
     await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
     return group_id
+
+
+async def leave(connection: Connection, group_id: int, topic_ids: Sequence[int]) -> None:
+    """Be no member on some topics any more, and tell the others; other topics of the connection stay."""
+    await connection.execute(
+        "SELECT pg_advisory_unlock_shared($1, t), pg_notify($3, '') FROM unnest($2::int[]) AS t",
+        _MEMBERS + group_id,
+        list(topic_ids),
+        CHANNEL,
+    )
 
 
 async def members(connection: Connection, group_id: int) -> dict[int, list[int]]:

@@ -1,7 +1,7 @@
 """Organisations, agreements and clients as the store keeps them, and the version that tells of a change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -33,6 +33,8 @@ class Configuration:
     agreements: tuple[Agreement, ...]
     bodies: tuple[Body, ...] = ()
     """Kept here, beside those the program knows by itself."""
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    """Of each organisation that entrusted us any, a digest of them as they are sealed: another when one is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ async def read_configuration(connection: Connection) -> Configuration:
         "SELECT organisation, definition::text, revoked_at IS NOT NULL AS revoked FROM agreement"
     )
     bodies = await connection.fetch("SELECT id AS organisation, definition::text FROM body ORDER BY id")
+    secrets = await connection.fetch(
+        "SELECT split_part(name, ':', 2) AS organisation, sha256(string_agg(wrapped, ''::bytea ORDER BY name)) AS mark"
+        " FROM secret WHERE name LIKE 'webhook:%' GROUP BY 1"
+    )
     known = {
         item.id: item.model_copy(update={"paused": row["paused"], "draining": row["draining"]})
         for row in organisations
@@ -82,6 +88,7 @@ async def read_configuration(connection: Connection) -> Configuration:
             if row["organisation"] in known and (agreed := _readable(Agreement, row)) is not None
         ),
         bodies=tuple(body for row in bodies if (body := _readable(Body, row)) is not None),
+        secrets={row["organisation"]: row["mark"] for row in secrets},
     )
 
 

@@ -42,11 +42,13 @@ Raises ValueError for wrong settings, GateUnavailable where the store does not a
 
 
 class Directory(Protocol):
-    """Organisations as they are now, and which configuration that is."""
+    """Organisations as they are now."""
 
     def organisations(self) -> Mapping[str, Organisation]: ...
 
-    def version(self) -> int: ...
+    def secrets(self, organisation: str) -> bytes:
+        """Return a mark of what an organisation has entrusted us: another when one of its secrets is replaced."""
+        ...
 
 
 class Collecting:
@@ -67,7 +69,8 @@ class Collecting:
         self._collectors = collectors
         self._metrics = metrics
         self._clock = clock
-        self._made: dict[str, tuple[int, Collector | None]] = {}
+        self._made: dict[str, tuple[object, Collector | None]] = {}
+        """By organisation, with all that each was made of; only what changed is made anew."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; a round under way then ends with the file it is at."""
@@ -112,14 +115,14 @@ class Collecting:
             return True
 
     async def _collector(self, settings: Organisation) -> Collector | None:
-        version = self._directory.version()
-        made_for, collector = self._made.get(settings.id, (-1, None))
-        if made_for != version:
+        wanted = settings.way, self._directory.secrets(settings.id)
+        made_of, collector = self._made.get(settings.id, (None, None))
+        if made_of != wanted:
             self._made.pop(settings.id, None)
             if collector is not None:
                 await collector.close()
             collector = await self._collectors(settings)
-            self._made[settings.id] = version, collector
+            self._made[settings.id] = wanted, collector
         return collector
 
     async def _round(self, organisation: str, stop: asyncio.Event) -> None:

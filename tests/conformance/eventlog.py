@@ -327,6 +327,36 @@ class EventLogPromises:
         for topic in topics:
             assert values([one for one in got if one.partition.topic == topic]) == [0, 1, 2, 3]
 
+    async def test_a_member_follows_other_topics_without_leaving(self, log: EventLog, make_log: MakeLog) -> None:
+        stays, leaves, joins = (new_topic() for _ in range(3))
+        await log.ensure({stays: 2, leaves: 2, joins: 2})
+        group = new_group()
+
+        def topics(*members: Consumer) -> set[str]:
+            return {one.topic for member in members for one in member.owned()}
+
+        async with make_log() as other_log, log.consumer([stays, leaves], group) as member:
+            await log.append([*numbered(stays, b"key", range(3)), *numbered(leaves, b"key", range(3))])
+            await commit(member, await take(member, 6))
+            member.pause(leaves)
+            await member.follow([stays, joins])
+            await until(lambda: topics(member) == {stays, joins}, member)
+            await log.append([*numbered(stays, b"key", range(3, 6)), *numbered(joins, b"key", range(3))])
+            got = await take(member, 6)
+            assert values([one for one in got if one.partition.topic == stays]) == [3, 4, 5], "it goes on where it was"
+            await commit(member, got)
+            async with other_log.consumer(
+                [leaves], group
+            ) as other:  # and a partition belongs to nobody who has left it
+                await until(lambda: len(other.owned()) == 2, member, other)
+                await member.follow([stays, joins, leaves])
+                await until(lambda: len(topics(member) & {leaves}) == 1 and len(other.owned()) == 1, member, other)
+            await until(lambda: len(member.owned()) == 6, member)
+            await log.append(numbered(leaves, b"key", range(3, 6)))
+            assert await nothing(member), "the pause holds"
+            member.resume(leaves)
+            assert values(await take(member, 3)) == [3, 4, 5]
+
     # -- sharing ---------------------------------------------------------------------------------
 
     async def test_two_members_share_and_a_leaver_hands_over(

@@ -35,10 +35,11 @@ async def test_an_endpoint_is_asked_once_before_the_first_of_many_and_told_who_a
 
         held = HeldAdapter(make)
         assert held.rate() is None
-        adapter = await held.of(ORGANISATION, 1)
+        made = await held.taken(ORGANISATION, b"")
         assert held.rate() is None, "it has not said yet"
-        ended = await asyncio.gather(*(attempt(adapter, sample_delivery()) for _ in range(20)))
+        ended = await asyncio.gather(*(attempt(made.adapter, sample_delivery()) for _ in range(20)))
         assert held.rate() == 2.0
+        held.back(made)
         await held.close()
     assert all(isinstance(one, Receipt) for one in ended)
     assert len(peer.asked) == 1

@@ -156,15 +156,16 @@ async def test_each_organisation_is_shown_its_own_certificate_and_the_next_one_o
         wanted = []
         held = HeldAdapter(lambda _: made("webhook", settings, secrets, "localhost"))
         settings = {"endpoint": f"https://localhost:{port}/"}
-        for version in range(3):
+        reached = cast("Organisation", SimpleNamespace(policy=SimpleNamespace(batch=None)))
+        for _ in range(3):
             pem = certificate_of(authority)
             wanted.append(x509.load_pem_x509_certificates(pem.encode())[0].public_bytes(Encoding.DER))
             secrets = Secrets(signing=signing, client_certificate=pem)
-            adapter = await held.of(cast("Organisation", SimpleNamespace(policy=SimpleNamespace(batch=None))), version)
-            ended = await attempt(adapter, sample_delivery())
+            made_so = await held.taken(reached, pem.encode())
+            ended = await attempt(made_so.adapter, sample_delivery())
+            held.back(made_so)
             assert isinstance(ended, Misconfigured), repr(ended)
         assert shown == wanted, "one connection for each, though all go to the same place"
-        held.spare()
         await held.close()
 
 

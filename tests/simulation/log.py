@@ -310,6 +310,20 @@ class SimulatedConsumer:
 
         await self._log.carry(committing)
 
+    async def follow(self, topics: Collection[str]) -> None:
+        """See Consumer."""
+        self._topics = frozenset(topics)
+
+        async def following() -> None:
+            log, member = self._log, self.member
+            if not self._topics <= log.partitions.keys():
+                raise LogUnavailable("the log does not have a topic; `ensure` creates it")
+            if member is not None and member in log.group(self._group).members:
+                member.topics = self._topics
+                log.rebalance(self._group)
+
+        await self._log.carry(following)
+
     def pause(self, topic: str) -> None:
         self._paused.add(topic)
 

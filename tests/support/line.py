@@ -149,6 +149,9 @@ class Systems:
     behaviour: dict[str, Behaviour] = field(default_factory=dict)
     arrived: list[Delivery] = field(default_factory=list)
     seen: dict[tuple[str, UUID], int] = field(default_factory=lambda: defaultdict(int))
+    adapters: list[str] = field(default_factory=list)
+    """For whom one was made, each time."""
+    closed: list[str] = field(default_factory=list)
 
     def of(self, organisation: str) -> list[Delivery]:
         return [item for item in self.arrived if item.organisation == organisation]
@@ -160,6 +163,7 @@ class Scripted:
     def __init__(self, systems: Systems, name: str) -> None:
         self._systems = systems
         self._name = name
+        systems.adapters.append(name)
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         self._systems.arrived.append(delivery)
@@ -168,7 +172,7 @@ class Scripted:
         return await answer(delivery, self._systems.seen[self._name, delivery.id])
 
     async def close(self) -> None:
-        return None
+        self._systems.closed.append(self._name)
 
 
 @dataclass

@@ -100,7 +100,7 @@ async def test_a_batch_for_who_now_takes_one_at_a_time_is_not_sent_one_after_the
         "council",
         adapters=made,
         gate=nothing,
-        config=cast("Any", SimpleNamespace(version=lambda: 1)),
+        config=cast("Any", SimpleNamespace(organisations=dict, secrets=lambda _: b"")),
         breakers=OwnBreakers(lambda: NOW),
         finish=lambda _, receipt: finished.append(receipt),
         hungry=lambda: None,
