@@ -2,8 +2,8 @@
 
 from broker.store.migrations.sql import run_beside
 
-revision = "0029"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
 
 
 def upgrade() -> None:
