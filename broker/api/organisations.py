@@ -1,6 +1,7 @@
 """What an organisation's software calls: a token, a later answer."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,7 @@ from broker.identity import token_endpoint
 from broker.identity.refusals import Absent
 from broker.store import holds
 from broker.tracking.answering import take_in
-from broker.vault.signing import PUBLISHED_SECONDS, SigningKeys
+from broker.vault.signing import PUBLISHED_SECONDS, Purpose, SigningKeys
 from broker.verification import confirmed
 from contracts.confirmation import DeathConfirmation
 from contracts.receipts import Answer
@@ -48,8 +49,7 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         """Return the public keys of our tokens (RFC 7517)."""
         return _key_set(parts.organisations.jwks())
 
-    assertions = SigningKeys(parts.vault, "client-assertions", parts.clock)
-    signatures = SigningKeys(parts.vault, "message-signatures", parts.clock)
+    assertions, signatures = _signing_keys(parts, "client-assertions"), _signing_keys(parts, "message-signatures")
 
     @router.get(
         "/.well-known/jwks/client-assertions.json",
@@ -118,6 +118,15 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         leaf = audit.leaf("death.confirmed", parts.clock(), f"organisation:{caller.organisation}")
         await holds.confirm(parts.database, caller.organisation, found.registration, found.facts, leaf)
         return Response(status_code=202)
+
+
+def _signing_keys(parts: ApiParts, purpose: Purpose) -> SigningKeys:
+    """Return our keys, by the store's clock: by that they are dated, and workers sign."""
+
+    def now() -> datetime:
+        return parts.directory.now()
+
+    return SigningKeys(parts.vault, purpose, now)
 
 
 def _key_set(keys: Mapping[str, Any]) -> Response:

@@ -52,7 +52,7 @@ ORDER BY person_id FOR UPDATE
 
 _CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
-    SELECT person_id, organisation, occupant, last_sequence, true AS as_seen FROM lane
+    SELECT person_id, organisation, occupant, last_sequence, owed_from, ctid AS version, true AS as_seen FROM lane
     WHERE organisation = $2 AND person_id = ANY($1::bigint[]) AND due <= least($3::timestamptz, now())
 {NUMBER}"""  # noqa: S608  constants of ours
 """Of lanes that are locked."""

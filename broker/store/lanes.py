@@ -44,33 +44,36 @@ class Claimed(Numbered):
 
 NUMBER: Final = """
 ), looked_at AS (
-    SELECT due.*, coalesce(due.occupant, next.id) AS delivery_id FROM due
-    LEFT JOIN LATERAL (
-        SELECT d.id FROM delivery d
-        WHERE d.person_id = due.person_id AND d.organisation = due.organisation AND d.sequence IS NULL
-          AND d.status IN ('waiting', 'queued') AND d.due <= now()
-        ORDER BY d.ordinal LIMIT 1
-    ) next ON due.occupant IS NULL AND due.as_seen
+    SELECT due.*, CASE WHEN NOT coalesce(due.as_seen, false) THEN NULL
+        WHEN due.occupant IS NOT NULL THEN (SELECT d.ctid FROM delivery d WHERE d.id = due.occupant)
+        ELSE (
+            SELECT d.ctid FROM delivery d
+            WHERE d.person_id = due.person_id AND d.organisation = due.organisation AND d.ordinal >= due.owed_from
+              AND d.sequence IS NULL AND d.status IN ('waiting', 'queued') AND d.due <= now()
+            ORDER BY d.ordinal LIMIT 1) END AS delivery
+    FROM due
 ), chosen AS MATERIALIZED (
     SELECT one.* FROM (
-        SELECT array_agg(person_id) AS people, array_agg(organisation) AS organisations, array_agg(occupant) AS occupants,
-               array_agg(last_sequence) AS sequences, array_agg(delivery_id) AS deliveries FROM looked_at
-    ) AS packed CROSS JOIN LATERAL unnest(people, organisations, occupants, sequences, deliveries)
-        AS one(person_id, organisation, occupant, last_sequence, delivery_id)
+        SELECT array_agg(person_id) AS people, array_agg(organisation) AS organisations, array_agg(version) AS lanes,
+               array_agg(occupant) AS occupants, array_agg(last_sequence) AS sequences, array_agg(delivery) AS deliveries
+        FROM looked_at
+    ) AS packed CROSS JOIN LATERAL unnest(people, organisations, lanes, occupants, sequences, deliveries)
+        AS one(person_id, organisation, lane, occupant, last_sequence, delivery)
 ), numbered AS (         -- unless, between the look and the lock, it was ended or sent by another
     UPDATE delivery d
     SET sequence = coalesce(d.sequence, chosen.last_sequence + 1),
         status = CASE d.status WHEN 'waiting' THEN 'queued' ELSE d.status END
     FROM chosen
-    WHERE d.id = chosen.delivery_id
-      AND (d.id = chosen.occupant OR (d.sequence IS NULL AND d.status IN ('waiting', 'queued')))
+    WHERE d.ctid = chosen.delivery
+      AND (d.id = chosen.occupant
+           OR (chosen.occupant IS NULL AND d.sequence IS NULL AND d.status IN ('waiting', 'queued')))
     RETURNING d.id, d.person_id, d.organisation, d.epoch, d.sequence, d.change_id, d.accepted_at, d.agreement,
-              d.agreement_version
+              d.agreement_version, chosen.lane
 ), taken AS (
     UPDATE lane SET occupant = numbered.id, in_flight = true, claim = lane.claim + 1, due = now() + $4::interval,
                     last_sequence = greatest(lane.last_sequence, numbered.sequence)
     FROM numbered CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
-    WHERE lane.person_id = numbered.person_id AND lane.organisation = numbered.organisation
+    WHERE lane.ctid = numbered.lane
     RETURNING lane.claim, lane.subject, numbered.*
 )
 SELECT t.person_id, t.organisation, t.claim, t.subject, t.id AS delivery_id, t.epoch, t.sequence, change.type,
@@ -84,17 +87,21 @@ JOIN delivery_content content ON content.delivery_id = t.id
 JOIN agreement ON agreement.id = t.agreement AND agreement.version = t.agreement_version
 UNION ALL
 SELECT person_id, organisation, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM chosen WHERE (delivery_id IN (SELECT id FROM numbered)) IS NOT TRUE
+FROM chosen WHERE lane NOT IN (SELECT lane FROM numbered)
 """
 """The rest of a statement that begins with `WITH due AS MATERIALIZED (`, lanes that are locked: number what each gives up,
 lease them for `$4`, and return it; nothing for a lane that was looked at too early.
+
+Rows are written where they were found, by their place in the table: a lane cannot have moved since, for it is locked,
+and a delivery that moved is looked at once more where it is now, or left.
 
 What was chosen is packed into arrays and unpacked: of these the planner expects ten. Of a limit it is only told later it
 expects a share of the table, thousands, and would read all lanes each time for the one or two that are mostly due.
 Nothing of what was chosen is joined to what was numbered: expecting ten of each, the planner compared every one with
 every other.
 
-`as_seen` says that nobody moved a lane between the look at what is owed and its lock: something earlier may be owed then.
+`as_seen` says that nobody moved a lane between the look at what is owed and its lock. From one that moved nothing is
+taken: something earlier may be owed then, and where it is now this statement does not see.
 """
 
 _CLAIM: Final = f"""
@@ -108,7 +115,7 @@ WITH due AS MATERIALIZED (
         FROM (SELECT 1 FROM lane WHERE organisation = o.id AND in_flight AND due > now() LIMIT $3) unanswered
     ) credit
     CROSS JOIN LATERAL (
-        SELECT person_id, organisation, occupant, last_sequence, ctid AS version FROM lane
+        SELECT person_id, organisation, occupant, last_sequence, owed_from, ctid AS version FROM lane
         WHERE organisation = o.id AND due <= now() AND credit.room > 0
         ORDER BY due LIMIT greatest(credit.room, 0) FOR UPDATE SKIP LOCKED
     ) lane
@@ -316,7 +323,7 @@ WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
         AS a(delivery_id, person_id, organisation, claim, granted_before, until)
 ), still AS MATERIALIZED (   -- as they were decided on: whatever moves a lane raises its claim
-    SELECT asked.* FROM lane JOIN asked USING (person_id, organisation, claim)
+    SELECT asked.*, lane.ctid AS version FROM lane JOIN asked USING (person_id, organisation, claim)
     WHERE lane.granted_until IS NOT DISTINCT FROM asked.granted_before
     ORDER BY person_id, organisation FOR UPDATE OF lane
 ), unheard_of AS (
@@ -325,7 +332,7 @@ WITH asked AS (
 )
 UPDATE lane SET granted_until = still.until
 FROM still CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
-WHERE lane.person_id = still.person_id AND lane.organisation = still.organisation
+WHERE lane.ctid = still.version   -- not one that moved since this began to look: it is looked at anew
 RETURNING still.delivery_id
 """
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from broker.store.database import Connection, Database
+from broker.store.database import Connection, Database, StoreUnavailable
 from broker.store.lanes import LOCK_LANES
 
 
@@ -117,7 +117,8 @@ SINCE: Final = """
 """From when the horizon of a delivery `d` is counted, joined with `BEGUN`."""
 
 _TOUCHED: Final = f"""
-SELECT d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
+SELECT d.ctid AS place, l.ctid AS lane_place,
+       d.id, d.person_id, d.organisation, d.agreement, d.agreement_version, d.status, d.epoch, d.attempts, d.unknowns,
        {SINCE} AS since,
        d.due AS first_due, d.published_at, d.answered_at, d.reason, d.reference,
        l.occupant IS NOT DISTINCT FROM d.id AS occupies, l.in_flight, l.due AS lane_due, l.granted_until,
@@ -130,16 +131,17 @@ WHERE d.id = ANY($1)
 
 _SETTLE: Final = """
 WITH settled AS (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::int[], $7::timestamptz[],
+    SELECT * FROM unnest($1::uuid[], $2::tid[], $3::tid[], $4::text[], $5::int[], $6::int[], $7::timestamptz[],
                          $8::timestamptz[], $9::text[], $10::text[], $11::boolean[], $12::boolean[], $13::boolean[],
                          $14::timestamptz[], $15::boolean[])
-        AS s(id, person_id, organisation, status, attempts, unknowns, published_at, answered_at, reason, reference,
+        AS s(id, place, lane_place, status, attempts, unknowns, published_at, answered_at, reason, reference,
              occupied, occupies, in_flight, due, attempt_ended)
 ), deliveries AS (
     UPDATE delivery d SET status = s.status, attempts = s.attempts, unknowns = s.unknowns,
                           published_at = s.published_at, answered_at = s.answered_at, reason = s.reason,
                           reference = s.reference
-    FROM settled s WHERE d.id = s.id
+    FROM settled s WHERE d.ctid = s.place AND d.id = s.id
+    RETURNING d.id
 ), lanes AS (
     UPDATE lane SET
         occupant = CASE WHEN s.occupies THEN lane.occupant END,
@@ -149,13 +151,17 @@ WITH settled AS (
         due = CASE WHEN s.occupies AND s.attempt_ended THEN s.due
                    WHEN s.occupies THEN greatest(s.due, lane.granted_until) ELSE (
             SELECT min(d.due) FROM delivery d
-            WHERE d.person_id = s.person_id AND d.organisation = s.organisation AND d.sequence IS NULL
-              AND d.status IN ('waiting', 'queued') AND d.id NOT IN (SELECT id FROM settled)) END
-    FROM settled s WHERE s.occupied AND lane.person_id = s.person_id AND lane.organisation = s.organisation
+            WHERE d.person_id = lane.person_id AND d.organisation = lane.organisation AND d.ordinal >= lane.owed_from
+              AND d.sequence IS NULL AND d.status IN ('waiting', 'queued')
+              AND d.id NOT IN (SELECT id FROM settled)) END
+    FROM settled s WHERE s.occupied AND lane.ctid = s.lane_place AND lane.occupant = s.id
     RETURNING lane.due
 )
-SELECT pg_notify('unwaith_due', '') WHERE EXISTS (SELECT FROM lanes WHERE due IS NOT NULL)
+SELECT (SELECT count(*) FROM deliveries) AS deliveries, count(*) AS lanes,
+       CASE WHEN count(due) > 0 THEN pg_notify('unwaith_due', '') END AS relay_woken
+FROM lanes
 """
+"""Rows are written where they were read, by their place in the table; under their lanes' locks they cannot have moved."""
 
 _LOOK_AGAIN: Final = """
 WITH looked_at AS MATERIALIZED (
@@ -230,13 +236,24 @@ WHERE lane.person_id = reopened.person_id AND lane.organisation = reopened.organ
 """
 
 
+_Place = tuple[int, int]
+"""Where a row lies in its table: page and line (PostgreSQL's `ctid`)."""
+
+
 class Folding:
     """One batch being folded, inside its transaction."""
 
     def __init__(
-        self, connection: Connection, now: datetime, known: frozenset[UUID], touched: Mapping[UUID, Touched]
+        self,
+        connection: Connection,
+        now: datetime,
+        known: frozenset[UUID],
+        touched: Mapping[UUID, Touched],
+        places: dict[UUID, tuple[_Place, _Place]],
     ) -> None:
+        """`places`: of each delivery its own and its lane's."""
         self._connection = connection
+        self._places = places
         self.now = now
         """The store's own clock, which the relay looks at too: what is due is told by one clock alone."""
         self.known = known
@@ -245,13 +262,17 @@ class Folding:
         """Deliveries by id; one that is absent is not known to the store."""
 
     async def write(self, settled: Sequence[Settled], entries: Sequence[Entry], *, by_operator: bool = False) -> None:
-        """Write down what was decided; the relay is woken if something is due, or will be, in these lanes."""
+        """Write down what was decided; the relay is woken if something is due, or will be, in these lanes.
+
+        Raises StoreUnavailable where a row is not where it was read, which its lane's lock forbids: nothing is written.
+        """
         if settled:
-            await self._connection.execute(
+            places = [self._places[s.id] for s in settled]
+            written = await self._connection.fetchrow(
                 _SETTLE,
                 [s.id for s in settled],
-                [s.person_id for s in settled],
-                [s.organisation for s in settled],
+                [place for place, _ in places],
+                [lane for _, lane in places],
                 [s.status for s in settled],
                 [s.attempts for s in settled],
                 [s.unknowns for s in settled],
@@ -265,6 +286,8 @@ class Folding:
                 [s.due for s in settled],
                 [s.attempt_ended for s in settled],
             )
+            if tuple(written)[:2] != (len(settled), sum(s.occupied for s in settled)):
+                raise StoreUnavailable("Moved")
         if looked_at := [s.id for s in settled if s.id in self.touched and self.touched[s.id].withdrawn]:
             await self._connection.execute(_LOOK_AGAIN, looked_at)
         if entries:
@@ -293,8 +316,9 @@ class Folding:
         found = {row["id"]: row["in_order"] for row in rows}
         if not found:
             return []
-        touched = await self._connection.fetch(_TOUCHED, list(found))
-        return [LeftSuperseded(Touched(**row), found[row["id"]]) for row in touched]
+        touched, places = await _touched(self._connection, list(found))
+        self._places |= places
+        return [LeftSuperseded(one, found[one.id]) for one in touched.values()]
 
     async def reopen(self, deliveries: Sequence[Touched], leaves: Sequence[bytes]) -> None:
         """Owe these again, first in their lanes, under the next epoch: the same id, bytes and sequence.
@@ -341,8 +365,20 @@ async def folding(
 
 async def unfolded(connection: Connection, receipt_ids: Sequence[UUID], delivery_ids: Sequence[UUID]) -> Folding:
     """Return a batch to be folded within a transaction that has locked the lanes it touches."""
-    rows = await connection.fetch(_TOUCHED, list(delivery_ids))
+    touched, places = await _touched(connection, delivery_ids)
     now, known = await connection.fetchrow(
         "SELECT now(), array(SELECT id FROM receipt WHERE id = ANY($1))", list(receipt_ids)
     )
-    return Folding(connection, now, frozenset(known), {row["id"]: Touched(**row) for row in rows})
+    return Folding(connection, now, frozenset(known), touched, places)
+
+
+async def _touched(
+    connection: Connection, delivery_ids: Sequence[UUID]
+) -> tuple[dict[UUID, Touched], dict[UUID, tuple[_Place, _Place]]]:
+    """Return how deliveries stand whose lanes are locked, and where they and their lanes lie."""
+    touched, places = {}, {}
+    for row in await connection.fetch(_TOUCHED, list(delivery_ids)):
+        values = dict(row)
+        places[row["id"]] = values.pop("place"), values.pop("lane_place")
+        touched[row["id"]] = Touched(**values)
+    return touched, places

@@ -255,9 +255,11 @@ async def _reopen(connection: Connection, chosen: Sequence[Candidate]) -> None:
                             granted_until = NULL
             FROM chosen c WHERE lane.person_id = c.person_id AND lane.organisation = c.organisation AND c.numbered
         ), waiting AS (
-            UPDATE lane SET due = least(lane.due, now())
-            FROM chosen c WHERE lane.person_id = c.person_id AND lane.organisation = c.organisation AND NOT c.numbered
-              AND lane.occupant IS NULL
+            UPDATE lane SET due = CASE WHEN lane.occupant IS NULL THEN least(lane.due, now()) ELSE lane.due END,
+                            owed_from = least(lane.owed_from, first.ordinal)
+            FROM (SELECT c.person_id, c.organisation, min(d.ordinal) AS ordinal
+                  FROM chosen c JOIN delivery d ON d.id = c.delivery_id WHERE NOT c.numbered GROUP BY 1, 2) first
+            WHERE lane.person_id = first.person_id AND lane.organisation = first.organisation
         )
         UPDATE delivery d SET status = 'queued', epoch = epoch + 1, attempts = 0, unknowns = least(unknowns, 1),
                               reason = NULL, answered_at = NULL, replayed_at = now()

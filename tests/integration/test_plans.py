@@ -77,3 +77,16 @@ async def test_a_claim_reads_no_whole_table_whatever_the_planner_makes_of_its_li
     assert "Index Scan using lane_due on lane" in plan
     assert "Seq Scan on lane" not in plan
     assert "Seq Scan on delivery" not in plan
+
+
+async def test_nothing_that_is_written_on_its_way_is_in_an_index_of_deliveries(database: Database) -> None:
+    """Else each step of a delivery would be an entry more in every index, and its row would leave its page."""
+    async with database.connection() as connection:
+        known = await connection.fetch(
+            """
+            SELECT DISTINCT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
+            WHERE i.indrelid = 'delivery'::regclass
+              AND (a.attnum = ANY(i.indkey) OR pg_get_indexdef(i.indexrelid) ~ ('WHERE.*\\m' || a.attname || '\\M'))
+            """
+        )
+    assert {row["attname"] for row in known} == {"id", "change_id", "person_id", "organisation", "ordinal"}

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -312,6 +312,35 @@ def test_an_agreement_that_should_have_been_reviewed_is_told_by_the_doctor(setti
     assert examined.exit_code == 1
     wrong = json.loads(examined.stdout)["wrong"]
     assert wrong == ["agreement cardiff-council-tax: it should have been reviewed by now"]
+
+
+def test_keys_are_dated_by_the_stores_clock_and_not_by_that_of_whoever_rotates_them(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rotated(days: int) -> int:
+        """Rotate on a machine whose clock is wrong by so many days."""
+
+        class Wrong(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz) + timedelta(days=days)
+
+        with monkeypatch.context() as there:
+            there.setattr("broker.main.rooms.datetime", Wrong)
+            done: int = unwaith("keys", "rotate", "client-assertions").exit_code
+        return done
+
+    def shown() -> list[tuple[str, bool]]:
+        said: list[dict[str, Any]] = json.loads(unwaith("keys", "list", "--json").stdout)
+        ours = [key for key in said if key["purpose"] == "client-assertions" and key["type"] == "EC"]
+        return [(key["kid"], key["signsNow"]) for key in ours]
+
+    [(first, _)] = shown()
+    assert rotated(-8) == 0
+    after = shown()
+    assert (after[0], after[1][1]) == ((first, True), False), "nobody has met the next yet"
+    assert rotated(8) == 1, "the newest do not sign yet"
+    assert shown() == after, "what still signs is not withdrawn"
 
 
 def test_who_there_is_and_every_version_of_one(settings: Path, tmp_path: Path) -> None:

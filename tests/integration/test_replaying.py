@@ -116,6 +116,40 @@ async def test_what_is_being_sent_this_moment_is_not_given_up(line: Line) -> Non
         assert await connection.fetchval("SELECT unknowns FROM delivery WHERE id = $1", cardiff) == 1, "it may have it"
 
 
+async def test_what_never_had_a_number_and_is_replayed_goes_before_what_was_told_later(line: Line) -> None:
+    """When the second is told its lane owes nothing, and looks at nothing before it from then; the replay changes that."""
+    first = await line.tell(somebody(), a_move(1))
+    cardiff = await cardiffs(line, first)
+    assert await given_up(line, cardiff) is GivenUp.DONE
+    second = await line.tell(somebody(), a_move(2))
+    await ask(line, Asked(organisation=at_cardiff(line), delivery_id=cardiff))
+    while await replaying.carry_on(line.database, now()):
+        pass
+    assert (await changes.books(line.database)).faults() == []
+    line.start()
+    await line.until(first, applied(line))
+    await line.until(second, applied(line))
+    rows = [await changes.deliveries_of(line.database, [one.change_id]) for one in (first, second)]
+    assert [[row.sequence for row in of if row.organisation == at_cardiff(line)] for of in rows] == [[1], [2]]
+    assert (await changes.books(line.database)).faults() == []
+
+
+async def test_what_a_lane_does_not_look_back_to_and_numbers_given_twice_are_counted(line: Line) -> None:
+    await line.tell(somebody(), a_move(1))
+    second = await line.tell(somebody(), a_move(2))
+    async with line.database.connection() as connection:  # nothing of ours does this
+        await connection.execute("UPDATE lane SET owed_from = 2 WHERE organisation = $1", at_cardiff(line))
+        [fault] = (await changes.books(line.database)).faults()
+        assert fault == "1 lanes that point astray"
+        await connection.execute("UPDATE lane SET owed_from = 1 WHERE organisation = $1", at_cardiff(line))
+        line.start()
+        await line.until(second, applied(line))
+        assert (await changes.books(line.database)).faults() == []
+        await connection.execute("UPDATE delivery SET sequence = 1 WHERE organisation = $1", at_cardiff(line))
+    [fault] = (await changes.books(line.database)).faults()
+    assert fault == "1 lanes with a gap in their sequence, or a number twice"
+
+
 async def test_what_its_lane_has_forgotten_is_counted_and_can_be_brought_back_as_the_books_say(line: Line) -> None:
     accepted = await line.tell(somebody(), a_move())
     await line.relay().step()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,15 +15,17 @@ from structlog.testing import capture_logs
 
 from broker.cli import quarantine
 from broker.eventlog.postgres import PostgresLog
-from broker.store import Database, changes, operations, proposals, register
+from broker.store import Database, StoreUnavailable, changes, operations, proposals, register
+from broker.store.receipts import folding
 from broker.telemetry.metrics import new_metrics
+from broker.tracking.entries import settled, standing_of
 from broker.tracking.tracker import Tracker, TrackerSettings
 from broker.tracking.watching import watch
 from broker.vault import RootKeyFile
 from contracts.delivery import Delivery, Misconfigured, Unavailable
 from contracts.organisation import DeliveryPolicy
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
-from contracts.statuses import Outcome, Reason
+from contracts.statuses import Outcome, Reason, Status
 from contracts.topics import RECEIPTS, deliveries_topic
 from tests.support.line import Line, a_line, a_move, applied, named, now, organisation, receipted, somebody
 
@@ -208,6 +211,18 @@ async def test_a_wrong_clock_of_a_worker_shifts_nothing_an_organisation_asked_fo
     await line.tracker().fold_all([receipted(busy)])
     waits = await ask(line, "SELECT due - now() FROM lane WHERE occupant = $1", row.id)
     assert timedelta(minutes=9) < waits <= timedelta(minutes=10)
+
+
+async def test_what_is_not_where_it_was_read_is_not_written_over(line: Line) -> None:
+    """Its lane's lock forbids it. If it happened all the same, nothing of that batch would be written, and be tried again."""
+    row, _ = await a_published_one(line)
+    with pytest.raises(StoreUnavailable):  # noqa: PT012  what fails is the transaction as a whole
+        async with folding(line.database, [], [row.id]) as transaction:
+            touched = transaction.touched[row.id]
+            answered = replace(standing_of(touched), status=Status.APPLIED, occupies=False, in_flight=False, due=None)
+            await transaction.write([settled(touched, answered, attempt_ended=False)], [])
+            await transaction.write([settled(touched, answered, attempt_ended=False)], [])
+    assert await status_of(line, row) == "published"
 
 
 async def test_our_own_pause_is_in_the_ledger(line: Line) -> None:
