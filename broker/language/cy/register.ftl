@@ -108,6 +108,7 @@ agreement-signed = Llofnodwyd gan:
 staff-nav-register = Cofrestr
 staff-nav-agreements = Cytundebau
 staff-alarm-unreviewed = { $about }: dylai cytundeb sydd mewn grym fod wedi’i adolygu erbyn hyn.
+staff-alarm-unwritten = { $about }: rhoddwyd y gorau i anfon llythyrau at ei gysylltiadau am newid i sut mae’n cael ei gyrraedd: { $n }. Ffoniwch nhw.
 staff-register-title = Pwy sydd yma
 staff-connected = Sefydliadau cysylltiedig
 staff-unconnected = Hysbys, heb eu cysylltu

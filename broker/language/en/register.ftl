@@ -108,6 +108,7 @@ agreement-signed = Signed by:
 staff-nav-register = Register
 staff-nav-agreements = Agreements
 staff-alarm-unreviewed = { $about }: an agreement in force should have been reviewed by now.
+staff-alarm-unwritten = { $about }: letters to its contacts about a change of how it is reached were given up: { $n }. Call them.
 staff-register-title = Who there is
 staff-connected = Connected organisations
 staff-unconnected = Known, not connected
