@@ -6,6 +6,7 @@ Takes as many as it may have under way, asks the gate for all of them at once, a
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -65,19 +66,21 @@ class Line:
         config: Config,
         breakers: Breakers,
         finish: Finish,
-        hungry: Callable[[], None],
+        pause: Callable[[], None],
+        resume: Callable[[], None],
         metrics: Metrics,
         clock: Callable[[], datetime],
     ) -> None:
-        """`hungry` is called when fetching for this organisation, paused because it was `full`, is to go on."""
+        """`pause` and `resume` are how fetching for this organisation stops and goes on; said again, they do nothing."""
         self.organisation = organisation
-        self.owned: frozenset[int] = frozenset()
+        self._owned: frozenset[int] = frozenset()
         """Partitions of its topic that this worker owns now: its share of what the organisation may be sent."""
         self._gate = gate
         self._config = config
         self._now = breakers.now
         self._finish = finish
-        self._hungry = hungry
+        self._pause = pause
+        self._resume = resume
         self._watch = Watch(organisation, breakers, metrics)
         self._seconds = metrics.delivery_seconds.labels(organisation)
         self._clock = clock
@@ -100,6 +103,7 @@ class Line:
                 self._waiting.append(received)
             else:
                 self._batches.put(received, place, now)
+        self._feed(self._open())
         self._woken.set()
 
     def _put_back(self, records: Sequence[Received]) -> None:
@@ -115,17 +119,23 @@ class Line:
         """Settings may have changed."""
         self._woken.set()
 
+    def own(self, partitions: frozenset[int]) -> None:
+        """These partitions of its topic are this worker's now."""
+        if partitions != self._owned:
+            self._owned = partitions
+            self._woken.set()
+
     def lost(self, partition: Partition) -> None:
         """The partition is somebody else's: what has not been started is theirs too."""
         self._waiting = deque(item for item in self._waiting if item.partition != partition)
         self._batches.lost(partition)
+        self._woken.set()
 
-    def full(self) -> bool:
-        """Return whether fetching for this organisation should pause."""
-        settings = self._open()
-        if settings is None:
-            return True
-        policy = settings.policy
+    def _feed(self, settings: Organisation | None) -> None:
+        """Have fetching for this organisation pause while nothing may be sent, or enough is here; else go on."""
+        (self._pause if settings is None or self._full(settings.policy) else self._resume)()
+
+    def _full(self, policy: DeliveryPolicy) -> bool:
         most = max(policy.concurrency, policy.batch.size if policy.batch else 0, self._batches.largest)
         if len(self._waiting) + len(self._batches) >= AHEAD * most:
             return True
@@ -139,13 +149,15 @@ class Line:
         settings = self._config.organisations().get(self.organisation)
         if settings is None or settings.paused or not self._config.fresh():
             return None
-        return settings if is_open(settings.policy.windows, self._now()) else None
+        windows = settings.policy.windows
+        return settings if not windows or is_open(windows, self._now()) else None
 
     async def run(self) -> None:
         """Work until cancelled; then attempts under way are left to `drain`."""
         while True:
             self._woken.clear()
             settings = self._open()
+            self._feed(settings)
             count, wait = (0, REST_SECONDS) if settings is None else await self._askable(settings)
             if settings is None or count == 0:
                 try:
@@ -155,21 +167,19 @@ class Line:
                     pass
                 continue
             self._free_since = None
-            was_full = self.full()
             taken = self._taken(self._batches.take(asyncio.get_running_loop().time()) or self._first(count))
-            if was_full and not self.full():
-                self._hungry()
+            self._feed(settings)
             if taken:
                 await self._send(settings, taken)
 
     async def _askable(self, settings: Organisation) -> tuple[int, float]:
         """Return for how many records the gate is to be asked now, or 0 and in how many seconds to look again."""
         something = self._something()
-        slots = await self._watch.slots(settings, self.owned, ready=something and not self._running)
+        slots = await self._watch.slots(settings, self._owned, ready=something and not self._running)
         free = slots - len(self._running)
         if free <= 0 or not something:
             self._free_since = None
-            return 0, REST_SECONDS
+            return 0, min(REST_SECONDS, self._watch.wait())
         now = asyncio.get_running_loop().time()
         allowed, wait = self._leave_now(settings, now)
         free = min(free, allowed)
@@ -186,7 +196,7 @@ class Line:
 
     def _leave_now(self, settings: Organisation, now: float) -> tuple[int, float]:
         """Return for how many records there is leave now, and in how many seconds there is for one."""
-        share = len(self.owned) / max(len(self.owned), settings.partitions)
+        share = len(self._owned) / max(len(self._owned), settings.partitions)
         rate, agreed = settings.policy.rate, self._held.rate()
         self._pace = self._pace.later(now, None if rate is None else rate * share)
         self._requests = self._requests.later(now, None if agreed is None else agreed * share)
@@ -209,6 +219,7 @@ class Line:
 
     async def _send(self, settings: Organisation, taken: list[_Taken]) -> None:
         deadline = settings.policy.deadline_seconds
+        await self._prepared(settings)
         asked = asyncio.get_running_loop().time()  # nobody's clock: the gate counts its grants by the store's
         try:
             verdicts = await self._gate.grant(
@@ -243,6 +254,14 @@ class Line:
             task = asyncio.create_task(self._attempt(settings, several, asked, self._watch.probe))
             self._running.add(task)
             task.add_done_callback(self._ended)
+
+    async def _prepared(self, settings: Organisation) -> None:
+        """Have the adapter made before the gate is asked: where hundreds are made at once, grants would run out meanwhile.
+
+        One that cannot be made is told of by the attempt.
+        """
+        with suppress(Exception):
+            self._held.back(await self._held.taken(settings, self._config.secrets(self.organisation)))
 
     def _leave(self, policy: DeliveryPolicy, verdicts: Sequence[Verdict], now: float) -> bool:
         """Return whether there is leave for a try with what was granted of these, one delivery or a closed batch."""

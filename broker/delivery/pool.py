@@ -80,6 +80,10 @@ class Pool:
         self._work: dict[str, asyncio.Task[None]] = {}
         self._parting: set[asyncio.Task[None]] = set()
         self._with_topic: frozenset[str] = frozenset()
+        self._owned: frozenset[Partition] | None = None
+        """What the lines were last told they own; None where one has not been told yet."""
+        self._known: Mapping[str, Organisation] = {}
+        """The settings that the lines were last woken for."""
         self._unreadable = 0
         self._committed_at = 0.0
 
@@ -175,11 +179,13 @@ class Pool:
                 config=self._config,
                 breakers=self._breakers,
                 finish=self._finish,
-                hungry=partial(self._hungry, deliveries_topic(key)),
+                pause=partial(self._pause, deliveries_topic(key)),
+                resume=partial(self._resume, deliveries_topic(key)),
                 metrics=self._metrics,
                 clock=self._clock,
             )
             self._work[key] = asyncio.create_task(line.run())
+            self._owned = None
         for key in self._lines.keys() - organisations:
             parting = asyncio.create_task(self._part(self._work.pop(key), self._lines.pop(key)))
             self._parting.add(parting)
@@ -194,22 +200,21 @@ class Pool:
         self._staff(frozenset())
         await asyncio.gather(*self._parting, return_exceptions=True)
 
-    def _hungry(self, topic: str) -> None:
+    def _pause(self, topic: str) -> None:
+        if self._consumer is not None:
+            self._consumer.pause(topic)
+
+    def _resume(self, topic: str) -> None:
         if self._consumer is not None:
             self._consumer.resume(topic)
 
     async def _turn(self, consumer: Consumer) -> None:
-        owned = consumer.owned()
-        for partition in self._offsets.partitions() - owned:
-            self._let_go(partition)
-        held: defaultdict[str, set[int]] = defaultdict(set)
-        for partition in owned:
-            held[partition.topic].add(partition.number)
-        for key, line in self._lines.items():
-            topic = deliveries_topic(key)
-            line.owned = frozenset(held[topic])
-            (consumer.pause if line.full() else consumer.resume)(topic)
-            line.wake()
+        """Hand on what is new, to each line only what concerns it: there may be hundreds that lie idle."""
+        self._share(consumer.owned())
+        if (organisations := self._config.organisations()) is not self._known:
+            self._known = organisations
+            for line in self._lines.values():
+                line.wake()
         records = await consumer.fetch(self._settings.fetch, self._settings.fetch_wait)
         if records:
             failpoints.reach("delivery.fetched")
@@ -224,6 +229,19 @@ class Pool:
                 self._lines[key].put(items)
         if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_SECONDS:
             await self._commit(consumer)
+
+    def _share(self, owned: frozenset[Partition]) -> None:
+        """Let go of what is no longer ours, and tell each line what it has."""
+        for partition in self._offsets.partitions() - owned:
+            self._let_go(partition)
+        if owned == self._owned:
+            return
+        self._owned = owned
+        held: defaultdict[str, set[int]] = defaultdict(set)
+        for partition in owned:
+            held[partition.topic].add(partition.number)
+        for key, line in self._lines.items():
+            line.own(frozenset(held[deliveries_topic(key)]))
 
     def _let_go(self, partition: Partition) -> None:
         """What was read of this partition is somebody else's now, or is read again."""

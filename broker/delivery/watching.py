@@ -1,5 +1,6 @@
 """One organisation's breaker as one line goes by it: what it has seen, and what it does about it."""
 
+import math
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
@@ -17,6 +18,8 @@ from contracts.receipts import Receipt
 
 LEFT_ALONE: Final = frozenset({Phase.OPEN, Phase.PROBING})
 """While its breaker stands so, an organisation gets probes alone, and fetching for it pauses."""
+LOOK_SECONDS: Final = 0.2
+"""So often it is looked whether a ramp allows more, or a probe can be taken that was due."""
 
 log = structlog.get_logger()
 
@@ -40,6 +43,16 @@ class Watch:
 
     def left_alone(self) -> bool:
         return self._known().phase in LEFT_ALONE
+
+    def wait(self) -> float:
+        """Return in how many seconds it may be sent more than now, even if nothing else happens."""
+        breaker = self._known()
+        if breaker.phase is Phase.CLOSED:
+            return math.inf
+        left = timedelta()
+        if breaker.phase in LEFT_ALONE and breaker.until is not None:
+            left = breaker.until - self._breakers.now()
+        return max(LOOK_SECONDS, left.total_seconds())
 
     async def slots(self, settings: Organisation, owned: Collection[int], *, ready: bool) -> int:
         """Return how many attempts of this worker, which owns these partitions, may be under way at once now.

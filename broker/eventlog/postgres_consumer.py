@@ -128,8 +128,9 @@ class PostgresConsumer:
         self._paused.add(topic)
 
     def resume(self, topic: str) -> None:
-        self._paused.discard(topic)
-        self._noticed.set()
+        if topic in self._paused:  # said again by every line, over and over
+            self._paused.discard(topic)
+            self._noticed.set()
 
     def owned(self) -> frozenset[Partition]:
         return frozenset(self._partitions[one] for one in self._positions)

@@ -374,7 +374,12 @@ class Intake:
         change_id = new_id(now)
         kind = change_types()[request.type]
         since = _start_of(kind.effective(request.change))
-        sealed = tuple([await self._owed(person, change_id, item, since, now) for item in owed])
+        sealed = tuple(
+            [
+                await self._owed(person, change_id, item, since, await self._newest_of(person, request, item), now)
+                for item in owed
+            ]
+        )
         return changes.Told(
             id=change_id,
             person_id=person.person_id,
@@ -417,6 +422,7 @@ class Intake:
         change_id: UUID,
         item: previews.Frozen,
         not_before: datetime,
+        newest_of: bytes | None,
         now: datetime,
     ) -> changes.Owed:
         organisation = item.recipient.organisation
@@ -433,6 +439,17 @@ class Intake:
             origin=_pseudonym(pseudonyms, b"change", change_id.bytes),
             digest=digest,
             sealed=sealed,
+            newest_of=newest_of,
+        )
+
+    async def _newest_of(self, person: PersonKey, request: ChangeRequest, item: previews.Frozen) -> bytes | None:
+        """Return the mark of what only a newer one says as well, keyed: the same part, of a change that says as much."""
+        kind, recipient = change_types()[request.type], item.recipient
+        if kind.replaces is None or not recipient.latest_only:
+            return None
+        agreed = [recipient.agreement, recipient.agreement_version, recipient.roles]
+        return (await self._vault.digester("newest"))(
+            b"%d" % person.person_id, sealing.canonical({"agreed": agreed, "said": kind.replaces(request.change)})
         )
 
 

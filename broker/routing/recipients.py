@@ -29,6 +29,8 @@ class Recipient:
     because: tuple[Bilingual, ...]
     data: dict[str, Any] = field(repr=False)
     """`{person, change, roles}` as the organisation will receive it."""
+    latest_only: bool
+    """It asks for the newest alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def recipients(
             roles=roles,
             because=tuple(share.because for share in shares),
             data={**data, "roles": list(roles)},
+            latest_only=agreement.latest_only,
         )
     return list(found.values())
 

@@ -25,6 +25,8 @@ class Owed:
     origin: str
     digest: bytes
     sealed: bytes = field(repr=False)
+    newest_of: bytes | None = None
+    """Of those of one lane with the same mark only the newest matters to the organisation; None: each does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +117,9 @@ WITH told AS (
     SELECT o.*, CASE WHEN p.held THEN 'infinity' ELSE greatest(o.not_before, now()) END AS due,
            CASE WHEN p.held THEN greatest(o.not_before, now()) END AS held_due, p.person_id, p.ordinal, p.generation
     FROM unnest($10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::int[], $16::timestamptz[],
-                $17::text[], $18::bytea[], $19::bytea[])
-        AS o(id, change_id, organisation, subject, agreement, agreement_version, not_before, origin, digest, sealed)
+                $17::text[], $18::bytea[], $19::bytea[], $37::bytea[])
+        AS o(id, change_id, organisation, subject, agreement, agreement_version, not_before, origin, digest, sealed,
+             newest_of)
     JOIN placed p ON p.id = o.change_id
 ), lanes AS (
     INSERT INTO lane (person_id, organisation, subject, due, owed_from)
@@ -132,8 +135,8 @@ WITH told AS (
            CASE WHEN due > now() THEN 'waiting' ELSE 'queued' END, due, held_due, now()
     FROM owed
 ), contents AS (
-    INSERT INTO delivery_content (delivery_id, generation, origin, digest, sealed)
-    SELECT id, generation, origin, digest, sealed FROM owed
+    INSERT INTO delivery_content (delivery_id, generation, origin, digest, sealed, newest_of)
+    SELECT id, generation, origin, digest, sealed, newest_of FROM owed
 ), notices AS (         -- the confirmation is owed like any delivery: with the change, or not at all
     INSERT INTO notice (id, change_id, person_id, kind, generation, sealed, link, due, since)
     SELECT n.id, n.change_id, p.person_id, n.kind, p.generation, n.sealed, n.link, now(), now()
@@ -213,6 +216,7 @@ async def accept(
             [contact.sealed for _, contact in contacts],
             [contact.changed for _, contact in contacts],
             [t.verified for t in batch],
+            [o.newest_of for _, o in owed],
         )
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:

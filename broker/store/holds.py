@@ -162,35 +162,55 @@ def _known(row: Connection) -> Known:
 
 _STOP: Final = """
 UPDATE delivery SET held_due = due, due = 'infinity'
-WHERE change_id = $1 AND sequence IS NULL AND status IN ('waiting', 'queued', 'undelivered') AND held_due IS NULL
+WHERE change_id = ANY($1) AND sequence IS NULL AND status IN ('waiting', 'queued', 'undelivered') AND held_due IS NULL
 """
 """Keep everything of a change from being sent that has not its place in a lane, also if what was given up is sent after
 all. Its lanes find that out by themselves."""
 
 
-async def place(database: Database, change_id: UUID, hold: Placed, leaf: bytes) -> bool:
-    """Hold a change that was accepted before, with `leaf`; False if it is held for that reason already, or withdrawn.
+_AND_LATER: Final = """
+SELECT later.id FROM change this
+JOIN change later ON later.person_id = this.person_id AND later.type = this.type AND later.ordinal >= this.ordinal
+WHERE this.id = $1 AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id IN (this.id, later.id))
+  AND (later.id = this.id OR (
+      EXISTS (SELECT FROM delivery d JOIN delivery first USING (person_id, organisation)
+              WHERE d.change_id = later.id AND d.sequence IS NULL AND d.status IN ('waiting', 'queued')
+              AND first.change_id = this.id AND first.sequence IS NULL AND first.status IN ('waiting', 'queued'))
+      AND NOT EXISTS (SELECT FROM hold WHERE change_id = later.id AND reason = $2 AND outcome = 'released')))
+ORDER BY later.ordinal
+"""
+"""A change that may be held, and what its person told later of the same type, and that an organisation is to be sent after
+it, unless it was held for this reason and released before: sent first, the earlier would be taken for what holds."""
 
-    What is in the log, or was sent, goes on. Raises StoreUnavailable.
+
+async def place(database: Database, change_id: UUID, hold: Placed, leaf: Callable[[UUID], bytes]) -> Sequence[UUID]:
+    """Hold a change that was accepted before, and what must not be sent before it; return what is held by that.
+
+    Nothing of what is held for that reason already, or withdrawn. `leaf` makes what the ledger keeps of each. What is in
+    the log, or was sent, goes on. Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
-        await _locked(connection, change_id)
-        placed = await connection.fetchval(
+        await _person_locked(connection, change_id)
+        ids = [row["id"] for row in await connection.fetch(_AND_LATER, change_id, hold.reason)]
+        await _lanes_locked(connection, ids)
+        rows = await connection.fetch(
             """
             INSERT INTO hold (id, change_id, person_id, reason, placed_at, until)
-            SELECT $2, id, person_id, $3, now(), $4 FROM change
-            WHERE id = $1 AND NOT EXISTS (SELECT FROM withdrawal WHERE change_id = $1)
-            ON CONFLICT DO NOTHING RETURNING true
+            SELECT CASE WHEN id = $1 THEN $2 ELSE gen_random_uuid() END, id, person_id, $3, now(), $4 FROM change
+            WHERE id = ANY($5) ON CONFLICT DO NOTHING RETURNING change_id
             """,
             change_id,
             hold.id,
             hold.reason,
             hold.until,
+            ids,
         )
-        if placed:
-            await connection.execute(_STOP, change_id)
-            await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf)
-    return bool(placed)
+        placed = [row["change_id"] for row in rows]
+        await connection.execute(_STOP, placed)
+        await connection.execute(
+            "INSERT INTO audit_leaf (leaf) SELECT unnest($1::bytea[])", [leaf(one) for one in placed]
+        )
+    return placed
 
 
 async def carry_over(
@@ -210,17 +230,27 @@ async def carry_over(
         corrected,
     )
     if rows:
-        await connection.execute(_STOP, change_id)
+        await connection.execute(_STOP, [change_id])
         reasons = sorted(HoldReason(row["reason"]) for row in rows)
         await connection.execute("INSERT INTO audit_leaf (leaf) VALUES ($1)", leaf(reasons))
 
 
 async def _locked(connection: Connection, change_id: UUID) -> None:
-    # Each its own statement: one that waited for a lock would go on to read what was before the wait.
+    await _person_locked(connection, change_id)
+    await _lanes_locked(connection, [change_id])
+
+
+# Each its own statement: one that waited for a lock would go on to read what was before the wait.
+
+
+async def _person_locked(connection: Connection, change_id: UUID) -> None:
     await connection.execute(
         "SELECT FROM person WHERE id = (SELECT person_id FROM change WHERE id = $1) FOR UPDATE", change_id
     )
-    ids = [row["id"] for row in await connection.fetch("SELECT id FROM delivery WHERE change_id = $1", change_id)]
+
+
+async def _lanes_locked(connection: Connection, changes: Sequence[UUID]) -> None:
+    ids = [row["id"] for row in await connection.fetch("SELECT id FROM delivery WHERE change_id = ANY($1)", changes)]
     await connection.execute(LOCK_LANES, ids)
 
 
@@ -241,18 +271,58 @@ WHERE lane.person_id = freed.person_id AND lane.organisation = freed.organisatio
 """What was given up while it was held is held no more either: replayed, it would else be due never, and nobody know."""
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What must end first."""
+
+    hold_id: UUID
+    reason: HoldReason
+    ordinal: int
+    """Which of its person's changes it holds."""
+
+
+_FREE: Final = [reason for reason, who in DECIDED_BY.items() if who is DecidedBy.REGISTRAR]
+"""What waits for a registrar is about somebody else each time: it waits for no other, and no other for it."""
+_BEFORE: Final = """
+change this JOIN change earlier
+    ON earlier.person_id = this.person_id AND earlier.type = this.type AND earlier.ordinal < this.ordinal
+JOIN hold first ON first.change_id = earlier.id AND first.person_id = this.person_id AND first.ended_at IS NULL
+AND EXISTS (SELECT FROM delivery d JOIN delivery kept USING (person_id, organisation)
+            WHERE d.change_id = this.id AND d.held_due IS NOT NULL
+            AND kept.change_id = earlier.id AND kept.held_due IS NOT NULL)
+"""
+"""What is held at an organisation where something earlier of the same type and person is held."""
+_EARLIER: Final = f"""
+SELECT first.id, first.reason, earlier.ordinal FROM hold JOIN {_BEFORE} ON this.id = hold.change_id
+WHERE hold.id = $1 AND first.reason <> ALL($2) AND hold.reason <> ALL($2)
+ORDER BY earlier.ordinal, first.placed_at, first.id LIMIT 1
+"""  # noqa: S608  a constant of ours
+
+
+async def earlier_held(database: Database, hold_id: UUID) -> Earlier | None:
+    """Return what holds the same person's earliest change of that type before it, whoever ends that; None if nothing does.
+
+    Sent in the other order, what was told first would come last, and be taken for what holds. Raises StoreUnavailable.
+    """
+    async with database.connection() as connection:
+        row = await connection.fetchrow(_EARLIER, hold_id, _FREE)
+    return Earlier(row["id"], HoldReason(row["reason"]), row["ordinal"]) if row else None
+
+
 async def release(
     database: Database, hold_id: UUID, decided_by: str, why: str, leaf: bytes, *, by_operator: bool = False
 ) -> bool:
-    """End a hold, with `leaf`; False if it has ended. The change goes on its way when nothing else holds it.
+    """End a hold, with `leaf`; False if it has ended, or if an earlier change must go first (`earlier_held`).
 
-    Raises StoreUnavailable.
+    The change goes on its way when nothing else holds it. Raises StoreUnavailable.
     """
     async with database.transaction() as connection:
         change_id = await connection.fetchval("SELECT change_id FROM hold WHERE id = $1", hold_id)
         if change_id is None:
             return False
         await _locked(connection, change_id)
+        if await connection.fetchrow(_EARLIER, hold_id, _FREE) is not None:
+            return False
         return await _released(connection, change_id, hold_id, decided_by, why, leaf, by_operator=by_operator)
 
 
@@ -284,9 +354,18 @@ async def end(connection: Connection, hold_id: UUID, outcome: HoldOutcome, decid
 async def over(database: Database, limit: int) -> list[HoldRow]:
     """Return holds of which the time is over, the oldest first. Raises StoreUnavailable.
 
-    Those of one person are often over at one moment: in the order of their changes, so that they are sent in it.
+    Those of one person are often over at one moment: in the order of their changes, so that they are sent in it. None
+    that an earlier change must go before (`earlier_held`), unless that one's time is over, too.
     """
-    return await _rows(database, "ended_at IS NULL AND until <= now() ORDER BY until, placed_at, id LIMIT $1", limit)
+    first = f"SELECT FROM {_BEFORE} WHERE this.id = hold.change_id AND first.reason <> ALL($2)"
+    return await _rows(
+        database,
+        "ended_at IS NULL AND until <= now()"
+        f" AND NOT EXISTS ({first} AND (first.until IS NULL OR first.until > now()))"
+        " ORDER BY until, placed_at, id LIMIT $1",
+        limit,
+        _FREE,
+    )
 
 
 # What registrars say --------------------------------------------------------------------------------------------------
@@ -385,36 +464,6 @@ async def undecided_by_others(database: Database, by: DecidedBy) -> int:
             "SELECT count(*) FROM hold WHERE ended_at IS NULL AND until IS NULL AND reason <> ALL($1)", _decided(by)
         )
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What must be decided first."""
-
-    hold_id: UUID
-    ordinal: int
-    """Which of its person's changes it holds."""
-
-
-async def earlier_undecided(database: Database, hold: HoldRow, by: DecidedBy) -> Earlier | None:
-    """Return what waits for a decision of theirs of the same person's earliest change of that type before it, if any.
-
-    Sent in the other order, what was told first would come last, and be taken for what holds. Raises StoreUnavailable.
-    """
-    async with database.connection() as connection:
-        row = await connection.fetchrow(
-            """
-            SELECT h.id, earlier.ordinal FROM change this JOIN change earlier
-                ON earlier.person_id = this.person_id AND earlier.type = this.type AND earlier.ordinal < this.ordinal
-            JOIN hold h ON h.change_id = earlier.id
-            WHERE this.id = $1 AND h.person_id = $2 AND h.ended_at IS NULL AND h.reason = ANY($3)
-            ORDER BY earlier.ordinal LIMIT 1
-            """,
-            hold.change_id,
-            hold.person_id,
-            _decided(by),
-        )
-    return Earlier(*row) if row else None
 
 
 def _decided(by: DecidedBy) -> list[HoldReason]:

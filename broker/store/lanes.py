@@ -266,7 +266,7 @@ class AtTheGate:
     corrected: bool = False
     """And replaced it by another."""
     overtaken: bool = False
-    """Only the newest matters to this organisation, and a newer one is due and the next in its lane."""
+    """Only the newest of its mark matters to this organisation, and a newer one is due and the next in its lane."""
 
 
 GateDecision = Callable[[Mapping[UUID, AtTheGate]], Mapping[UUID, datetime]]
@@ -287,17 +287,16 @@ SELECT d.id AS delivery_id, d.person_id, d.organisation, d.epoch, d.status, d.at
            OR coalesce((a.definition->>'validUntil')::date < (now() AT TIME ZONE 'Europe/London')::date, false) AS revoked,
        p.erased_at IS NOT NULL AS erased, w.change_id IS NOT NULL AS withdrawn, w.corrected_by IS NOT NULL AS corrected,
        CASE WHEN (a.definition->>'latestOnly')::boolean THEN EXISTS (
-           SELECT FROM change this, delivery later JOIN change that ON that.id = later.change_id
-           WHERE this.id = d.change_id AND later.person_id = d.person_id AND later.organisation = d.organisation
-             AND later.agreement = d.agreement AND later.sequence IS NULL AND later.status IN ('waiting', 'queued')
-             AND later.due <= now() AND that.type = this.type AND that.type <> 'withdrawal'
+           SELECT FROM delivery_content this, delivery later JOIN delivery_content that ON that.delivery_id = later.id
+           WHERE this.delivery_id = d.id AND later.person_id = d.person_id AND later.organisation = d.organisation
+             AND later.sequence IS NULL AND later.status IN ('waiting', 'queued') AND later.due <= now()
+             AND that.newest_of = this.newest_of
              AND NOT EXISTS (SELECT FROM withdrawal lw WHERE lw.change_id = later.change_id)
              AND NOT EXISTS (     -- of another kind, sent before it: were it then taken back, this would come too late
-                 SELECT FROM delivery ahead JOIN change ac ON ac.id = ahead.change_id
+                 SELECT FROM delivery ahead JOIN delivery_content other ON other.delivery_id = ahead.id
                  WHERE ahead.person_id = d.person_id AND ahead.organisation = d.organisation
                    AND ahead.sequence IS NULL AND ahead.status IN ('waiting', 'queued')
-                   AND ahead.ordinal < later.ordinal
-                   AND (ahead.agreement, ac.type) IS DISTINCT FROM (d.agreement, this.type))
+                   AND ahead.ordinal < later.ordinal AND other.newest_of IS DISTINCT FROM this.newest_of)
        ) ELSE false END AS overtaken,
        now() AS now, k.kek_generation, k.wrapped
 FROM delivery d

@@ -196,15 +196,18 @@ _UNSENT: Final = (
 
 _LEFT_SUPERSEDED: Final = f"""
 WITH ended AS (
-    SELECT DISTINCT d.person_id, d.organisation, d.agreement, c.type
-    FROM delivery d JOIN change c ON c.id = d.change_id WHERE d.id = ANY($1)
+    SELECT DISTINCT d.person_id, d.organisation, d.agreement, c.type, content.newest_of
+    FROM delivery d JOIN change c ON c.id = d.change_id JOIN delivery_content content ON content.delivery_id = d.id
+    WHERE d.id = ANY($1)
 ), last AS (
-    SELECT DISTINCT ON (d.person_id, d.organisation, d.agreement, c.type) d.*
+    SELECT DISTINCT ON (d.person_id, d.organisation, d.agreement, c.type, content.newest_of) d.*, content.newest_of
     FROM ended JOIN delivery d USING (person_id, organisation, agreement)
     JOIN change c ON c.id = d.change_id AND c.type = ended.type
+    JOIN delivery_content content ON content.delivery_id = d.id
     WHERE d.sequence IS NOT NULL AND d.status = 'superseded' AND d.reason = 'superseded'
+      AND (content.newest_of IS NULL OR content.newest_of = ended.newest_of)
       AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
-    ORDER BY d.person_id, d.organisation, d.agreement, c.type, d.sequence DESC
+    ORDER BY d.person_id, d.organisation, d.agreement, c.type, content.newest_of, d.sequence DESC
 )
 SELECT last.id, l.occupant IS NULL AND NOT EXISTS (
     SELECT FROM delivery later WHERE later.person_id = last.person_id AND later.organisation = last.organisation
@@ -214,13 +217,16 @@ FROM last JOIN lane l USING (person_id, organisation) JOIN change c ON c.id = la
 WHERE NOT EXISTS (       -- nothing newer stands for it: what is owed, was sent or given up; but not what has yet its day.
                          -- Newer is what the lane has later, whenever it was told
     SELECT FROM delivery newer JOIN change nc ON nc.id = newer.change_id
+    JOIN delivery_content content ON content.delivery_id = newer.id
     WHERE newer.person_id = last.person_id AND newer.organisation = last.organisation
       AND newer.agreement = last.agreement AND nc.type = c.type
+      AND (last.newest_of IS NULL OR content.newest_of = last.newest_of)
       AND (newer.sequence > last.sequence OR (newer.sequence IS NULL
            AND (newer.status IN ('waiting', 'queued') OR newer.ordinal > last.ordinal)))
       AND NOT ({_UNSENT.format("newer")})
       AND NOT (newer.sequence IS NULL AND newer.status IN ('waiting', 'queued') AND newer.due > now()))
 """  # noqa: S608  constants of ours
+"""Those without a mark were superseded before there were marks: by anything newer of their type and agreement."""
 
 _REOPEN: Final = """
 WITH reopened AS (

@@ -1,8 +1,8 @@
 """A link from a letter that can only hold; and what its person says to that, signed in with a proven identity.
 
 Whoever has the link may be reading somebody else's letters: the page says nothing of what was told, nor whether the link
-is good, before it is used. What is in the log already is not held: the page says so. Of two changes of one type that are
-held so, the person lets the earlier go first.
+is good, before it is used. What is in the log already is not held: the page says so. An earlier change of the same
+type that is held, whoever ends that, goes first.
 """
 
 from typing import Final
@@ -15,10 +15,10 @@ from starlette.responses import Response
 from broker import audit
 from broker.store import changes, holds, notices
 from broker.store.changes import DeliveryRow
-from broker.store.holds import Earlier, HoldRow, Placed
+from broker.store.holds import HoldRow, Placed
 from broker.web.following import own_change
 from broker.web.visit import Page, Visit
-from contracts.holds import DecidedBy, HoldOutcome, HoldReason
+from contracts.holds import DECIDED_BY, DecidedBy, HoldOutcome, HoldReason
 from contracts.ids import new_id
 from contracts.person import IdentityLevel
 from contracts.statuses import Status
@@ -60,9 +60,12 @@ async def hold(visit: Visit) -> Response:
     now = visit.parts.clock()
     placed = Placed(id=new_id(now), reason=HoldReason.OBJECTED, until=None)
     detail = {"hold": HoldReason.OBJECTED.value}
-    leaf = audit.leaf("change.held", now, f"notice:{notice_id}", change_id=change_id, detail={**detail})
-    if await holds.place(database, change_id, placed, leaf):
-        log.warning("change.held", change_id=str(change_id), reason=HoldReason.OBJECTED.value)
+
+    def leaf(held: UUID) -> bytes:
+        return audit.leaf("change.held", now, f"notice:{notice_id}", change_id=held, detail={**detail})
+
+    for held in await holds.place(database, change_id, placed, leaf):
+        log.warning("change.held", change_id=str(held), reason=HoldReason.OBJECTED.value)
     return visit.page("hold/done.html")
 
 
@@ -76,12 +79,14 @@ async def ask_to_release(visit: Visit) -> Response:
     _, objections, place = await _objected(visit)
     if not _proven(visit):
         return visit.to(f"/sign-in?prove=1&next={place}/release")
-    earlier = await _earlier(visit, objections)
+    earlier = await holds.earlier_held(visit.parts.database, objections[0].id)
+    theirs = earlier is not None and DECIDED_BY[earlier.reason] is DecidedBy.PERSON
     return visit.page(
         "hold/release.html",
         back=place,
         cancel=f"{place}/cancel",
-        earlier=f"/changes/{earlier.ordinal}/release" if earlier else None,
+        earlier=f"/changes/{earlier.ordinal}{'/release' if theirs else ''}" if earlier else None,
+        theirs=theirs,
     )
 
 
@@ -89,7 +94,7 @@ async def release(visit: Visit) -> Response:
     change_id, objections, place = await _objected(visit)
     if not _proven(visit):
         return visit.to(f"/sign-in?prove=1&next={place}/release")
-    if await _earlier(visit, objections):
+    if await holds.earlier_held(visit.parts.database, objections[0].id):
         return visit.to(f"{place}/release")  # which says why, and leads there
     for one in objections:
         actor = f"citizen:{one.person_id}"
@@ -110,11 +115,6 @@ async def _objected(visit: Visit) -> tuple[UUID, list[HoldRow], str]:
     if not objections:
         raise HTTPException(404)
     return change.id, objections, f"/changes/{change.ordinal}"
-
-
-async def _earlier(visit: Visit, objections: list[HoldRow]) -> Earlier | None:
-    """Return the earlier change of the same type that waits for the same person's word, if any: it goes first."""
-    return await holds.earlier_undecided(visit.parts.database, objections[0], DecidedBy.PERSON)
 
 
 def _proven(visit: Visit) -> bool:

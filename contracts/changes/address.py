@@ -49,6 +49,15 @@ class AddressChange(Strict):
         return self
 
 
+def _said_by_a_newer_one(change: AddressChange) -> list[object]:
+    """Return what two moves have in common where the newer says all that the older did.
+
+    A temporary address stands beside the permanent one and is no news of it, nor the other way round; and whoever came
+    along on one move alone is told of by no other.
+    """
+    return [change.move_kind, [one.model_dump(mode="json", exclude_none=True) for one in change.household]]
+
+
 def _whole_years(born: date, on: date) -> int:
     return on.year - born.year - ((on.month, on.day) < (born.month, born.day))
 
@@ -62,7 +71,7 @@ KIND = ChangeKind(
     places=lambda change: {"old": change.previous_address, "new": change.new_address},
     effective=lambda change: change.effective_date,
     context=frozenset(),  # that somebody moves is told by the day alone
-    replaces=True,
+    replaces=_said_by_a_newer_one,
     sensitivity={
         "/change/previousAddress": Sensitivity.CONFIDENTIAL,
         "/change/newAddress": Sensitivity.CONFIDENTIAL,

@@ -89,8 +89,9 @@ class ChangeKind(EventKind):
     anybody."""
     about: str = "/person"
     """Whose change it is, as organisations match (RFC 6901, into what they are told): not always who tells it."""
-    replaces: bool = False
-    """Whether a newer one says all that an older one did: only then may an agreement ask for the newest alone."""
+    replaces: Callable[[Any], Any] | None = None
+    """What of it must be the same on a newer one for that to say all that this one did, as JSON; None where nothing
+    makes it so: then no agreement may ask for the newest alone."""
     sensitivity: Mapping[str, Sensitivity] = field(default_factory=dict)
     """The parts that need care, by path as agreements write it."""
 

@@ -63,7 +63,7 @@ async def release(line: Line, hold: HoldRow) -> bool:
 
 async def place(line: Line, accepted: Accepted, reason: HoldReason = HoldReason.OBJECTED) -> bool:
     hold = Placed(id=uuid4(), reason=reason, until=None)
-    return await holds.place(line.database, accepted.change_id, hold, b'{"action":"change.held"}')
+    return bool(await holds.place(line.database, accepted.change_id, hold, lambda _: b'{"action":"change.held"}'))
 
 
 async def leaves(line: Line) -> list[str]:
@@ -118,6 +118,54 @@ async def test_a_held_change_does_not_hold_up_what_comes_after_it(line: Line) ->
     await line.until(first, applied(line))
     of_swansea = line.systems.of(f"swansea-council-{line.prefix}")
     assert [item.sequence for item in of_swansea] == [1, 2], "numbered as they went, not as they were told"
+
+
+async def test_what_was_told_first_goes_first_whoever_decides_on_either(line: Line) -> None:
+    swansea = f"swansea-council-{line.prefix}"
+    first = await line.tell(somebody(), a_move(1))
+    assert await place(line, first, HoldReason.NEEDS_PERSON)
+    second = await line.tell(somebody(), a_move(2))
+    assert await place(line, second, HoldReason.OBJECTED)
+    [theirs], [its_person] = (await held(line, first)).values(), (await held(line, second)).values()
+    earlier = await holds.earlier_held(line.database, its_person.id)
+    assert earlier is not None
+    assert (earlier.hold_id, earlier.reason, earlier.ordinal) == (theirs.id, HoldReason.NEEDS_PERSON, 1)
+    assert not await release(line, its_person), "the person's word of the later is no decision on the earlier"
+    assert await release(line, theirs)
+    assert await holds.earlier_held(line.database, its_person.id) is None
+    assert await release(line, its_person)
+    line.start()
+    await line.until(second, applied(line))
+    await line.until(first, applied(line))
+    houses = [orjson.loads(item.data)["change"]["newAddress"]["buildingNumber"] for item in line.systems.of(swansea)]
+    assert houses == ["1", "2"]
+
+
+async def test_what_waits_for_its_time_waits_for_what_was_told_first_too(line: Line) -> None:
+    first = await line.tell(somebody(), a_move(1))
+    assert await place(line, first, HoldReason.NEEDS_PERSON)
+    second = await line.tell(somebody(), a_move(2))
+    over = Placed(id=uuid4(), reason=HoldReason.NEW_ACCOUNT, until=now() - timedelta(hours=1))
+    assert await holds.place(line.database, second.change_id, over, lambda _: b"{}")
+    assert await holding.let_lapse(line.database, now) == 0, "nor is it looked at again and again"
+    assert await release(line, (await held(line, first))[HoldReason.NEEDS_PERSON])
+    assert await holding.let_lapse(line.database, now) == 1
+    line.start()
+    await line.until(second, applied(line))
+
+
+async def test_an_objection_holds_what_would_be_sent_after_it(line: Line) -> None:
+    first, second = [await line.tell(somebody(), a_move(house)) for house in (1, 2)]
+    anothers = await line.tell(somebody(2, "Arall"), a_move(3))
+    assert await place(line, first)
+    assert [set(await held(line, one)) for one in (first, second, anothers)] == [
+        {HoldReason.OBJECTED}, {HoldReason.OBJECTED}, set()
+    ]  # fmt: skip
+    assert (await leaves(line)).count("change.held") == 2
+    for one in (first, second):
+        assert await release(line, (await held(line, one))[HoldReason.OBJECTED])
+    assert await place(line, first)
+    assert (await held(line, second))[HoldReason.OBJECTED].ended_at, "its person has said that it was them"
 
 
 async def test_two_reasons_hold_and_the_last_to_go_lets_it_go(line: Line) -> None:

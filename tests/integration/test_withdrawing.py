@@ -20,6 +20,7 @@ from broker.store.replays import Asked
 from broker.tracking import replay, withdrawing
 from broker.tracking.withdrawing import carry_out
 from broker.vault import RootKeyFile, StoreGate
+from contracts.changes.address import AddressChange
 from contracts.delivery import Delivery, Unavailable, Unknown
 from contracts.grants import Grant, Withheld
 from contracts.organisation import DeliveryPolicy
@@ -601,6 +602,53 @@ async def test_to_who_wants_only_the_newest_an_older_one_is_superseded(attended:
     assert [item.sequence for item in line.systems.of(swansea)] == [3], "a future one overtakes nobody before its day"
     assert await line.statuses(future) == all_of(line, "waiting")
     assert await balanced(line)
+
+
+def staying(house: int, **members: Any) -> PreviewRequest:
+    """A move with other members than the plain one: temporary, or with children."""
+    move = a_move(house)
+    assert move.change is not None
+    change = AddressChange.model_validate(move.change.model_dump() | members)
+    return move.model_copy(update={"change": change})
+
+
+CHILD = {"name": {"name_parts": ({"type": "GivenName", "value": "Mali"},)}, "birth_date": date(2020, 3, 1)}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({}, {"moveKind": "temporary"}),
+        ({"moveKind": "temporary"}, {}),
+        ({"household": (CHILD,)}, {}),
+    ],
+    ids=["a stay does not replace a home", "nor a home a stay", "nor a move alone one with children"],
+)
+async def test_who_wants_only_the_newest_is_told_all_that_it_does_not_say(
+    line: Line, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    swansea = await wanting_the_newest(line)
+    told = [await line.tell(somebody(), staying(1, **first)), await line.tell(somebody(), staying(2, **then))]
+    line.start()
+    for accepted in told:
+        await line.until(accepted, applied(line))
+    assert [item.sequence for item in line.systems.of(swansea)] == [1, 2]
+    assert await balanced(line)
+
+
+async def test_what_was_superseded_comes_back_though_a_stay_was_told_since(attended: Line) -> None:
+    line = attended
+    swansea = await wanting_the_newest(line)
+    home = await line.tell(somebody(), a_move(1))
+    await line.relay().step()
+    newer = await line.tell(somebody(), a_move(2))
+    stay = await line.tell(somebody(), staying(3, moveKind="temporary"))
+    await folded(line, await superseded(line, home, swansea))
+    await cancel(line, newer)
+    line.start()
+    await line.until(home, applied(line))
+    await line.until(stay, applied(line))
+    assert [item.sequence for item in line.systems.of(swansea)] == [1, 2], "the home first, in its place"
 
 
 def replace_agreement(agreement: Any, **updates: Any) -> Any:

@@ -56,7 +56,7 @@ async def newest(site: Sandbox) -> UUID:
 
 async def hold(site: Sandbox, change_id: UUID) -> UUID:
     placed = Placed(id=uuid4(), reason=HoldReason.NEEDS_PERSON, until=None)
-    assert await holds.place(site.rooms.database, change_id, placed, b'{"action":"change.held"}')
+    assert await holds.place(site.rooms.database, change_id, placed, lambda _: b'{"action":"change.held"}')
     return placed.id
 
 
@@ -142,7 +142,7 @@ async def test_nobody_decides_without_a_look_nor_for_somebody_who_is_written_to_
         assert (await staff.get(f"/staff/holds/{uuid4()}")).status == 404
         assert (await staff.get("/staff/holds/x")).status == 404
         objected = Placed(id=uuid4(), reason=HoldReason.OBJECTED, until=None)
-        assert await holds.place(site.rooms.database, change_id, objected, b'{"action":"change.held"}')
+        assert await holds.place(site.rooms.database, change_id, objected, lambda _: b'{"action":"change.held"}')
         assert (await staff.get(f"/staff/holds/{objected.id}")).status == 404, "that is the person's to decide"
         shown = (await staff.get("/staff/holds")).html
         assert words_in("en")("staff-holds-others", n=1) in shown
@@ -310,9 +310,9 @@ async def test_what_was_told_first_is_decided_on_first(site: Sandbox) -> None:
     words = words_in("en")
     async with a_guest(site.addresses.public_url) as citizen, a_guest(site.addresses.public_url) as staff:
         await staff.sign_in("tegid", prefix="/staff")
-        places, ids = [], []
+        places, ids, pages = [], [], []
         for postcode in ("CF99 9AA", "SA99 9AA"):
-            await tell(citizen, "sian", postcode)
+            pages.append(await tell(citizen, "sian", postcode))
             ids.append(await newest(site))
             places.append(f"/staff/holds/{await hold(site, ids[-1])}")
 
@@ -329,7 +329,16 @@ async def test_what_was_told_first_is_decided_on_first(site: Sandbox) -> None:
         assert words("staff-hold-earlier-link") in shown
         assert f'href="{places[0]}"' in shown
         assert await ended() == [False, False]
+        await citizen.ask("POST", await link_of(site, ids[0]), {})  # and the later with it
+        own = await citizen.get(f"{pages[1]}/release")
+        await spoken(citizen, f"{pages[1]}/release")
+        assert words("hold-release-earlier-others") in own.html, "staff's decision on the earlier comes first"
+        assert pages[0] in own.page.links
         await decide(places[0])
+        await decide(places[1])
+        assert await ended() == [True, False]
+        assert words("staff-hold-earlier-others") in (await staff.get(places[1])).html, "and then the person's word"
+        assert (await citizen.fill(f"{pages[0]}/release")).location == pages[0]
         await decide(places[1])
         assert await ended() == [True, True]
 

@@ -200,6 +200,7 @@ class Both:
                 origin="origin",
                 digest=b"digest",
                 sealed=b"sealed",
+                newest_of=(b"temporary" if number % 4 == 0 else b"permanent") if name == "library" else None,
             )
             for place, name in enumerate(places)
         )

@@ -43,7 +43,11 @@ class BothHeld(Both):
         if (found := self._some_change(place)) is None:
             return
         placed = self.held(reason, 20.0, 0)
-        await self.both(lambda of, database: of.place(database, found[0], placed, b"{}"))
+
+        async def placing(of: Any, database: Database) -> list[UUID]:
+            return sorted(await of.place(database, found[0], placed, lambda _: b"{}"))
+
+        await self.both(placing)
 
     def _some_hold(self, place: int) -> tuple[UUID, HoldReason] | None:
         """Return the change and the reason of a hold, mostly of one that is open: the ids of carried-over ones differ."""

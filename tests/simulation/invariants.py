@@ -20,7 +20,7 @@ from broker.store.receipts import Entry, Settled
 from broker.store.withdrawals import OwedBack
 from contracts.batches import Place
 from contracts.delivery import Delivery
-from contracts.holds import HoldOutcome
+from contracts.holds import HoldOutcome, HoldReason
 from contracts.organisation import Organisation
 from contracts.receipts import Quarantined, Receipt, ReceiptKind
 from contracts.records import Undecodable, read_delivery, read_receipt
@@ -158,9 +158,19 @@ class Invariants:
     def _hold_ended(self, change_id: UUID, hold: UUID, outcome: HoldOutcome) -> None:
         self._history.note("hold ended", change_id, outcome)
         if outcome is HoldOutcome.RELEASED:
+            self._released_in_order(change_id, self._tables.holds.rows[hold].row.reason)
             self._holds[change_id].discard(hold)
             if not self._holds[change_id]:
                 self._kept.pop(change_id, None)
+
+    def _released_in_order(self, change_id: UUID, reason: HoldReason) -> None:
+        """What was told first, and is to be sent to the same organisation, is let go first, whoever decides on either."""
+        held = [row for row in self._tables.of_change(change_id) if row.held_due is not None]
+        for earlier in (one for row in held for one in self._tables.of_lane(row.lane) if one.ordinal < row.ordinal):
+            reasons = {one.row.reason for one in self._tables.holds.open_of(earlier.change_id)}
+            still = earlier.held_due is not None and reasons - {HoldReason.AWAITS_REGISTRAR}
+            if still and reason is not HoldReason.AWAITS_REGISTRAR:
+                self._history.violated("4, in order", f"{change_id} is let go before {earlier.change_id}")
 
     def _handed_out(self, handed: Sequence[AtTheGate]) -> None:
         """What is given to who came for it: as it is when something is sent, but under the lanes' locks."""
@@ -411,12 +421,12 @@ class Invariants:
                     self._history.violated("exactly who was told", f"{row.owed.id} took effect and is not taken back")
 
     def _superseded(self) -> None:
-        """What was superseded by a newer one has a newer one that stands for it."""
+        """What was superseded by a newer one has a newer one that stands for it, and says what it did."""
         for row in self._tables.deliveries.values():
             ours = row.status == Status.SUPERSEDED and row.reason == Reason.SUPERSEDED
             if not ours or row.change_id in self._tables.withdrawals:
                 continue
-            lane = self._tables.of_lane(row.lane)
+            lane = [one for one in self._tables.of_lane(row.lane) if one.owed.newest_of == row.owed.newest_of]
             if not any(self._tables.stands_for(newer, row, EPOCH) for newer in lane):
                 self._history.violated("1, nothing lost", f"{row.owed.id} was superseded by what was never sent")
 

@@ -28,7 +28,7 @@ from contracts.receipts import FailureKind, Quarantined, Receipt
 from contracts.statuses import Reason, Status
 from tests.simulation.held import Holds
 from tests.simulation.organisations import Mood
-from tests.simulation.tables import Tables
+from tests.simulation.tables import Row, Tables
 from tests.simulation.world import Setting
 
 
@@ -142,6 +142,13 @@ def loses_what_was_superseded() -> Iterator[None]:
 
 
 @contextmanager
+def supersedes_what_is_not_said_again() -> Iterator[None]:
+    """A newer one of the same type and agreement supersedes an older, whether it says all that the older did or not."""
+    with patch.object(Row, "kind", property(lambda row: (row.owed.agreement, row.type))):
+        yield
+
+
+@contextmanager
 def takes_nothing_back() -> Iterator[None]:
     """Who has a change that was cancelled is told nothing."""
     with patch.object(withdrawing, "may_have", lambda _: False):
@@ -174,6 +181,13 @@ def sends_what_is_held() -> Iterator[None]:
 def lets_go_at_the_first_of_two_holds() -> Iterator[None]:
     """What holds a change besides the hold that has ended is not looked at."""
     with patch.object(Holds, "open_of", lambda *_: []):
+        yield
+
+
+@contextmanager
+def looks_at_what_it_lets_go_alone() -> Iterator[None]:
+    """Whoever ends a hold does not see that something told before it waits for somebody else."""
+    with patch.object(Tables, "earlier_held", lambda *_: []):
         yield
 
 
@@ -263,6 +277,11 @@ def all_want_the_newest(setting: Setting) -> Setting:
     return replace(setting, latest_only=frozenset(one.id for one in setting.organisations), people=3)
 
 
+def some_only_stay(setting: Setting) -> Setting:
+    """Have everybody want only the newest, of two kinds."""
+    return replace(all_want_the_newest(setting), stays=2)
+
+
 def _with(settings: Organisation, **policy: object) -> Organisation:
     return settings.model_copy(update={"policy": settings.policy.model_copy(update=policy)})
 
@@ -277,10 +296,12 @@ FAULTS: Final = (
     Planted(sends_at_any_hour, bent=all_shut),
     Planted(puts_two_of_a_lane_into_a_batch, bent=all_in_batches),
     Planted(loses_what_was_superseded, "cancel", {"is_away": 3, "applies": 1}, all_want_the_newest),
+    Planted(supersedes_what_is_not_said_again, "", {"is_away": 3, "applies": 1}, some_only_stay),
     Planted(takes_nothing_back, "cancel", {"applies": 1}),
     Planted(takes_back_from_everybody, "cancel", {"is_away": 1}),
     Planted(sends_what_is_held, bent=much_is_held),
     Planted(lets_go_at_the_first_of_two_holds, "decide", bent=much_is_held),
+    Planted(looks_at_what_it_lets_go_alone, "decide", bent=much_is_held),
     Planted(names_a_file_after_its_first_row, "cancel", bent=all_in_files),
     Planted(sends_what_is_left_of_a_file, "cancel", bent=all_in_files),
     Planted(takes_reading_for_acknowledging, bent=all_come),

@@ -174,6 +174,7 @@ def a_setting(dice: random.Random, *, patient: bool) -> Setting:
         pooling=PoolSettings(fetch=dice.choice((1, 3, 1000)), drain_seconds=dice.choice((0.2, 5.0))),
         tracking=TrackerSettings(batch=dice.choice((1, 4, 1000))),
         session_seconds=dice.choice((1.0, 6.0)),
+        stays=dice.choice((0, 3)),
     )
 
 

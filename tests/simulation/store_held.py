@@ -1,7 +1,8 @@
 """Holds as the stages and staff reach them: the functions of `broker.store.holds`, and what refuses a change."""
 
-from collections.abc import Sequence
-from uuid import UUID
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import UUID, uuid4
 
 from broker.store import Database
 from broker.store.holds import Answered, HoldRow, Placed
@@ -11,32 +12,44 @@ from tests.simulation.loop import PROCESS
 from tests.simulation.store import Store, Transaction, of, person_of, watch_held
 
 
+async def _person_locked(store: Store, transaction: Transaction, change_id: UUID) -> None:
+    people = sorted({person_of(row.person_id) for row in store.tables.of_change(change_id)})
+    await store.lock(transaction, people)
+
+
+async def _lanes_locked(store: Store, transaction: Transaction, changes: Sequence[UUID]) -> None:
+    ids = [row.owed.id for one in changes for row in store.tables.of_change(one)]
+    await store.lock(transaction, store.tables.lanes_of(ids))
+
+
 async def _locked(store: Store, transaction: Transaction, change_id: UUID) -> None:
-    rows = store.tables.of_change(change_id)
-    people = sorted({person_of(row.person_id) for row in rows})
-    await store.lock(transaction, [*people, *store.tables.lanes_of([row.owed.id for row in rows])])
+    await _person_locked(store, transaction, change_id)
+    await _lanes_locked(store, transaction, [change_id])
 
 
-async def place(database: Database, change_id: UUID, hold: Placed, leaf: bytes) -> bool:
+async def place(database: Database, change_id: UUID, hold: Placed, leaf: Callable[[UUID], bytes]) -> Sequence[UUID]:
     """See holds.place."""
     store, process = of(database), PROCESS.get(None)
 
-    async def placing() -> bool:
+    async def placing() -> Sequence[UUID]:
         tables, transaction = store.tables, store.begin(process)
-        await _locked(store, transaction, change_id)
-        placed: list[UUID] = []
+        await _person_locked(store, transaction, change_id)
+        ids = tables.and_later(change_id, hold.reason)
+        await _lanes_locked(store, transaction, ids)
+        held: list[UUID] = []
 
         def write() -> None:
-            if change_id in tables.withdrawals or not (rows := tables.of_change(change_id)):
-                return
-            placed.extend(tables.holds.place(change_id, rows[0].person_id, [hold], transaction.now))
-            if placed:
-                watch_held(store, change_id, placed)
-                tables.hold_back(change_id)
-                tables.leaves.append(leaf)
+            for one in ids:
+                own = hold if one == change_id else replace(hold, id=uuid4())
+                placed = tables.holds.place(one, tables.of_change(one)[0].person_id, [own], transaction.now)
+                if placed:
+                    watch_held(store, one, placed)
+                    tables.hold_back(one)
+                    tables.leaves.append(leaf(one))
+                    held.append(one)
 
         store.commit(transaction, write)
-        return bool(placed)
+        return held
 
     return await store.carry(placing)
 
@@ -54,7 +67,7 @@ async def release(
             store.rolled_back(transaction)
             return False
         await _locked(store, transaction, hold.row.change_id)
-        if hold.row.ended_at is not None:
+        if hold.row.ended_at is not None or tables.earlier_held(hold.row):
             store.rolled_back(transaction)
             return False
         goes: list[bool] = []
@@ -77,7 +90,7 @@ async def over(database: Database, limit: int) -> list[HoldRow]:
     store = of(database)
 
     async def looking() -> list[HoldRow]:
-        return store.tables.holds.over(store.now())[:limit]
+        return store.tables.over(store.now())[:limit]
 
     return await store.carry(looking)
 

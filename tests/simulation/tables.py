@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from broker.store.changes import Owed, Told
+from broker.store.holds import HoldRow
 from broker.store.lanes import AtTheGate, Claimed, Numbered
 from broker.store.mailbox import Lying
 from broker.store.receipts import Entry, LeftSuperseded, SetAside, Settled, Touched
@@ -20,7 +21,7 @@ from broker.store.replays import Candidate, Replay
 from broker.store.withdrawals import OwedBack, Sent, TakingBack
 from contracts.agreement import Agreement
 from contracts.breaker import Breaker, Phase
-from contracts.holds import HoldOutcome
+from contracts.holds import HoldOutcome, HoldReason
 from contracts.organisation import Organisation
 from tests.simulation.held import Holds
 from tests.simulation.lying import Mailboxes
@@ -77,15 +78,20 @@ class Row:
         return self.person_id, self.owed.organisation
 
     @property
-    def kind(self) -> tuple[str, str]:
+    def kind(self) -> tuple[str, str, bytes | None]:
         """Of two of one kind the newer may be all that matters."""
-        return self.owed.agreement, self.type
+        return self.owed.agreement, self.type, self.owed.newest_of
 
     @property
     def ended_unsent(self) -> bool:
         """It is over, and nobody was sent it."""
         ours = self.status == "cancelled" or (self.status == "superseded" and self.reason == "superseded")
         return self.unknowns == 0 and ours
+
+
+def _comes_before(earlier: Row, this: Row) -> bool:
+    """Return whether a delivery is of an earlier change of the same person and type."""
+    return (earlier.person_id, earlier.type) == (this.person_id, this.type) and earlier.ordinal < this.ordinal
 
 
 @dataclass(slots=True)
@@ -253,6 +259,50 @@ class Tables:
         for row in self.of_change(change_id):
             if row.sequence is None and row.status in UNSENT | {"undelivered"} and row.held_due is None:
                 row.held_due, row.due = row.due, NEVER
+
+    def and_later(self, change_id: UUID, reason: HoldReason) -> list[UUID]:
+        """Return what `_AND_LATER` finds."""
+        this = self.of_change(change_id)
+        if change_id in self.withdrawals or not this:
+            return []
+        answered = {
+            one.row.change_id
+            for one in self.holds.rows.values()
+            if (one.row.reason, one.row.outcome) == (reason, HoldOutcome.RELEASED)
+        }
+        later = {
+            row.change_id: row.ordinal
+            for first in this
+            for row in self.of_lane(first.lane)
+            if _comes_before(first, row)
+            and (first.sequence, row.sequence) == (None, None)
+            and {first.status, row.status} <= UNSENT
+            and row.change_id not in self.withdrawals
+            and row.change_id not in answered
+        }
+        return [change_id, *sorted(later, key=later.__getitem__)]
+
+    def earlier_held(self, hold: HoldRow) -> list[HoldRow]:
+        """Return the open holds of which `_EARLIER` finds the first."""
+        if hold.reason is HoldReason.AWAITS_REGISTRAR:
+            return []
+        return [
+            first.row
+            for row in self.of_change(hold.change_id)
+            if row.held_due is not None
+            for earlier in self.of_lane(row.lane)
+            if _comes_before(earlier, row) and earlier.held_due is not None
+            for first in self.holds.open_of(earlier.change_id)
+            if first.row.reason is not HoldReason.AWAITS_REGISTRAR
+        ]
+
+    def over(self, now: datetime) -> list[HoldRow]:
+        """Return what `over` finds."""
+        return [
+            one
+            for one in self.holds.over(now)
+            if all(first.until is not None and first.until <= now for first in self.earlier_held(one))
+        ]
 
     def release(self, hold_id: UUID, by: str, why: str, now: datetime) -> bool:
         """End an open hold, and do what `_GO` does where nothing else holds its change; return whether it goes."""
@@ -484,7 +534,7 @@ class Tables:
 
     def _overtaken(self, row: Row, now: datetime) -> bool:
         agreed = self.agreements[row.owed.agreement, row.owed.agreement_version]
-        if not agreed.latest_only or row.type == "withdrawal":
+        if not agreed.latest_only or row.owed.newest_of is None:
             return False
         unsent = [one for one in self.of_lane(row.lane) if one.sequence is None and one.status in UNSENT]
         for later in sorted(unsent, key=lambda one: one.ordinal):

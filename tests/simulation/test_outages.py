@@ -122,7 +122,7 @@ def test_a_system_that_answers_again_is_sent_one_at_a_time_first_by_all_workers_
         for person in range(1, 41):
             world.tell(person, ["away"])
         world.run(seconds=60.0)
-        assert all(len(pool._lines["away"].owned) == 1 for pool in world.pools.values()), "each has one partition"
+        assert all(len(pool._lines["away"]._owned) == 1 for pool in world.pools.values()), "each has one partition"
         system.mood, system.seconds_away = dict(WELL), 1.0
 
         def phase() -> Phase:

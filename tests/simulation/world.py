@@ -83,6 +83,8 @@ class Setting:
     tracking: TrackerSettings = field(default_factory=TrackerSettings)
     latest_only: frozenset[str] = frozenset()
     """Organisations to whom only a person's newest change matters."""
+    stays: int = 0
+    """One change in so many is a stay, which says nothing of a move, and no move of it; 0: none is."""
     holds: bool = False
     """Changes may be held, and answers be fetched: trackers and workers look for what that asks of them."""
     session_seconds: float = 10.0
@@ -340,7 +342,9 @@ class World:
 
     def object_to(self, change_id: UUID) -> None:
         """Have somebody say that it was not them who told a change."""
-        self._act(holds.place(self.database, change_id, self._hold(change_id, HoldReason.OBJECTED, None), LEAF))
+        self._act(
+            holds.place(self.database, change_id, self._hold(change_id, HoldReason.OBJECTED, None), lambda _: LEAF)
+        )
 
     def release(self, hold: HoldRow) -> None:
         """Have whoever decides on a hold end it."""
@@ -442,6 +446,7 @@ class World:
                     origin="origin",
                     digest=digest,
                     sealed=sealed,
+                    newest_of=b"a stay" if self.setting.stays and self._made % self.setting.stays == 0 else b"a move",
                 )
             )
         self._made += 1

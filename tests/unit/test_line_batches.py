@@ -61,10 +61,11 @@ async def test_rows_whose_grant_ran_out_wait_for_the_gate_together_again() -> No
         "council",
         adapters=nothing,
         gate=nothing,
-        config=nothing,
+        config=cast("Any", SimpleNamespace(organisations=dict)),
         breakers=breakers,
         finish=cast("Any", lambda *_: None),
-        hungry=lambda: None,
+        pause=lambda: None,
+        resume=lambda: None,
         metrics=new_metrics(),
         clock=lambda: NOW,
     )
@@ -103,7 +104,8 @@ async def test_a_batch_for_who_now_takes_one_at_a_time_is_not_sent_one_after_the
         config=cast("Any", SimpleNamespace(organisations=dict, secrets=lambda _: b"")),
         breakers=OwnBreakers(lambda: NOW),
         finish=lambda _, receipt: finished.append(receipt),
-        hungry=lambda: None,
+        pause=lambda: None,
+        resume=lambda: None,
         metrics=new_metrics(),
         clock=lambda: NOW,
     )

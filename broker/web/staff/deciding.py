@@ -65,6 +65,7 @@ async def one(visit: Visit) -> Response:
     words, database = visit.words, visit.parts.database
     until = await disclosures.open_to(database, change.id, actor(visit))
     person = await _person(visit, change)
+    earlier = await holds.earlier_held(database, hold.id)
     return staff_page(
         visit,
         "staff/hold.html",
@@ -77,7 +78,8 @@ async def one(visit: Visit) -> Response:
         told=await _told(visit, change, person) if until and person else [],
         own=person is not None and await _is_own(visit, change, person),
         open=hold.ended_at is None,
-        earlier=await holds.earlier_undecided(database, hold, DecidedBy.STAFF),
+        earlier=earlier.hold_id if earlier else None,
+        earlier_theirs=earlier is not None and DECIDED_BY[earlier.reason] is DecidedBy.STAFF,
         reveal=reasons.REVEAL,
         release=reasons.RELEASE,
         refuse=reasons.REFUSE,
@@ -133,7 +135,7 @@ async def _decide(visit: Visit, allowed: tuple[str, ...], *, refusing: bool) -> 
     if person is None or seen is None or await _is_own(visit, change, person):
         return visit.to(place)  # which says why
     database, now = visit.parts.database, visit.parts.clock()
-    if not refusing and await holds.earlier_undecided(database, hold, DecidedBy.STAFF):
+    if not refusing and await holds.earlier_held(database, hold.id):
         return visit.to(place)
     if refusing:
         detail = {"reason": reason, "note": note}
