@@ -21,6 +21,7 @@ from broker.identity.tokens import (
 )
 from broker.sealing import canonical
 from contracts.person import IdentityLevel, PersonName
+from contracts.times import day_in_wales
 
 ACCESS_TOKEN_TYPES: Final = frozenset({"at+jwt"})
 """RFC 9068, section 2.1. An ID token has another `typ` or none, and so never passes for an access token."""
@@ -163,6 +164,6 @@ def birth_date(value: object, now: datetime) -> date:
     if not isinstance(value, str) or not _BIRTH_DATE.fullmatch(value):
         raise TypeError("a whole date is needed")
     born = date.fromisoformat(value)
-    if born > now.date():
+    if born > day_in_wales(now):
         raise ValueError("nobody is born in the future")
     return born

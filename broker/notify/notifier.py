@@ -125,6 +125,8 @@ class Notifier:
             await keep(reason=reason, again=again)
         outcome = "sent" if reason is None else "deferred" if again else "given_up"
         log.info("notice.tried", notice_id=str(due.id), outcome=outcome, reason=reason.value if reason else None)
+        if isinstance(due, letters.Owed) and outcome == "given_up":
+            log.error("letter.given_up", notice_id=str(due.id), reason=reason.value if reason else None)
 
     async def _confirmation(self, notice: notices.Claimed) -> Letter | None:
         key = await self._key_of(notice.person_id)

@@ -22,6 +22,7 @@ Code = Literal[
     "organisation_unknown", "type_unknown", "area_unknown", "area_missing", "area_unused", "path_outside",
     "path_nothing", "where_outside", "over_before", "over", "review_past", "not_next", "organisation_other", "type_other", "overlaps",
     "area_other", "not_own", "latest_partial", "unsigned", "adapter_wrong", "keys_wrong", "not_carried", "secret_other",
+    "key_replaced",
 ]  # fmt: skip
 Standing = Literal["revoked", "overdue", "in_force", "to_come", "over"]
 

@@ -94,6 +94,8 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
             return faulty.faults
         if newest != proposal.based_on:
             return [Fault("", "not_next")]
+        if proposal.outlived:
+            return [Fault("", "key_replaced")]
         found = faults_of(document, known, day_in_wales(at), ())
         party = known.organisations.get(proposal.organisation or "")
         if proposal.by_software and party is not None and isinstance(document, Agreement):
@@ -104,7 +106,9 @@ async def approve(database: Database, proposal_id: UUID, by: str, at: datetime, 
         approved = leaves(proposal, "approved")
         return [*approved, *leaves(proposal, "in_force")] if in_force else approved
 
-    return await proposals.approve(database, proposal_id, Approval(by, at), fits, kept)
+    return await proposals.approve(
+        database, proposal_id, Approval(by, at), fits, kept, lambda proposal: leaves(proposal, "lapsed")
+    )
 
 
 async def reject(

@@ -57,6 +57,8 @@ class Counted:
     """Nothing has come by the time agreed, of an organisation whose answers are fetched."""
     uncollected: bool
     """Its answers could not be fetched, `MANY_FAILURES` times in a row or more."""
+    unwritten: int
+    """Letters to its contacts that were given up: in the last day, or about a change that is still undecided."""
     unread: int
     """Deliveries that have lain there for too long, at most `MOST_UNREAD`."""
 
@@ -99,7 +101,7 @@ SELECT o.id AS organisation, o.paused_at, o.paused_reason, o.paused_note, o.drai
        {IN_QUESTION} AS in_question, owed.oldest, flying.n AS in_flight,
        parked.n AS between_tries, parked.next_try, EXISTS (SELECT FROM mailbox WHERE organisation = o.id) AS comes_for_it,
        coalesce(c.silent, false) AS silent, coalesce(c.failures >= $4, false) AS uncollected,
-       unread.n AS unread, coalesce(b.phase, 'closed') AS breaker, b.until AS breaker_until
+       unread.n AS unread, unwritten.n AS unwritten, coalesce(b.phase, 'closed') AS breaker, b.until AS breaker_until
 FROM organisation o
 LEFT JOIN breaker b ON b.organisation = o.id
 LEFT JOIN collection c ON c.organisation = o.id
@@ -121,6 +123,11 @@ CROSS JOIN LATERAL (
         WHERE m.organisation = o.id AND m.alarm_at <= now() AND d.status IN ('waiting', 'queued', 'published')
         LIMIT $3) counted
 ) unread
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM contact_letter l
+    WHERE l.organisation = o.id AND l.status = 'given_up' AND (l.ended_at > now() - interval '1 day'
+          OR NOT EXISTS (SELECT FROM proposal_end e WHERE e.proposal_id = l.proposal_id))
+) unwritten
 ORDER BY o.id
 """  # noqa: S608  a constant of ours
 

@@ -30,6 +30,8 @@ NEEDED: Final = 2
 """Different people who approve, before anything comes into force. The schema asks for them too."""
 SOFTWARE: Final = "client:"
 """Begins the name of whoever proposes and is an organisation's software: never one of the two people."""
+KEY_REPLACED: Final = "key_replaced"
+"""Why what software proposed has ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ class Proposal:
     ended_at: datetime | None = None
     reason: str | None = None
     note: str | None = None
+    outlived: bool = False
+    """Software proposed it under a key that may have been replaced since, or may propose no more: whose it is cannot be
+    told, and it does not come into force."""
 
     @property
     def by_software(self) -> bool:
@@ -116,13 +121,24 @@ class TooMany(Exception):  # noqa: N818  an answer
     """The organisation's software has proposed as much as it may, for now."""
 
 
-_COLUMNS: Final = """
+_OUTLIVED: Final = """EXISTS (
+    SELECT FROM proposal_request r JOIN client c ON c.client_id = r.client_id
+    WHERE r.proposal_id = p.id AND (c.scopes @> ARRAY['subscriptions:write'] IS NOT TRUE OR EXISTS (
+        SELECT FROM register_version was WHERE was.kind = 'client' AND was.id = c.client_id
+        AND NOT c.jwks @> (was.definition->'jwks') AND NOT EXISTS (
+            SELECT FROM register_version next
+            WHERE next.kind = 'client' AND next.id = was.id AND next.version = was.version + 1
+            AND next.at < p.proposed_at - interval '10 minutes'))))"""
+"""Whether a key that its client had when it was proposed is none of its keys now. A token that was got by a key is good for
+five minutes after that is replaced, and two clocks may differ."""
+
+_COLUMNS: Final = f"""
 SELECT p.id, p.kind, p.subject, p.organisation, p.based_on, p.document, p.digest, p.pauses, p.proposed_by, p.proposed_at,
-       e.outcome, e.ended_by, e.ended_at, e.reason, e.note,
+       e.outcome, e.ended_by, e.ended_at, e.reason, e.note, e.outcome IS NULL AND {_OUTLIVED} AS outlived,
        ARRAY(SELECT approved_by FROM proposal_approval WHERE proposal_id = p.id ORDER BY approved_at, approved_by) AS people,
        ARRAY(SELECT approved_at FROM proposal_approval WHERE proposal_id = p.id ORDER BY approved_at, approved_by) AS times
 FROM proposal p LEFT JOIN proposal_end e ON e.proposal_id = p.id
-"""
+"""  # noqa: S608  a constant of ours
 _BY_SOFTWARE: Final = "WHERE p.id IN (SELECT proposal_id FROM proposal_request WHERE organisation = $1)"
 
 
@@ -241,11 +257,14 @@ async def approve(
     approval: Approval,
     fits: Callable[[Proposal, Configuration, int], Sequence[Any]],
     leaves: Callable[[Proposal, bool], Sequence[bytes]],
+    lapsed: Callable[[Proposal], Sequence[bytes]],
 ) -> bool:
     """Record that somebody approves; return whether it came into force by that.
 
     It does once `NEEDED` different people have approved and `fits` finds nothing wrong with it, given what is in force
     and the newest version of what it is about. `leaves` makes what the ledger keeps, given whether it comes into force.
+    Where keys of an organisation's software are replaced by it, what that software proposed under them and is not
+    decided ends too; `lapsed` makes what the ledger keeps of each.
 
     Raises NotOpen, ApprovedBefore, NoLongerFits and StoreUnavailable; then nothing was written.
     """
@@ -262,6 +281,8 @@ async def approve(
             await _end(connection, proposal_id, "in_force", approval, None, None)
             await _owe(connection, proposal, "in_force")  # before it is: to those who were its contacts until now
             await _put(connection, proposal)
+            if proposal.kind == "client":
+                await _lapse(connection, proposal.subject, approval, lapsed)
             await _forget(connection, proposal)
             await _go_on(connection, proposal)
         await record_act(connection, leaves(proposal, in_force))
@@ -298,11 +319,36 @@ async def _drop(
 ) -> None:
     async with database.transaction() as connection:
         proposal = await _open(connection, proposal_id)
-        await _end(connection, proposal_id, outcome, by, reason, note)
-        await _owe(connection, proposal, outcome)
-        await _forget(connection, proposal)
-        await _go_on(connection, proposal)
+        await _dropped(connection, proposal, outcome, by, reason, note)
         await record_act(connection, leaves(proposal), by_operator=outcome == "rejected")
+
+
+async def _dropped(
+    connection: Connection,
+    proposal: Proposal,
+    outcome: Literal["rejected", "taken_back"],
+    by: Approval,
+    reason: str | None,
+    note: str | None,
+) -> None:
+    await _end(connection, proposal.id, outcome, by, reason, note)
+    await _owe(connection, proposal, outcome)
+    await _forget(connection, proposal)
+    await _go_on(connection, proposal)
+
+
+async def _lapse(
+    connection: Connection, client_id: str, by: Approval, lapsed: Callable[[Proposal], Sequence[bytes]]
+) -> None:
+    """End what a client proposed under keys it no longer has: whoever had one may have been somebody else."""
+    which = (
+        f"WHERE e.proposal_id IS NULL AND {_OUTLIVED}"  # noqa: S608  a constant of ours
+        " AND p.id IN (SELECT proposal_id FROM proposal_request WHERE client_id = $1) ORDER BY p.id"
+    )
+    for row in await connection.fetch(_COLUMNS + which, client_id):
+        proposal = _proposal(row)
+        await _dropped(connection, proposal, "rejected", by, KEY_REPLACED, None)
+        await record_act(connection, lapsed(proposal))
 
 
 async def newest_version(database: Database, kind: Kind, subject: str) -> int:

@@ -1,6 +1,6 @@
 """A death: who died, when, how it is registered, and who tells it. The person told about is not the person who tells."""
 
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -9,7 +9,7 @@ from contracts.address import Address
 from contracts.changes.kind import ChangeKind, Confirmation, Sensitivity
 from contracts.person import Identifier, IdentityLevel, PersonName
 from contracts.text import Line, Strict
-from contracts.times import Day, Moment, PartialDay, first_day, last_day
+from contracts.times import Day, Moment, PartialDay, day_in_wales, first_day, last_day
 
 RegistrationReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 /.-]{0,39}$")]
 """The number of the entry, as the certificate has it."""
@@ -62,7 +62,7 @@ class Bereavement(Strict):
     def _can_be_so(self) -> Self:
         if last_day(self.death_date) < self.deceased.birth_date:
             raise ValueError("deathDate is before birthDate")
-        registered = self.registration.registered_at.astimezone(UTC).date()
+        registered = day_in_wales(self.registration.registered_at)
         if (first_day(self.death_date) - registered).days > 1:  # a day is the same day in any zone
             raise ValueError("registeredAt is before deathDate")
         return self
@@ -71,7 +71,7 @@ class Bereavement(Strict):
 def _happened(change: Bereavement) -> dict[str, date]:
     return {
         "/change/deathDate": first_day(change.death_date),
-        "/change/registration/registeredAt": change.registration.registered_at.astimezone(UTC).date(),
+        "/change/registration/registeredAt": day_in_wales(change.registration.registered_at),
         "/change/deceased/birthDate": change.deceased.birth_date,
     }
 

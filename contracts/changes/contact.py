@@ -1,7 +1,7 @@
 """A change of how somebody is reached: one telephone number or e-mail address, named as FHIR's ContactPoint is."""
 
 import re
-from datetime import UTC, date
+from datetime import date
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,7 +10,7 @@ from contracts.address import Address
 from contracts.changes.kind import ChangeKind, Sensitivity
 from contracts.person import IdentityLevel
 from contracts.text import Strict
-from contracts.times import Day, Moment
+from contracts.times import Day, Moment, day_in_wales
 
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 """ITU-T E.164: the country's code and the number, 7 to 15 digits after the plus."""
@@ -68,7 +68,7 @@ class ContactChange(Strict):
 
 def _verified(change: ContactChange) -> dict[str, date]:
     return {
-        f"/change/{name}/verifiedAt": point.verified_at.astimezone(UTC).date()
+        f"/change/{name}/verifiedAt": day_in_wales(point.verified_at)
         for name, point in (("previousContact", change.previous_contact), ("newContact", change.new_contact))
         if point is not None and point.verified_at is not None
     }

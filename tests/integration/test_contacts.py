@@ -169,6 +169,26 @@ async def test_a_letter_waits_for_the_mail_server_and_its_address_goes_with_it(k
     assert "@" not in repr(await operations.acts(known, 10))
 
 
+async def test_a_letter_that_is_given_up_is_an_alarm_until_a_day_after_or_the_decision(known: Database) -> None:
+    async def unwritten() -> int:
+        [seen] = (await operations.overview(known, 1)).organisations
+        return seen.unwritten
+
+    proposal = await proposed(known, MOVED)
+    gives_up = Notifier(known, Away(), nobodys_key, lambda *_: None, "https://unwaith.example")
+    structlog.reset_defaults()  # a command that ran here before may have left its level
+    with capture_logs() as logs:
+        assert await gives_up.round() == len(ORGANISATION.contacts)
+    assert [line["log_level"] for line in logs if line["event"] == "letter.given_up"] == ["error"] * 2
+    assert "@" not in repr(logs)
+    assert await unwritten() == len(ORGANISATION.contacts)
+    async with known.connection() as connection:
+        await connection.execute("UPDATE contact_letter SET ended_at = now() - interval '2 days'")
+    assert await unwritten() == len(ORGANISATION.contacts), "they have not heard of what is still undecided"
+    await rejected(known, proposal)
+    assert await unwritten() == 0
+
+
 async def rows(database: Database) -> set[tuple[str, int, str | None, bool]]:
     async with database.connection() as connection:
         found = await connection.fetch("SELECT status, attempts, reason, email IS NOT NULL AS kept FROM contact_letter")

@@ -421,6 +421,26 @@ async def test_what_was_replayed_while_it_was_held_has_its_whole_horizon_afterwa
     [hold] = (await held(line, accepted)).values()
     assert await release(line, hold)
     await line.until(accepted, applied(line))
+    async with line.database.connection() as connection:
+        slowest = await connection.fetchval("SELECT max(code::int) FROM line_minute WHERE event = 'took'")
+    assert slowest < 40, "half octaves of a millisecond: a quarter of an hour, and not the year it was held"
+
+
+async def test_holds_of_somebody_who_was_erased_end_and_nobody_is_asked_to_decide_on_them(line: Line) -> None:
+    gone, stays = await line.tell(somebody(), a_move(1)), await line.tell(somebody(2, "Arall"), a_move(2))
+    for accepted in (gone, stays):
+        assert await place(line, accepted, HoldReason.NEEDS_PERSON)
+    async with line.database.connection() as connection:
+        await connection.execute("DELETE FROM person_key WHERE person_id = $1", gone.person.person_id)
+        await connection.execute("UPDATE person SET erased_at = now() WHERE id = $1", gone.person.person_id)
+    [left] = await holds.undecided(line.database, DecidedBy.STAFF, 10)
+    assert left.change_id == stays.change_id
+    assert await holding.let_lapse(line.database, now) == 1
+    line.vault.forget(gone.person.person_id)
+    line.start()
+    await line.until(gone, all_of(line, "cancelled"))
+    assert line.systems.arrived == []
+    assert (await changes.books(line.database)).faults() == []
 
 
 @pytest.mark.parametrize("replayed", [True, False])

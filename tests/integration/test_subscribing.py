@@ -19,6 +19,7 @@ from broker.store import operations, proposals, register
 from contracts.agreement import Agreement
 from contracts.examples import AGREEMENT, ORGANISATION, SUBSCRIPTION
 from contracts.organisation import Organisation, ProposalPolicy
+from contracts.registration import RegisteredClient
 from tests.support.api import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -386,3 +387,72 @@ async def test_pages_of_proposals_go_on_by_their_own_link(api: Api, monkeypatch:
     found = [one["id"] for answer in (first, rest) for one in answer.json()["proposals"]]
     assert found == sorted(made, reverse=True)
     assert "link" not in rest.headers
+
+
+def a_key() -> dict[str, Any]:
+    return {**ECKey.generate_key("P-256").as_dict(private=False), "use": "sig", "alg": "ES256"}
+
+
+async def keys(
+    api: Api, cardiff: Software, *having: dict[str, Any], scopes: frozenset[str] = ORGANISATION_SCOPES
+) -> bool:
+    """Have two people agree on the keys of its software; return whether that is in force."""
+    client = RegisteredClient.model_validate(
+        {
+            "client_id": f"{cardiff.party.id}-events",
+            "organisation": cardiff.party.id,
+            "jwks": {"keys": list(having)},
+            "scopes": tuple(sorted(scopes)),
+        }
+    )
+    at = now()
+    asked = await proposing.propose(api.line.database, client, OLWEN, at, on_proposals(OLWEN, at), counts=True)
+    return await approve(api, str(asked.id), RHYS)
+
+
+async def test_what_was_proposed_under_a_key_that_is_replaced_lapses_and_its_contacts_are_told(api: Api) -> None:
+    cardiff, old, new = await software(api), a_key(), a_key()
+    assert await keys(api, cardiff, old)
+    settings = (await cardiff.propose({"adapterSettings": ELSEWHERE}, "/settings")).json()
+    agreement = (await cardiff.propose(wanted())).json()
+    assert await keys(api, cardiff, old, new)
+    assert (await cardiff.get(f"{PLACE}/{settings['id']}")).json()["state"] == "requested", "it still has that key"
+    assert await keys(api, cardiff, new)
+    for asked in (settings, agreement):
+        found = (await cardiff.get(f"{PLACE}/{asked['id']}")).json()
+        assert (found["state"], found["reason"], found["pauses"]) == ("refused", "key_replaced", False)
+        with pytest.raises(proposals.NotOpen):
+            await approve(api, asked["id"], NIA)
+    assert ("proposal.lapsed", RHYS, True) in await ledger(api, cardiff.party.id)
+    async with api.line.database.connection() as connection:
+        assert not await connection.fetchval("SELECT paused_at FROM organisation WHERE id = $1", cardiff.party.id)
+        told = await connection.fetchval(
+            "SELECT count(*) FROM contact_letter WHERE proposal_id = $1 AND what = 'rejected'", UUID(settings["id"])
+        )
+    assert told == len(cardiff.party.contacts) > 0
+    again = (await cardiff.propose({"adapterSettings": ELSEWHERE}, "/settings")).json()
+    await moments_later(api, again["id"])
+    assert not await approve(api, again["id"], OLWEN)
+    assert await approve(api, again["id"], RHYS), "what is proposed under the key it has is decided on as ever"
+
+
+async def moments_later(api: Api, proposal: str) -> None:
+    """Have a proposal be made a quarter of an hour after everything in the register."""
+    async with api.line.database.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")  # neither is ever changed otherwise
+        await connection.execute(
+            "UPDATE proposal SET proposed_at = now() + interval '15 minutes' WHERE id = $1", UUID(proposal)
+        )
+
+
+@pytest.mark.parametrize("lost", ["key", "scope"])
+async def test_a_token_got_by_a_key_that_is_gone_proposes_nothing_that_can_be_approved(api: Api, lost: str) -> None:
+    cardiff, old, new = await software(api), a_key(), a_key()
+    assert await keys(api, cardiff, old)
+    scopes = ORGANISATION_SCOPES if lost == "key" else ORGANISATION_SCOPES - {"subscriptions:write"}
+    assert await keys(api, cardiff, new if lost == "key" else old, scopes=scopes)
+    asked = (await cardiff.propose(wanted())).json()["id"]
+    assert not await approve(api, asked, OLWEN)
+    with pytest.raises(proposals.NoLongerFits) as late:
+        await approve(api, asked, RHYS)
+    assert [fault.code for fault in late.value.faults] == ["key_replaced"]

@@ -70,6 +70,12 @@ class Holds:
         hold = self.rows[hold_id]
         hold.row = replace(hold.row, ended_at=now, outcome=outcome, decided_by=by, why=why)
 
+    def erased(self, person_id: int, now: datetime) -> None:
+        """Do what the trigger `person_erased` does."""
+        for one in self._open():
+            if one.row.person_id == person_id:
+                one.row = replace(one.row, until=now)
+
     def over(self, now: datetime) -> list[HoldRow]:
         found = [
             (one.row.until, one.row.placed_at, one.row.id, one.row)

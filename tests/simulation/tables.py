@@ -849,3 +849,4 @@ class Tables:
     def erase(self, person_id: int, now: datetime) -> None:
         person = self.people[person_id]
         person.erased_at, person.wrapped = now, None
+        self.holds.erased(person_id, now)

@@ -12,6 +12,7 @@ import pytest
 from broker.api.bodies import model_in
 from broker.api.problems import NotReadable
 from broker.api.spoken import in_welsh
+from broker.identity.citizens import birth_date
 from broker.language import LANGUAGES, Language, words_in
 from broker.language.catalogue import ids
 from broker.register.checking import leads_somewhere
@@ -424,3 +425,26 @@ def test_a_special_part_is_told_only_where_it_is_named(name: str, path: str) -> 
         [one] = recipients(whole, IdentityLevel.P2, {}, in_force, CHANGE_TYPES[name].special)
         assert (member in one.data["change"]) is is_told
     assert json.dumps(whole) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "pointer"),
+    [
+        ("contact", {"newContact": {"system": "phone", "value": "+447700900123", "verifiedAt": "{at}"}},
+         "/change/newContact/verifiedAt"),
+        ("bereavement", {"registration": {"reference": "CDF 1", "registeredAt": "{at}"}},
+         "/change/registration/registeredAt"),
+    ],
+)  # fmt: skip
+def test_days_that_have_been_are_those_of_wales(name: str, change: dict[str, Any], pointer: str) -> None:
+    """Half past midnight on 7 June in Wales is 6 June in UTC."""
+    wire = json.loads(json.dumps(changed(name, **change)).replace("{at}", "2026-06-06T23:30:00Z"))
+    read_back = read(wire)
+    past = CHANGE_TYPES[name].past(read_back.change)
+    assert past[pointer] == date(2026, 6, 7)
+
+
+def test_a_child_born_today_is_no_child_of_tomorrow_just_after_midnight_in_summer() -> None:
+    assert birth_date("2026-06-07", datetime(2026, 6, 6, 23, 30, tzinfo=UTC)) == date(2026, 6, 7)
+    with pytest.raises(ValueError, match="future"):
+        birth_date("2026-06-08", datetime(2026, 6, 6, 23, 30, tzinfo=UTC))

@@ -32,6 +32,7 @@ def counted(**said: object) -> Counted:
         "breaker_until": None,
         "comes_for_it": False,
         "unread": 0,
+        "unwritten": 0,
         "silent": False,
         "uncollected": False,
     }
@@ -45,6 +46,11 @@ def seen(item: Counted, *happened: tuple[str, int], quarantined: int = 0) -> Ove
         happened=tuple(Happened(AT, "council", event, "", n) for event, n in happened),
         quarantined={"undecodable": quarantined} if quarantined else {},
     )
+
+
+def test_letters_nobody_got_are_an_alarm_of_their_organisation() -> None:
+    [raised] = alarms(seen(counted(unwritten=2)), WELL)
+    assert (raised.alarm, raised.about, raised.n) == ("unwritten", "council", 2)
 
 
 def test_nothing_is_raised_while_all_is_well() -> None:

@@ -12,6 +12,7 @@ from broker.web.telling.wording import child_in_words
 from broker.web.visit import Fault, Page, Visit
 from contracts.changes.address import Dependant
 from contracts.text import normalise
+from contracts.times import day_in_wales
 
 MOST_CHILDREN: Final = 12
 """As the contract has it."""
@@ -62,7 +63,7 @@ async def take_child(visit: Visit) -> Response:
         faults.append(("given", "child-name-missing"))
     faults += [(name, "text-not-allowed") for name, value in (("given", given), ("family", family)) if not _fit(value)]
     born, fault = read_date(form, "born")
-    moved = answers_of(visit.data).get("date") or visit.parts.clock().date().isoformat()
+    moved = answers_of(visit.data).get("date") or day_in_wales(visit.parts.clock()).isoformat()
     if fault is not None:
         faults.append(fault)
     elif born is not None and born.isoformat() > moved:

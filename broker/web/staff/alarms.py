@@ -22,6 +22,7 @@ Alarm = Literal[
     "unbalanced",
     "quarantined",
     "overdue",
+    "unwritten",
     "unread",
     "silent",
     "uncollected",
@@ -41,7 +42,7 @@ class Raised:
     about: str
     """The organisation's id; of `away` the part that does not answer; empty for `quarantined`."""
     n: int = 0
-    """How many deliveries, of those alarms that count."""
+    """How many deliveries or letters, of those alarms that count."""
     lasted: timedelta | None = None
 
 
@@ -67,6 +68,8 @@ def alarms(
             raised.append(Raised("silent", item.organisation))
         if item.uncollected and item.paused_at is None:
             raised.append(Raised("uncollected", item.organisation))
+        if item.unwritten:
+            raised.append(Raised("unwritten", item.organisation, item.unwritten))
         if item.unread:
             raised.append(Raised("unread", item.organisation, item.unread))
         if item.oldest is not None and item.paused_at is None and not item.comes_for_it:
