@@ -26,7 +26,7 @@ DELIVERY_HEADERS: Final = {
     "ce_source": "this exchange",
     "ce_time": "when the change was accepted, to the second",
     "ce_dataschema": "URI of the published JSON Schema of the data",
-    "ce_sequence": "twelve digits; dense per person and organisation",
+    "ce_sequence": "twelve digits; dense per person and organisation, but for a jump after the store was restored",
     "ce_traceparent": "W3C Trace Context of this recipient alone",
     "ce_origin": "names the change's origin to this recipient alone",
     "unwaith_epoch": "rises with each replay an operator orders",

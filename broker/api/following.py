@@ -16,7 +16,7 @@ from broker.api.parts import ApiParts
 from broker.api.problems import NotReadable
 from broker.api.queries import query_problem
 from broker.identity.refusals import Absent
-from broker.intake import Fresh
+from broker.intake import Fresh, placing
 from broker.intake.intake import opened
 from broker.intake.references import read_reference
 from broker.store import changes
@@ -108,7 +108,11 @@ def routes(router: APIRouter, parts: ApiParts) -> None:
         seen = await whole(parts, person, found)
         model = change_types()[found.type].model.model_validate_json(orjson.dumps(seen.change))
         told = {delivery.organisation for delivery in seen.deliveries}
-        not_told = None if seen.withdrawn else await parts.intake.untold(found.type, model, told)
+        not_told = (
+            None
+            if seen.withdrawn
+            else await parts.intake.untold(found.type, model, told, placing.opened(person, found))
+        )
         body = json_bytes(seen.model_copy(update={"not_told": not_told}))
         tag = f'"{sealing.digest(await parts.vault.secret("etags"), body).hex()}"'
         if tag in _tags(request):

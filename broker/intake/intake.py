@@ -3,7 +3,6 @@
 import base64
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
@@ -14,9 +13,10 @@ from uuid import UUID
 from pydantic.alias_generators import to_camel
 
 from broker import audit, failpoints, sealing
-from broker.intake import previews, withdrawing
+from broker.intake import placing, previews, withdrawing
 from broker.intake.joining import identity_mark
 from broker.intake.letters import Letters, letters_of
+from broker.intake.placing import Lay
 from broker.intake.references import new_reference
 from broker.intake.refusals import (
     AlreadyTold,
@@ -32,7 +32,7 @@ from broker.intake.untold import untold
 from broker.intake.writer import Writer
 from broker.notify import Contact
 from broker.register import Directory
-from broker.routing import Areas, Standing, recipients, standing
+from broker.routing import Standing, recipients, standing
 from broker.store import Database, changes, editions, holds
 from broker.store.together import Together
 from broker.store.withdrawals import Correctable
@@ -53,7 +53,6 @@ from broker.verification import (
 )
 from contracts.agreement import Agreement
 from contracts.changes import ChangeKind, change_types
-from contracts.changes.kind import Place
 from contracts.holds import HoldReason
 from contracts.ids import new_id
 from contracts.person import IdentityLevel, Person, PersonName
@@ -102,9 +101,7 @@ class _Decided:
     """Those it was decided on."""
     in_force: Standing
     """Those of them that hold for the type and the day."""
-    areas: Areas
-    unchecked: AbstractSet[Place]
-    """The places whose address the gazetteer could not be asked about."""
+    lay: Lay
     corrected: Correctable | None
     """The change it is to replace."""
 
@@ -140,23 +137,25 @@ class Intake:
         person = await self._vault.person(who.issuer, who.subject)
         return self._shown(request, await self._decide(who, person, request, _wire(request.change)))
 
-    async def untold(self, change_type: str, change: Any, told: Collection[str] | None) -> tuple[NotTold, ...]:
+    async def untold(
+        self, change_type: str, change: Any, told: Collection[str] | None, lay: Lay | None = None
+    ) -> tuple[NotTold, ...]:
         """Return who is not told of a change and what the person can do instead. Raises StoreUnavailable.
 
         `change` is of its type's model; `told` are the organisations that it is owed to, None for one that nobody
-        would be told of.
+        would be told of; `lay` is where it lay when it was told, None where that is to be asked now.
         """
         kind = change_types()[change_type]
         today = day_in_wales(self._clock())
         in_force = self._standing(self._directory.agreements(), kind.name, today)
-        areas, unchecked = await self._placed(kind, change)
+        then, lay = lay, lay or await self._placed(kind, change)
         organisations = self._directory.organisations()
         bodies = self._directory.bodies()
-        found = untold(kind, change, areas, in_force, organisations, bodies, told or (), sent=told is not None)
-        if told is None:
+        found = untold(kind, change, lay.areas, in_force, organisations, bodies, told or (), sent=told is not None)
+        if told is None or then is not None:
             return found
         # What the gazetteer cannot be asked now may have been known then, and whoever it was told.
-        return tuple(one for one in found if one.reason != "area-unknown" or not unchecked >= set(one.ends))
+        return tuple(one for one in found if one.reason != "area-unknown" or not lay.unchecked >= set(one.ends))
 
     async def accept(self, who: Told, key: str, request: ChangeRequest, *, contact: Contact | None = None) -> Accepted:
         """Take a change in, once for each key. Raises Refusal and StoreUnavailable (ask again with the same key).
@@ -180,7 +179,7 @@ class Intake:
                 raise
             return known
         told = await self._sealed(
-            who, person, key_digest, fingerprint, request, content, owed, held=held, letters=letters
+            who, person, key_digest, fingerprint, request, content, owed, lay=decided.lay, held=held, letters=letters
         )
         failpoints.reach("intake.decided")
         started = time.perf_counter()
@@ -226,11 +225,11 @@ class Intake:
         if doubts:
             raise NotAcceptable([FieldProblem(pointer=d.pointer, code=d.code, detail=d.detail) for d in doubts])
         await self._postcodes_exist(kind, request.change)
-        areas, unchecked = await self._placed(kind, request.change)
+        lay = await self._placed(kind, request.change)
         told = {"person": _person(who, request), "change": change}
         agreements = self._directory.agreements()
         in_force = self._standing(agreements, kind.name, today)
-        found = recipients(told, who.level, areas, in_force, kind.special, kind.context, unchecked=unchecked)
+        found = recipients(told, who.level, lay.areas, in_force, kind.special, kind.context, unchecked=lay.unchecked)
         if not found:
             raise NobodyToTell
         corrected = None
@@ -238,7 +237,7 @@ class Intake:
             corrected = await withdrawing.correctable(self._database, person, request.corrects, kind.name)
             found = withdrawing.naming(found, corrected)
         frozen = previews.freeze(await self._vault.digester("previews"), person.person_id, found)
-        return _Decided(frozen, agreements, in_force, areas, unchecked, corrected)
+        return _Decided(frozen, agreements, in_force, lay, corrected)
 
     def _shown(self, request: PreviewRequest, decided: _Decided) -> Preview:
         organisations = self._directory.organisations()
@@ -247,12 +246,12 @@ class Intake:
             decided.frozen,
             organisations,
             {(item.id, item.version): item for item in decided.agreements},
-            [place for place, code in decided.areas.items() if code is None],
-            [place for place in decided.areas if place in decided.unchecked],
+            [place for place, code in decided.lay.areas.items() if code is None],
+            [place for place in decided.lay.areas if place in decided.lay.unchecked],
             untold(
                 change_types()[request.type],
                 request.change,
-                decided.areas,
+                decided.lay.areas,
                 decided.in_force,
                 organisations,
                 self._directory.bodies(),
@@ -291,12 +290,12 @@ class Intake:
         if faults:
             raise NotAcceptable(faults)
 
-    async def _placed(self, kind: ChangeKind, change: Any) -> tuple[Areas, AbstractSet[Place]]:
+    async def _placed(self, kind: ChangeKind, change: Any) -> Lay:
         """Return where each place of a change lies, and those whose address could not be checked."""
         places = kind.places(change)
         found = dict(zip(places, await self._gazetteer.placed(list(places.values())), strict=True))
         areas = {place: placed.custodian_code for place, placed in found.items()}
-        return areas, frozenset(place for place, placed in found.items() if not placed.checked)
+        return Lay(areas, frozenset(place for place, placed in found.items() if not placed.checked))
 
     async def _agreed(self, request: ChangeRequest, decided: _Decided) -> list[previews.Frozen]:
         """Return whom to tell: exactly those shown, less those left out. Raises Refusal."""
@@ -317,7 +316,7 @@ class Intake:
         if not owed:
             raise NobodyToTell
         fewer = set(marks) - set(request.leave_out) - by_organisation.keys()
-        if previews.grown(owed, marks) or (decided.unchecked and fewer):  # checked when it was shown, and not now
+        if previews.grown(owed, marks) or (decided.lay.unchecked and fewer):  # checked when it was shown, and not now
             raise PreviewChanged(self._shown(request, decided))
         return owed
 
@@ -367,6 +366,7 @@ class Intake:
         content: bytes,
         owed: list[previews.Frozen],
         *,
+        lay: Lay,
         held: tuple[holds.Placed, ...],
         letters: Letters,
     ) -> changes.Told:
@@ -411,6 +411,7 @@ class Intake:
                 },
             ),
             holds=held,
+            placed=placing.sealed(person, change_id, lay),
             verified=identity_mark(person.key, who.name, who.birth_date),
             notices=letters.owed(person, await self._vault.digester("hold-links"), now),
             contact=letters.contact(person, now),

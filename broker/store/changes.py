@@ -70,6 +70,8 @@ class Told:
     contact: NewContact | None = None
     holds: tuple[Placed, ...] = ()
     """What it waits for before any of it is sent."""
+    placed: bytes | None = field(default=None, repr=False)
+    """Where its addresses lay, sealed; see `broker.intake.placing`."""
     verified: bytes | None = None
     """Who was verified to tell it, as a digest under the person's own key; see `broker.intake.joining`."""
 
@@ -94,8 +96,9 @@ class PersonErased(Exception):  # noqa: N818  says what holds
 _ACCEPT: Final = """
 WITH told AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::int[],
-                         $8::bytea[], $9::bytea[], $23::boolean[], $36::bytea[])
-        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, held, verified, n)
+                         $8::bytea[], $9::bytea[], $23::boolean[], $36::bytea[], $38::bytea[])
+        WITH ORDINALITY AS t(id, person_id, key, fingerprint, reference, type, generation, sealed, leaf, held, verified,
+                             placed, n)
 ), fresh AS (           -- keys first: a repeat waits here for its twin and then stores nothing
     INSERT INTO change_key (person_id, key, change_id, fingerprint)
     SELECT person_id, key, id, fingerprint FROM told ORDER BY person_id, key
@@ -111,8 +114,8 @@ WITH told AS (
     SELECT t.*, c.before + row_number() OVER (PARTITION BY t.person_id ORDER BY t.n) AS ordinal
     FROM told t JOIN fresh f ON f.change_id = t.id JOIN counted c ON c.id = t.person_id
 ), stored AS (
-    INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at, verified)
-    SELECT id, person_id, ordinal, reference, type, generation, sealed, now(), verified FROM placed
+    INSERT INTO change (id, person_id, ordinal, reference, type, generation, sealed, accepted_at, verified, placed)
+    SELECT id, person_id, ordinal, reference, type, generation, sealed, now(), verified, placed.placed FROM placed
 ), owed AS (
     SELECT o.*, CASE WHEN p.held THEN 'infinity' ELSE greatest(o.not_before, now()) END AS due,
            CASE WHEN p.held THEN greatest(o.not_before, now()) END AS held_due, p.person_id, p.ordinal, p.generation
@@ -217,6 +220,7 @@ async def accept(
             [contact.changed for _, contact in contacts],
             [t.verified for t in batch],
             [o.newest_of for _, o in owed],
+            [t.placed for t in batch],
         )
         erased = frozenset(row["change_id"] for row in rows if row["ordinal"] is None)
         if erased:
@@ -254,6 +258,7 @@ class ToldBefore:
     ordinal: int
     sealed: bytes = field(repr=False)
     accepted_at: datetime
+    placed: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,7 +301,7 @@ class ReceiptRow:
     next_due: datetime | None
 
 
-_CHANGE: Final = "SELECT id, reference, type, ordinal, sealed, accepted_at FROM change"
+_CHANGE: Final = "SELECT id, reference, type, ordinal, sealed, accepted_at, placed FROM change"
 
 
 async def of_person(database: Database, person_id: int, *, before: int | None, limit: int) -> list[ToldBefore]:
@@ -418,7 +423,7 @@ class Books:
     """Lanes whose occupant is not an open, numbered delivery of theirs, or with owed deliveries and no due time, or before
     what they look at."""
     gaps: int
-    """Lanes whose sequences are not dense, or not unique."""
+    """Lanes whose sequences are not dense, between two restorations, or not unique."""
     forgotten: int
     """Numbered deliveries that are open and do not hold their lane: nobody will ever send them."""
     some_forgotten: tuple[UUID, ...]
@@ -508,7 +513,9 @@ async def books(database: Database) -> Books:
         gaps = await connection.fetchval(
             """
             SELECT count(*) FROM (
-                SELECT person_id, organisation FROM delivery WHERE sequence IS NOT NULL GROUP BY 1, 2
+                SELECT person_id, organisation FROM delivery
+                CROSS JOIN (SELECT array(SELECT sequence_from FROM restoration ORDER BY 1) AS starts) AS restored
+                WHERE sequence IS NOT NULL GROUP BY 1, 2, width_bucket(sequence, starts)
                 HAVING max(sequence) - min(sequence) + 1 <> count(*) OR count(DISTINCT sequence) <> count(*)
             ) gap
             """

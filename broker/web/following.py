@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker import sealing
+from broker.intake import placing
 from broker.intake.intake import opened
 from broker.language import Words, moment_in_words
 from broker.store import changes, disclosures, holds, withdrawals
@@ -124,7 +125,7 @@ async def show_change(visit: Visit, every: int | None = None) -> Response:
             for one in taken_back
         ],
         details=await _details(visit, person, change),
-        untold=await _untold(visit, change, told, {one.organisation for one in deliveries}),
+        untold=await _untold(visit, person, change, told, {one.organisation for one in deliveries}),
     )
 
 
@@ -188,14 +189,17 @@ async def show_sent(visit: Visit) -> Response:
         written=written,
         adults=f"{visit.parts.public_url}/" if change.type == "address" else None,  # neither address nor name in it
         held=[hold_words(hold, visit.words) for hold in await _holds(visit, change) if hold.ended_at is None],
-        untold=await _untold(visit, change, content, {row.organisation for row in owed}),
+        untold=await _untold(visit, person, change, content, {row.organisation for row in owed}),
     )
 
 
-async def _untold(visit: Visit, change: changes.ToldBefore, content: bytes, told: Collection[str]) -> list[Untold]:
+async def _untold(
+    visit: Visit, person: PersonKey, change: changes.ToldBefore, content: bytes, told: Collection[str]
+) -> list[Untold]:
     """Return who was not told of a change that was sent to `told`."""
     model = change_types()[change.type].model.model_validate_json(content)
-    return untold_words(await visit.parts.intake.untold(change.type, model, told), visit.words)
+    lay = placing.opened(person, change)
+    return untold_words(await visit.parts.intake.untold(change.type, model, told, lay), visit.words)
 
 
 async def watch(visit: Visit, watchers: Watchers) -> Response:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from broker.eventlog.postgres import PostgresLog
-from broker.intake import Accepted, PreviewChanged, Told
+from broker.intake import Accepted, PreviewChanged, Told, placing
 from broker.outbound.client import GuardedClient, tls_context
-from broker.store import Database, register
+from broker.store import Database, changes, register
 from broker.vault import RootKeyFile
 from broker.verification import OsPlaces, OsPlacesGazetteer, StoredGazetteer
 from contracts.changes.address import AddressChange
 from contracts.requests import ChangeRequest, Preview, PreviewRequest
-from tests.support.line import AGREEMENTS, Line, a_line, a_move, now, somebody
+from tests.support.line import AGREEMENTS, CARDIFF, SWANSEA, Line, a_line, a_move, now, somebody
 from tests.support.os_places import KEY, Peer, a_peer
 
 IN_CARDIFF, IN_SWANSEA = 900_000_000_003, 900_000_000_012
@@ -91,3 +91,26 @@ async def test_while_it_does_not_answer_only_those_are_told_whose_agreements_tak
     accepted = await told(line, who, away)
     assert accepted.fresh is not None
     assert [one.organisation.rpartition("-")[0] for one in accepted.fresh.told.owed] == ["transport-for-wales"]
+
+
+async def test_who_looks_at_what_they_told_sees_where_it_lay_then_and_nobody_is_asked_again(
+    line: Line, peer: Peer
+) -> None:
+    who, request = somebody(), to_swansea()
+    accepted = await told(line, who, await line.intake.preview(who, request))
+    [change] = await changes.of_person(line.database, accepted.person.person_id, before=None, limit=2)
+    lay = placing.opened(accepted.person, change)
+    assert lay is not None
+    assert (lay.areas, lay.unchecked) == ({"old": CARDIFF, "new": SWANSEA}, frozenset())
+    told_to = {one.organisation for one in await changes.deliveries_of(line.database, [change.id])}
+    asked = len(peer.asked)
+    untold = await line.intake.untold(change.type, request.change, told_to, lay)
+    assert len(peer.asked) == asked
+    assert untold == await line.intake.untold(change.type, request.change, told_to), "as it still is"
+    assert len(peer.asked) > asked, "which is paid for each time"
+    assert change.placed is not None
+    assert str(CARDIFF).encode() not in change.placed, "sealed"
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE change SET placed = NULL")
+    [before] = await changes.of_person(line.database, accepted.person.person_id, before=None, limit=2)
+    assert placing.opened(accepted.person, before) is None, "told before it was kept"

@@ -18,7 +18,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class Away:
     """A gazetteer that does not answer."""
 
+    def __init__(self) -> None:
+        self.asked = 0
+
     async def placed(self, addresses: Sequence[Address]) -> list[Placed]:
+        self.asked += 1
         return [Placed(None, checked=False) for _ in addresses]
 
     async def at(self, postal_code: str, language: str) -> list[Place]:
@@ -55,15 +59,22 @@ async def test_software_is_told_to_ask_again(api: Api) -> None:
             assert answer.headers["retry-after"]
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["where it lay is kept", "told before that was kept"])
 async def test_whoever_was_told_is_not_said_to_be_unknown_while_it_is_away(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, monkeypatch: pytest.MonkeyPatch, *, kept: bool
 ) -> None:
-    told = await api.tell(a_move_on_the_wire(), headers=api.citizen(81))
+    who = api.citizen(81 if kept else 82)
+    told = await api.tell(a_move_on_the_wire(), headers=who)
     assert told.status_code == 202, told.text
-    monkeypatch.setattr(api.parts.intake, "_gazetteer", Away())
-    seen = (await api.client.get(f"/v1/changes/{told.json()['reference']}", headers=api.citizen(81))).json()
+    if not kept:
+        async with api.line.database.connection() as connection:
+            await connection.execute("UPDATE change SET placed = NULL")
+    away = Away()
+    monkeypatch.setattr(api.parts.intake, "_gazetteer", away)
+    seen = (await api.client.get(f"/v1/changes/{told.json()['reference']}", headers=who)).json()
     assert "only-yourself" in {one["reason"] for one in seen["notTold"]}
     assert "area-unknown" not in {one["reason"] for one in seen["notTold"]}
+    assert away.asked == (0 if kept else 1), "each look would be paid for"
 
 
 async def test_a_typed_postcode_that_does_not_exist_is_named_in_both_languages(api: Api) -> None:
