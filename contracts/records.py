@@ -26,7 +26,7 @@ DELIVERY_HEADERS: Final = {
     "ce_source": "this exchange",
     "ce_time": "when the change was accepted, to the second",
     "ce_dataschema": "URI of the published JSON Schema of the data",
-    "ce_sequence": "twelve digits; dense per person and organisation",
+    "ce_sequence": "twelve digits; dense per person and organisation, but for a jump after the store was restored",
     "ce_traceparent": "W3C Trace Context of this recipient alone",
     "ce_origin": "names the change's origin to this recipient alone",
     "unwaith_epoch": "rises with each replay an operator orders",
@@ -159,7 +159,9 @@ def delivery_id_in(headers: Iterable[tuple[str, bytes]]) -> UUID | None:
 
 def place_in(headers: Iterable[tuple[str, bytes]]) -> Place | None:
     """Return a record's place in a closed batch; None where it is in none, or that cannot be read."""
-    found = {name: content for name, content in headers if name in BATCH_HEADERS}
+    found = dict(headers)
+    if "unwaith_batch" not in found:
+        return None
     try:
         return _place(found["unwaith_batch"].decode("ascii"), found["unwaith_row"].decode("ascii"))
     except (KeyError, ValueError):

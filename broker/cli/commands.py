@@ -374,6 +374,14 @@ def examined(
     _finish(lambda _stop: examine(topic, partition, offset, note))
 
 
+@app.command()
+def restored(note: Annotated[str, typer.Option(help="The code of a ticket, such as INC-1234.")]) -> None:
+    """Say that the store was restored from a backup, before anything runs: no number is then given out twice."""
+    from broker.cli.restoring import restored as go_on
+
+    _finish(lambda _stop: go_on(note))
+
+
 @gazetteer_app.command(name="import")
 def import_open_data(
     source: Annotated[Literal["open-uprn", "code-point-open", "onspd"], typer.Argument(help="What the file is.")],

@@ -11,6 +11,7 @@ from broker import audit
 from broker.main.rooms import utc_now
 from broker.settings import Settings, SettingsRefused, load
 from broker.store import Database, StoreUnavailable, operations
+from broker.store.embedded import EmbeddedPostgres
 from broker.store.migrate import migrate
 from broker.telemetry.logs import configure_logs
 
@@ -21,10 +22,12 @@ P = ParamSpec("P")
 
 
 def dsn_of(settings: Settings) -> str:
-    """Return the database's address. Raises SettingsRefused for an embedded one, which belongs to `unwaith run`."""
-    if settings.database_dsn is None:
+    """Return the database's address; of an embedded one, where it is found while `unwaith run` has it running."""
+    if settings.database_dsn is not None:
+        return settings.database_dsn.get_secret_value()
+    if settings.embedded is None:
         raise SettingsRefused("UNWAITH_DATABASE_DSN is missing: give the address of a PostgreSQL.")
-    return settings.database_dsn.get_secret_value()
+    return EmbeddedPostgres(settings.embedded).dsn
 
 
 async def migrate_store() -> int:

@@ -423,7 +423,7 @@ class Books:
     """Lanes whose occupant is not an open, numbered delivery of theirs, or with owed deliveries and no due time, or before
     what they look at."""
     gaps: int
-    """Lanes whose sequences are not dense, or not unique."""
+    """Lanes whose sequences are not dense, between two restorations, or not unique."""
     forgotten: int
     """Numbered deliveries that are open and do not hold their lane: nobody will ever send them."""
     some_forgotten: tuple[UUID, ...]
@@ -513,7 +513,9 @@ async def books(database: Database) -> Books:
         gaps = await connection.fetchval(
             """
             SELECT count(*) FROM (
-                SELECT person_id, organisation FROM delivery WHERE sequence IS NOT NULL GROUP BY 1, 2
+                SELECT person_id, organisation FROM delivery
+                CROSS JOIN (SELECT array(SELECT sequence_from FROM restoration ORDER BY 1) AS starts) AS restored
+                WHERE sequence IS NOT NULL GROUP BY 1, 2, width_bucket(sequence, starts)
                 HAVING max(sequence) - min(sequence) + 1 <> count(*) OR count(DISTINCT sequence) <> count(*)
             ) gap
             """

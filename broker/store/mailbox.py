@@ -61,8 +61,9 @@ WITH fresh AS (
     LEFT JOIN mailbox m ON m.delivery_id = l.id
     WHERE m.delivery_id IS NULL OR m.epoch < l.epoch
 ), counted AS (
-    INSERT INTO mailbox_end AS e (organisation, place) SELECT $1, count(*) FROM fresh HAVING count(*) > 0
-    ON CONFLICT (organisation) DO UPDATE SET place = e.place + excluded.place
+    INSERT INTO mailbox_end AS e (organisation, place)
+    SELECT $1, count(*) + (SELECT coalesce(max(sequence_from), 0) * 1000 FROM restoration) FROM fresh HAVING count(*) > 0
+    ON CONFLICT (organisation) DO UPDATE SET place = e.place + (SELECT count(*) FROM fresh)
     RETURNING place - (SELECT count(*) FROM fresh) AS before
 )
 INSERT INTO mailbox (delivery_id, organisation, epoch, place, alarm_at)

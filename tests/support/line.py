@@ -264,9 +264,12 @@ class Line:
 
 
 @asynccontextmanager
-async def a_line(database: Database, eventlog: EventLog, root: RootKeyFile) -> AsyncIterator[Line]:
-    """Three organisations, their agreements, two addresses, and intake running; stages start when asked."""
-    prefix = secrets.token_hex(3)
+async def a_line(database: Database, eventlog: EventLog, root: RootKeyFile, *, prefix: str = "") -> AsyncIterator[Line]:
+    """Three organisations, their agreements, two addresses, and intake running; stages start when asked.
+
+    `prefix` names those of an earlier line.
+    """
+    prefix = prefix or secrets.token_hex(3)
     for name in ALL:
         await register.put_organisation(database, organisation(f"{name}-{prefix}"))
     for item in AGREEMENTS:
