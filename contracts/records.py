@@ -159,7 +159,9 @@ def delivery_id_in(headers: Iterable[tuple[str, bytes]]) -> UUID | None:
 
 def place_in(headers: Iterable[tuple[str, bytes]]) -> Place | None:
     """Return a record's place in a closed batch; None where it is in none, or that cannot be read."""
-    found = {name: content for name, content in headers if name in BATCH_HEADERS}
+    found = dict(headers)
+    if "unwaith_batch" not in found:
+        return None
     try:
         return _place(found["unwaith_batch"].decode("ascii"), found["unwaith_row"].decode("ascii"))
     except (KeyError, ValueError):

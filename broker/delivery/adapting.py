@@ -16,6 +16,8 @@ class Made:
     """An adapter, what it was made of, and how many use it now."""
 
     adapter: Adapter
+    many: BatchAdapter | None
+    """The same, where it hands over many at once. Told once: to ask what a thing can do takes longer than doing it."""
     paced: Paced | None
     settings: Organisation
     secrets: bytes
@@ -56,11 +58,12 @@ class HeldAdapter:
         if former is not None and former.serves(settings, secrets):
             return former  # somebody else has made it meanwhile
         adapter = await self._adapters(settings)
-        if settings.policy.batch and not isinstance(adapter, BatchAdapter):
+        many = adapter if isinstance(adapter, BatchAdapter) else None
+        if settings.policy.batch and many is None:
             await adapter.close()
             raise ValueError(f"policy.batch: the adapter {settings.adapter} takes one delivery at a time")
         paced = adapter if isinstance(adapter, Paced) else None
-        self._made = made = Made(adapter, paced, settings, secrets)
+        self._made = made = Made(adapter, many, paced, settings, secrets)
         if former is not None and not former.users:
             self._close(former)
         return made

@@ -88,9 +88,9 @@ class RetryBudget:
     turn: float = 0.0
     """When the last that came in vain was told to come again."""
 
-    def tried(self, share: float, now: float) -> "RetryBudget":
-        """Return the budget after a first try: `share` of all traffic may be retries."""
-        leave = share / (1.0 - share)
+    def tried(self, share: float, now: float, count: int = 1) -> "RetryBudget":
+        """Return the budget after so many first tries: `share` of all traffic may be retries."""
+        leave = count * share / (1.0 - share)
         return replace(
             self,
             tokens=min(self.tokens + leave, SAVED_RETRIES),

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from broker import failpoints, sealing
-from broker.delivery.adapting import AdapterSource, HeldAdapter
+from broker.delivery.adapting import AdapterSource, HeldAdapter, Made
 from broker.delivery.asking import ASK_SECONDS, REST_SECONDS, batch_of, worth_asking
 from broker.delivery.attempt import attempt, attempt_many, opened
 from broker.delivery.gathering import Gathering
@@ -24,9 +24,8 @@ from broker.delivery.ports import Breakers, Config, Gate
 from broker.delivery.watching import Watch
 from broker.eventlog import Partition, Received
 from broker.telemetry.metrics import Metrics
-from contracts.adapters import Adapter, BatchAdapter
 from contracts.delivery import Delivery
-from contracts.grants import GateUnavailable, Grant, NotKnown, Verdict, Withheld
+from contracts.grants import GateUnavailable, Grant, NotKnown, Withheld
 from contracts.organisation import DeliveryPolicy, Organisation
 from contracts.receipts import FailureKind, Quarantined, Receipt, ReceiptKind, withheld
 from contracts.records import SealedDelivery, Undecodable, delivery_id_in, place_in, read_delivery
@@ -232,11 +231,15 @@ class Line:
             return
         failpoints.reach("delivery.granted")
         closed = any(item.sealed.place for item in taken)
-        leave = closed and self._leave(settings.policy, verdicts, asked)
+        attempts = [verdict.attempt for verdict in verdicts if isinstance(verdict, Grant)]
+        if closed and attempts:
+            attempts = [max(attempts)]  # it is one try, of all its rows
+        self._retries = self._retries.tried(settings.policy.retry_share, asked, attempts.count(1))
+        leave = closed and (not attempts or 1 in attempts or self._may_try_again(asked))
         granted: list[_Granted] = []
         for item, verdict in zip(taken, verdicts, strict=True):
             match verdict:
-                case Grant() if not (leave or (not closed and self._leave(settings.policy, [verdict], asked))):
+                case Grant() if not (leave if closed else verdict.attempt == 1 or self._may_try_again(asked)):
                     receipt = self._not_tried(item, verdict, FailureKind.STOPPED, Reason.RETRIES_SPENT)
                     later = receipt.at + timedelta(seconds=self._retries.turn - asked)
                     self._finish(item.received, receipt.model_copy(update={"not_before": later}))
@@ -263,27 +266,15 @@ class Line:
         with suppress(Exception):
             self._held.back(await self._held.taken(settings, self._config.secrets(self.organisation)))
 
-    def _leave(self, policy: DeliveryPolicy, verdicts: Sequence[Verdict], now: float) -> bool:
-        """Return whether there is leave for a try with what was granted of these, one delivery or a closed batch."""
-        grants = [one for one in verdicts if isinstance(one, Grant)]
-        may = not grants or self._may_try(policy, max(grants, key=lambda one: one.attempt), now)
-        if not may:
-            self._retries = self._retries.put_off(now)
-        return may
-
-    def _may_try(self, policy: DeliveryPolicy, grant: Grant, now: float) -> bool:
-        """Return whether there is leave for this try: a first one always; else as the budget has it, if all is well.
+    def _may_try_again(self, now: float) -> bool:
+        """Return whether there is leave for one more try of what was tried before.
 
         Where all is not well the breaker says how much is sent.
         """
-        if grant.attempt == 1:
-            self._retries = self._retries.tried(policy.retry_share, now)
-            return True
         if not self._watch.well():
             return True
         spent = self._retries.retried(now)
-        if spent is not None:
-            self._retries = spent
+        self._retries = spent or self._retries.put_off(now)
         return spent is not None
 
     async def _attempt(
@@ -301,23 +292,23 @@ class Line:
             self._none_tried(granted, FailureKind.MISCONFIGURED, Reason.ADAPTER_FAULT)
             return
         try:
-            await self._attempt_with(made.adapter, settings, granted, asked, probe)
+            await self._attempt_with(made, settings, granted, asked, probe)
         finally:
             self._held.back(made)
 
     async def _attempt_with(
-        self, adapter: Adapter, settings: Organisation, granted: Sequence[_Granted], asked: float, probe: int | None
+        self, made: Made, settings: Organisation, granted: Sequence[_Granted], asked: float, probe: int | None
     ) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         if began - asked > START_SECONDS:
             self._ask_again([item for item, _ in granted])
             return
-        granted, deliveries = self._opened(granted, most=None if isinstance(adapter, BatchAdapter) else 1)
+        granted, deliveries = self._opened(granted, most=None if made.many else 1)
         if not deliveries:
             return
         try:
-            receipts = await self._hand_over(adapter, deliveries, settings.policy)
+            receipts = await self._hand_over(made, deliveries, settings.policy)
         except asyncio.CancelledError:
             self._cut_short(granted)
             raise
@@ -364,12 +355,10 @@ class Line:
             return [], []
         return kept, deliveries
 
-    async def _hand_over(
-        self, adapter: Adapter, deliveries: Sequence[Delivery], policy: DeliveryPolicy
-    ) -> Sequence[Receipt]:
-        if (policy.batch or len(deliveries) > 1) and isinstance(adapter, BatchAdapter):
-            return await attempt_many(adapter, deliveries, policy.deadline_seconds, self._clock)
-        return [await attempt(adapter, deliveries[0], policy.deadline_seconds, self._clock)]
+    async def _hand_over(self, made: Made, deliveries: Sequence[Delivery], policy: DeliveryPolicy) -> Sequence[Receipt]:
+        if made.many is not None and (policy.batch or len(deliveries) > 1):
+            return await attempt_many(made.many, deliveries, policy.deadline_seconds, self._clock)
+        return [await attempt(made.adapter, deliveries[0], policy.deadline_seconds, self._clock)]
 
     def _ask_again(self, items: Sequence[_Taken]) -> None:
         """Let the gate decide anew: this process was held up until its grant ran out.

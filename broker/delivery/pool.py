@@ -1,8 +1,8 @@
 """The worker pool: one member of the delivery group, over the topics of all its organisations."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -73,7 +73,10 @@ class Pool:
         self._metrics = metrics
         self._clock = clock
         self._breakers = breakers or OwnBreakers(clock)
-        self._receipts: asyncio.Queue[tuple[Received, Receipt | Quarantined]] = asyncio.Queue()
+        self._concluded: list[tuple[Received, Receipt | Quarantined]] = []
+        """What has ended and is not durable yet."""
+        self._to_write, self._written = asyncio.Event(), asyncio.Event()
+        """Whether there is any such, or none."""
         self._offsets = Offsets()
         self._consumer: Consumer | None = None
         self._lines: dict[str, Line] = {}
@@ -134,7 +137,7 @@ class Pool:
             await self._end_lines()
             try:
                 async with asyncio.timeout(self._settings.drain_seconds):
-                    await self._receipts.join()
+                    await self._written.wait()
                 await self._commit(consumer)
             except TimeoutError:
                 log.warning("delivery.drained_late")  # uncommitted records come again, with the same ids
@@ -258,21 +261,25 @@ class Pool:
             self._offsets.committed(upto)
 
     def _finish(self, received: Received, receipt: Receipt | Quarantined) -> None:
-        self._receipts.put_nowait((received, receipt))
+        self._concluded.append((received, receipt))
+        self._to_write.set()
+        self._written.clear()
 
     async def _write(self) -> None:
         """Make receipts durable in batches, then count their records as done."""
         while True:
-            batch = [await self._receipts.get()]
-            while not self._receipts.empty() and len(batch) < self._settings.fetch:
-                batch.append(self._receipts.get_nowait())
+            if not self._concluded:
+                self._to_write.clear()
+                self._written.set()
+            await self._to_write.wait()
+            batch = self._concluded[: self._settings.fetch]
             failpoints.reach("delivery.concluded")
             await self._append([Record(RECEIPTS.name, *write_receipt(receipt)) for _, receipt in batch])
             failpoints.reach("delivery.receipted")
-            for received, receipt in batch:
+            for received, _ in batch:
                 self._offsets.done(received)
-                self._count(organisation_of(received.partition.topic), receipt)
-                self._receipts.task_done()
+            self._count(batch)
+            del self._concluded[: len(batch)]
             if self._unreadable > self._settings.quarantine_bound:
                 raise TooManyUnreadable
 
@@ -287,14 +294,18 @@ class Pool:
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)
 
-    def _count(self, organisation: str, receipt: Receipt | Quarantined) -> None:
-        if isinstance(receipt, Quarantined):
-            self._unreadable += 1
-            self._metrics.quarantined.labels(str(receipt.reason)).inc()
-            return
-        self._unreadable = 0
-        outcome = receipt.outcome or receipt.failure or receipt.kind
-        self._metrics.deliveries.labels(organisation, str(outcome), str(receipt.reason or "")).inc()
+    def _count(self, batch: Sequence[tuple[Received, Receipt | Quarantined]]) -> None:
+        ended: Counter[tuple[str, str, str]] = Counter()
+        for received, receipt in batch:
+            if isinstance(receipt, Quarantined):
+                self._unreadable += 1
+                self._metrics.quarantined.labels(str(receipt.reason)).inc()
+            else:
+                self._unreadable = 0
+                outcome = receipt.outcome or receipt.failure or receipt.kind
+                ended[received.partition.topic, outcome, receipt.reason or ""] += 1
+        for (topic, *how), count in ended.items():
+            self._metrics.deliveries.labels(organisation_of(topic), *how).inc(count)
 
 
 def _topics(organisations: Collection[str]) -> list[str]:

@@ -120,6 +120,16 @@ def test_what_is_only_tried_again_gets_on_at_one_a_second() -> None:
     assert budget.tokens == SAVED_RETRIES
 
 
+@given(st.integers(0, 300), st.floats(0.0, 100.0))
+def test_many_first_tries_of_one_moment_earn_what_each_would(count: int, before: float) -> None:
+    at_once = one_by_one = RetryBudget(before, 0.0, earned=before)
+    at_once = at_once.tried(0.2, 7.0, count)
+    for _ in range(count):
+        one_by_one = one_by_one.tried(0.2, 7.0)
+    assert at_once.tokens == pytest.approx(one_by_one.tokens)
+    assert at_once.put_off(7.0).turn == pytest.approx(one_by_one.put_off(7.0).turn)
+
+
 def test_those_who_came_in_vain_have_each_a_turn_as_leave_comes() -> None:
     budget, turns = RetryBudget(0.0, 0.0), []
     for _ in range(1_000):

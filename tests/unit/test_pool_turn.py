@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -14,11 +15,13 @@ from broker.delivery import line as line_module
 from broker.delivery.line import AHEAD, Line
 from broker.delivery.ports import OwnBreakers
 from broker.delivery.watching import LOOK_SECONDS, Watch
-from broker.eventlog import Partition, Received
+from broker.eventlog import Partition, Received, Record
 from broker.telemetry.metrics import new_metrics
 from contracts.breaker import Breaker, Phase
 from contracts.grants import GateUnavailable
 from contracts.organisation import DeliveryPolicy, Organisation
+from contracts.receipts import withheld
+from contracts.statuses import Reason
 from contracts.topics import deliveries_topic
 from tests.support.line import organisation
 from tests.unit.test_line_batches import row
@@ -92,6 +95,41 @@ async def test_a_turn_tells_each_line_only_what_is_new_to_it() -> None:
     assert await told() == [["wake"], ["wake"]], "settings were read anew"
     log.own = Log("a").own
     assert await told() == [[one], ["lost", frozenset()]]
+
+
+async def test_what_has_ended_is_written_as_much_as_goes_at_once_and_then_counts() -> None:
+    written: list[int] = []
+
+    async def append(these: Sequence[Record]) -> None:
+        assert counted() == sum(written), "nothing counts before it is durable"
+        written.append(len(these))
+        if len(written) == 1:
+            pool._finish(ended[5], receipt)  # meanwhile another ends
+
+    metrics, log = new_metrics(), cast("Any", SimpleNamespace(append=append))
+    pool = Pool(log, NOTHING, NOTHING, NOTHING, PoolSettings(fetch=2), metrics, lambda: NOW)
+    receipt = withheld(UUID(int=1), 0, Reason.PAUSED, NOW)
+    ended = records("a", *range(6))
+
+    def counted() -> float:
+        return (
+            metrics.registry.get_sample_value(
+                "unwaith_deliveries_total", {"organisation": "a", "outcome": "withheld", "reason": "paused"}
+            )
+            or 0.0
+        )
+
+    for record in ended:
+        pool._offsets.took(record)
+    for record in ended[:5]:
+        pool._finish(record, receipt)
+    writing = asyncio.create_task(pool._write())
+    async with asyncio.timeout(10):
+        await pool._written.wait()
+    writing.cancel()
+    assert written == [2, 2, 2]
+    assert counted() == 6
+    assert pool._offsets.ready() == {Partition(deliveries_topic("a"), 0): 6}
 
 
 @contextmanager
