@@ -575,7 +575,7 @@ class World:
         self.weather.away = self.log.weather.away = True
         self.loop.rested()
         for _ in range(100):
-            for process in self._all:  # each time: one whose main task has ended is taken for dead, with what else it ran
+            for process in self._all:  # each time: one whose main task ended is taken for dead, with what else it ran
                 process.state = "running"
                 self.loop.revive(process)
             left = [task for process in self._all for task in process.tasks if not task.done()]
