@@ -50,6 +50,10 @@ _HEADERS_OF: Final[Mapping[int, tuple[str, ...]]] = {
 }
 
 
+_NAMES: Final[Mapping[int, str]] = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+"""As RFC 9110, section 15.5, has them: Python's own names for these changed with version 3.13."""
+
+
 def headers(*names: str) -> dict[str, Any]:
     """Return references to headers of `HEADERS`."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
@@ -63,7 +67,7 @@ def problems(*codes: int) -> Described:
 def _refusal(code: int) -> dict[str, Any]:
     types = [f"`{TYPE_PREFIX}{name}`" for name, status in PROBLEMS.items() if status == code]
     answer: dict[str, Any] = {
-        "description": f"{HTTPStatus(code).phrase}: a problem (RFC 9457) of type {' or '.join(types)}.",
+        "description": f"{_NAMES.get(code) or HTTPStatus(code).phrase}: a problem (RFC 9457) of type {' or '.join(types)}.",
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
     }
     if code in _HEADERS_OF:

@@ -29,9 +29,17 @@ class DeathRegistration(Strict):
 
     reference: RegistrationReference
     registered_at: Moment
-    """When the death was registered."""
+    """When the death was registered; where `registeredOn` is given, no time of that day is known."""
+    registered_on: Day | None = None
+    """The day in Wales, where a certificate has no more; `registeredAt` is then its noon in UTC."""
     district: Line | None = None
     """The registration district, where the certificate names one."""
+
+    @model_validator(mode="after")
+    def _is_one_day(self) -> Self:
+        if self.registered_on is not None and self.registered_on != day_in_wales(self.registered_at):
+            raise ValueError("registeredOn and registeredAt are different days")
+        return self
 
 
 class Bereavement(Strict):

@@ -35,7 +35,10 @@ pytestmark = [
 ]
 
 COUNCIL = "cardiff-council"
-DONE = ("organisation.paused", "organisation.resumed", "replay.asked", "delivery.replayed", "change.traced")
+DONE = (
+    *("organisation.paused", "organisation.resumed", "replay.asked", "delivery.replayed", "change.traced"),
+    "store.restored",
+)
 FAMILY = "Cyfrin-Dychmygol"
 MAIN = "main form button.govuk-button:not(.govuk-button--secondary)"
 

@@ -574,10 +574,10 @@ class World:
         """End what still runs, stands still or is dead, so that nothing of it is left for others to trip over."""
         self.weather.away = self.log.weather.away = True
         self.loop.rested()
-        for process in self._all:
-            process.state = "running"
-            self.loop.revive(process)
         for _ in range(100):
+            for process in self._all:  # each time: one whose main task ended is taken for dead, with what else it ran
+                process.state = "running"
+                self.loop.revive(process)
             left = [task for process in self._all for task in process.tasks if not task.done()]
             left += [task for task in asyncio.all_tasks(self.loop) if not task.done()]
             if not left:

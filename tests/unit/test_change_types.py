@@ -18,6 +18,7 @@ from broker.language.catalogue import ids
 from broker.register.checking import leads_somewhere
 from broker.routing import minimise, recipients, standing
 from broker.verification import check_change
+from broker.web.changed.bereavement import BEREAVEMENT
 from broker.web.telling.questions import today_of
 from broker.web.telling.wording import told_fields
 from contracts.changes import CHANGE_TYPES
@@ -80,6 +81,7 @@ def test_what_needs_care_is_there_to_need_it(name: str) -> None:
     assert {path.removeprefix("/change/") for path in kind.sensitivity} <= known
 
 
+NOON = {"reference": "CDF 1", "registeredAt": "2026-04-05T12:00:00Z"}
 CONTACT = {"system": "phone", "use": "mobile", "value": "+447700900456"}
 MAIL = {"system": "email", "value": "sian@llanfairpwll.example"}
 
@@ -186,6 +188,11 @@ MAIL = {"system": "email", "value": "sian@llanfairpwll.example"}
         (changed("bereavement", deathDate="yesterday"), "/change/deathDate", "does not have the right form"),
         (changed("bereavement", deathDate="2026-04-07"), "/change", "registeredAt is before deathDate"),
         (changed("bereavement", deathDate="2026-04-06"), "", ""),  # the same day, in another zone
+        (
+            changed("bereavement", registration=NOON | {"registeredOn": "2026-04-04"}),
+            "/change/registration",
+            "registeredOn and registeredAt are different days",
+        ),
         (changed("bereavement", registration={"reference": "X1"}), "/change/registration/registeredAt", "is missing"),
         (
             changed("bereavement", registration={"reference": "X1", "registeredAt": "2026-04-05T10:00"}),
@@ -448,3 +455,18 @@ def test_a_child_born_today_is_no_child_of_tomorrow_just_after_midnight_in_summe
     assert birth_date("2026-06-07", datetime(2026, 6, 6, 23, 30, tzinfo=UTC)) == date(2026, 6, 7)
     with pytest.raises(ValueError, match="future"):
         birth_date("2026-06-08", datetime(2026, 6, 6, 23, 30, tzinfo=UTC))
+
+
+def test_a_registration_of_which_only_the_day_is_known_says_so() -> None:
+    whole = NOON | {"registeredOn": "2026-04-05"}
+    told = read(changed("bereavement", registration=whole)).change
+    assert told.registration.registered_on == date(2026, 4, 5)
+    for permitted in ("registeredAt", "registeredOn"):  # an agreement may have either alone
+        part = {"change": {"registration": {permitted: whole[permitted]}}}
+        [(_, said)] = told_fields(part, words_in("en"))
+        assert said == "5 April 2026"
+    answers = {
+        "person": {}, "died": "2026-04-04", "informant": "child", "home": {"address": {}},
+        "registration": {"reference": "CDF 1", "day": "2026-04-05", "district": ""},
+    }  # fmt: skip
+    assert BEREAVEMENT.change(answers, {})["registration"] == whole

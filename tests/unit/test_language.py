@@ -70,7 +70,14 @@ _STAFF_CODES: dict[str, Iterable[str]] = {
     "alarm": get_args(alarms.Alarm),
     "did": (
         *("organisation-paused", "organisation-draining", "organisation-resumed", "replay-asked", "replay-cancelled"),
-        *("delivery-replayed", "delivery-given_up", "change-traced", "quarantine-examined", "keys-rotated"),
+        *(
+            "delivery-replayed",
+            "delivery-given_up",
+            "change-traced",
+            "quarantine-examined",
+            "keys-rotated",
+            "store-restored",
+        ),
         *("proposal-proposed", "proposal-approved", "proposal-in_force", "proposal-rejected", "agreement-revoked"),
         "proposal-lapsed",
         "agreement-tried",

@@ -90,4 +90,5 @@ detail-standard-goes-with-no-other-format = nid yw standard yn mynd gydag unrhyw
 detail-previousformats-and-newformats-are-the-same = mae previousFormats a newFormats yr un fath
 detail-deathdate-is-before-birthdate = mae deathDate cyn birthDate
 detail-registeredat-is-before-deathdate = mae registeredAt cyn deathDate
+detail-registeredon-and-registeredat-are-different-days = mae registeredOn a registeredAt yn ddyddiau gwahanol
 detail-needs-adaptersettings-or-contacts = mae angen adapterSettings neu contacts

@@ -235,6 +235,7 @@ staff-did-organisation-draining = Gwagiodd lif sefydliad
 staff-did-delivery-given_up = Rhoddodd y gorau i ddanfoniad
 staff-did-replay-cancelled = Daeth ag ailanfon i ben
 staff-did-quarantine-examined = Edrychodd ar gofnod a roddwyd o’r neilltu
+staff-did-store-restored = Dywedodd fod y storfa wedi’i hadfer o gopi wrth gefn
 
 # Cyfnodau
 staff-span-millisecond = { $n } ms

@@ -90,4 +90,5 @@ detail-standard-goes-with-no-other-format = standard goes with no other format
 detail-previousformats-and-newformats-are-the-same = previousFormats and newFormats are the same
 detail-deathdate-is-before-birthdate = deathDate is before birthDate
 detail-registeredat-is-before-deathdate = registeredAt is before deathDate
+detail-registeredon-and-registeredat-are-different-days = registeredOn and registeredAt are different days
 detail-needs-adaptersettings-or-contacts = needs adapterSettings or contacts

@@ -235,6 +235,7 @@ staff-did-organisation-draining = Drained an organisation
 staff-did-delivery-given_up = Gave up a delivery
 staff-did-replay-cancelled = Ended a replay
 staff-did-quarantine-examined = Looked at a record set aside
+staff-did-store-restored = Said that the store was restored from a backup
 
 # Spans of time
 staff-span-millisecond = { $n } ms

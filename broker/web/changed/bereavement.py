@@ -40,7 +40,8 @@ def _change(answers: Answers, _who: Who) -> Mapping[str, Any]:
         "deathDate": answers["died"],
         "registration": {
             "reference": registration["reference"],
-            "registeredAt": f"{registration['day']}T12:00:00Z",  # a certificate has the day alone: its middle
+            "registeredAt": f"{registration['day']}T12:00:00Z",  # the middle of what the certificate has: the day alone
+            "registeredOn": registration["day"],
             **({"district": registration["district"]} if registration["district"] else {}),
         },
         "informant": answers["informant"],

@@ -192,7 +192,9 @@ def child_in_words(child: Mapping[str, Any], words: Words) -> str:
 
 def _registration_in_words(registration: Mapping[str, Any], words: Words) -> str:
     said = [str(registration[name]) for name in ("reference", "district") if name in registration]
-    if "registeredAt" in registration:
+    if "registeredOn" in registration:
+        said.append(long_date(date.fromisoformat(registration["registeredOn"]), words.language))
+    elif "registeredAt" in registration:
         day = day_in_wales(datetime.fromisoformat(registration["registeredAt"]))
         said.append(long_date(day, words.language))
     return ", ".join(said)
