@@ -200,14 +200,14 @@ WITH ended AS (
     FROM delivery d JOIN change c ON c.id = d.change_id JOIN delivery_content content ON content.delivery_id = d.id
     WHERE d.id = ANY($1)
 ), last AS (
-    SELECT DISTINCT ON (d.person_id, d.organisation, d.agreement, c.type, content.newest_of) d.*, content.newest_of
+    SELECT DISTINCT ON (d.person_id, d.organisation, d.agreement, c.type) d.*, content.newest_of
     FROM ended JOIN delivery d USING (person_id, organisation, agreement)
     JOIN change c ON c.id = d.change_id AND c.type = ended.type
     JOIN delivery_content content ON content.delivery_id = d.id
     WHERE d.sequence IS NOT NULL AND d.status = 'superseded' AND d.reason = 'superseded'
       AND (content.newest_of IS NULL OR content.newest_of = ended.newest_of)
       AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.change_id = d.change_id)
-    ORDER BY d.person_id, d.organisation, d.agreement, c.type, content.newest_of, d.sequence DESC
+    ORDER BY d.person_id, d.organisation, d.agreement, c.type, d.sequence DESC
 )
 SELECT last.id, l.occupant IS NULL AND NOT EXISTS (
     SELECT FROM delivery later WHERE later.person_id = last.person_id AND later.organisation = last.organisation

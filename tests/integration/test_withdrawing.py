@@ -773,3 +773,22 @@ async def test_what_takes_back_is_sent_though_more_was_told_before_it_was_owed(l
     await line.until(later, applied(line))
     await until_taken_back(line, accepted, applied(line))
     assert await balanced(line)
+
+
+async def test_of_one_lane_only_the_last_superseded_comes_back_though_an_older_one_has_no_mark(line: Line) -> None:
+    """The first two were accepted before there were marks: what is brought back then may be either kind."""
+    swansea = await wanting_the_newest(line)
+    unmarked = [await line.tell(somebody(), a_move(1))]
+    await line.relay().step()
+    unmarked.append(await line.tell(somebody(), a_move(2)))
+    await folded(line, await superseded(line, unmarked[0], swansea))
+    async with line.database.connection() as connection:
+        await connection.execute("UPDATE delivery_content SET newest_of = NULL")
+    last, newest = [await line.tell(somebody(), a_move(house)) for house in (3, 4)]
+    await cancel(line, unmarked[1])
+    await line.relay().step()
+    await folded(line, await superseded(line, last, swansea))
+    await cancel(line, newest)
+    assert (await line.statuses(unmarked[0]))[swansea] == "superseded"
+    assert (await line.statuses(last))[swansea] == "queued"
+    assert await balanced(line)
