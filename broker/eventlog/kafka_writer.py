@@ -13,10 +13,10 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from broker.eventlog.log import LogUnavailable, Partition, Record
+from broker.eventlog.partitioning import partition_of
 
 BATCH_BYTES: Final = 512 * 1024
 TOPIC_SECONDS: Final = 2.0
@@ -83,8 +83,8 @@ class Writer:
                     raise LogUnavailable(
                         f"Kafka does not know {record.topic}: {type(failed).__name__}; `ensure` creates it"
                     ) from None
-            number = (murmur2(record.key) & 0x7FFFFFFF) % counts[record.topic]
-            sorted_records.setdefault(Partition(record.topic, number), []).append(record)
+            partition = Partition(record.topic, partition_of(record.key, counts[record.topic]))
+            sorted_records.setdefault(partition, []).append(record)
         return {partition: _Piece(these) for partition, these in sorted_records.items()}
 
     async def _empty_lane(self, partition: Partition) -> None:

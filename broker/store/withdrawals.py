@@ -258,8 +258,9 @@ WITH owed AS (
     JOIN delivery d ON d.id = o.takes_back JOIN delivery_content content ON content.delivery_id = d.id
     JOIN change back ON back.id = $1
 ), lanes AS (
-    UPDATE lane SET due = least(lane.due, now()) FROM owed
-    WHERE lane.person_id = owed.person_id AND lane.organisation = owed.organisation AND lane.occupant IS NULL
+    UPDATE lane SET due = CASE WHEN lane.occupant IS NULL THEN least(lane.due, now()) ELSE lane.due END,
+                    owed_from = least(lane.owed_from, owed.ordinal)   -- more may have been told since it was asked for
+    FROM owed WHERE lane.person_id = owed.person_id AND lane.organisation = owed.organisation
 ), deliveries AS (
     INSERT INTO delivery (id, change_id, person_id, organisation, ordinal, agreement, agreement_version, status, due,
                           accepted_at)

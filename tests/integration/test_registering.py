@@ -327,12 +327,12 @@ def test_keys_are_dated_by_the_stores_clock_and_not_by_that_of_whoever_rotates_t
 
         with monkeypatch.context() as there:
             there.setattr("broker.main.rooms.datetime", Wrong)
-            done: int = unwaith("keys", "rotate", "client-assertions").exit_code
+            done: int = unwaith("keys", "rotate", "message-signatures").exit_code
         return done
 
     def shown() -> list[tuple[str, bool]]:
         said: list[dict[str, Any]] = json.loads(unwaith("keys", "list", "--json").stdout)
-        ours = [key for key in said if key["purpose"] == "client-assertions" and key["type"] == "EC"]
+        ours = [key for key in said if key["purpose"] == "message-signatures"]
         return [(key["kid"], key["signsNow"]) for key in ours]
 
     [(first, _)] = shown()

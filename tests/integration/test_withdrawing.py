@@ -757,3 +757,19 @@ async def test_what_could_only_come_too_late_is_given_up_aloud(line: Line) -> No
         await cancel(line, newest)
     assert [item["reason"] for item in logged if item["event"] == "delivery.undelivered"] == ["superseded"]
     assert (await line.statuses(older))[swansea] == "undelivered"
+
+
+async def test_what_takes_back_is_sent_though_more_was_told_before_it_was_owed(line: Line) -> None:
+    """A withdrawal has its place among the changes from when it is asked for; it is owed only once somebody has looked."""
+    line.start()
+    accepted = await line.tell(somebody(), a_move(1))
+    await line.until(accepted, applied(line))
+    found = await changes.one_of_person(line.database, accepted.person.person_id, accepted.reference)
+    assert found is not None
+    assert await intake.cancel(line.database, accepted.person, found, now())
+    later = await line.tell(somebody(), a_move(2))
+    await carry_out(line.database, line.vault, accepted.change_id, now)
+    assert await balanced(line)
+    await line.until(later, applied(line))
+    await until_taken_back(line, accepted, applied(line))
+    assert await balanced(line)
