@@ -354,14 +354,13 @@ async def end(connection: Connection, hold_id: UUID, outcome: HoldOutcome, decid
 async def over(database: Database, limit: int) -> list[HoldRow]:
     """Return holds of which the time is over, the oldest first. Raises StoreUnavailable.
 
-    Those of one person are often over at one moment: in the order of their changes, so that they are sent in it. None
-    that an earlier change must go before (`earlier_held`), unless that one's time is over, too.
+    None that an earlier change must go before (`earlier_held`): that one's is to end first, if its time is over too.
+    So whoever looks again after what was found has ended finds the next.
     """
     first = f"SELECT FROM {_BEFORE} WHERE this.id = hold.change_id AND first.reason <> ALL($2)"
     return await _rows(
         database,
-        "ended_at IS NULL AND until <= now()"
-        f" AND NOT EXISTS ({first} AND (first.until IS NULL OR first.until > now()))"
+        f"ended_at IS NULL AND until <= now() AND (reason = ANY($2) OR NOT EXISTS ({first}))"
         " ORDER BY until, placed_at, id LIMIT $1",
         limit,
         _FREE,

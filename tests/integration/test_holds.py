@@ -154,6 +154,19 @@ async def test_what_waits_for_its_time_waits_for_what_was_told_first_too(line: L
     await line.until(second, applied(line))
 
 
+async def test_what_is_over_and_may_not_end_yet_keeps_nothing_from_ending(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "AT_ONCE", 1)
+    told = [await line.tell(somebody(), a_move(house)) for house in (1, 2)]
+    assert await place(line, told[0])
+    async with line.database.connection() as connection:
+        for days, one in enumerate(told, 1):  # the later change's is over for longer
+            until = now() - timedelta(days=days)
+            await connection.execute("UPDATE hold SET until = $2 WHERE change_id = $1", one.change_id, until)
+    assert [await holding.let_lapse(line.database, now) for _ in range(3)] == [1, 1, 0]
+
+
 async def test_an_objection_holds_what_would_be_sent_after_it(line: Line) -> None:
     first, second = [await line.tell(somebody(), a_move(house)) for house in (1, 2)]
     anothers = await line.tell(somebody(2, "Arall"), a_move(3))
@@ -328,7 +341,10 @@ async def test_holds_of_one_moment_lapse_in_the_order_of_their_changes(line: Lin
     async with line.database.connection() as connection:
         for one in reversed(told):  # so that they lie the other way round
             await connection.execute("UPDATE hold SET until = '2026-01-01' WHERE change_id = $1", one.change_id)
-    assert [hold.change_id for hold in await holds.over(line.database, 10)] == [one.change_id for one in told]
+    for one in told:
+        assert [hold.change_id for hold in await holds.over(line.database, 10)] == [one.change_id]
+        assert await holding.let_lapse(line.database, now) == 1
+    assert await holding.let_lapse(line.database, now) == 0
 
 
 async def test_what_one_is_shown_another_is_not_and_nobody_for_ever(line: Line) -> None:
@@ -359,7 +375,7 @@ async def test_what_is_told_after_a_hold_is_over_and_before_it_ends_does_not_go_
         await connection.execute("UPDATE hold SET until = now() - interval '1 minute'")
     second = await line.tell(somebody(), a_move(2))
     assert set(await held(line, second)) == {HoldReason.NEW_ACCOUNT}
-    assert await holding.let_lapse(line.database, now) == 2
+    assert [await holding.let_lapse(line.database, now) for _ in range(3)] == [1, 1, 0]
     line.start()
     await line.until(second, applied(line))
     await line.until(first, applied(line))

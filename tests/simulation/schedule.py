@@ -282,14 +282,16 @@ class Schedule:
         limit = PATIENT_SECONDS if self._patient else HEALED_SECONDS
         limit += SHUT_SECONDS if any(one.settings.policy.windows for one in world.organisations.values()) else 0.0
         healing = world.loop.spawn(world.loop.outside, self._operating())
-        healed = world.run(
-            lambda: world.errands == 0 and world.invariants.drained(world.log),
-            seconds=limit,
-        )
+
+        def drained() -> bool:
+            return world.errands == 0 and world.invariants.drained(world.log)
+
+        healed = world.run(drained, seconds=limit)
         healing.cancel()
         if healed:
-            world.run(seconds=5.0)  # nothing may stir after that
-        elif world.history.violation is None:
+            world.run(seconds=5.0)  # nothing may stir after that but answers that were written before
+            healed = world.run(drained, seconds=limit)
+        if not healed and world.history.violation is None:
             left = ", ".join(f"{row.owed.id} {row.status}" for row in world.invariants.open())
             world.history.violated("7, never silent", f"not brought after {limit:.0f} s: {left or 'the log'}")
         if world.history.violation is None:

@@ -298,11 +298,7 @@ class Tables:
 
     def over(self, now: datetime) -> list[HoldRow]:
         """Return what `over` finds."""
-        return [
-            one
-            for one in self.holds.over(now)
-            if all(first.until is not None and first.until <= now for first in self.earlier_held(one))
-        ]
+        return [one for one in self.holds.over(now) if not self.earlier_held(one)]
 
     def release(self, hold_id: UUID, by: str, why: str, now: datetime) -> bool:
         """End an open hold, and do what `_GO` does where nothing else holds its change; return whether it goes."""
