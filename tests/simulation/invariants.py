@@ -96,7 +96,7 @@ class Invariants:
     def committing(self, event: str, what: Any) -> None:
         """See store.Watch."""
         seen: dict[str, Callable[[Any], None]] = {
-            "claimed": self._claimed,
+            "claimed": lambda what: self._claimed(*what),
             "granted": self._granted,
             "settled": lambda what: self._settled(*what),
             "reopened": lambda what: self._history.note("reopened", what),
@@ -119,14 +119,16 @@ class Invariants:
             self._history.note("taken back", item.takes_back, item.id)
             self._taking_back[item.id] = item.takes_back
 
-    def _first_of_its_lane(self, row: Row) -> None:
-        """What is numbered is the earliest told of what is due; what is held, or has yet its day, is not waited for."""
-        now = EPOCH + timedelta(seconds=self._history.loop.time())
+    def _first_of_its_lane(self, row: Row, now: datetime) -> None:
+        """What is numbered is the earliest told of what is due; what is held, or has yet its day, is not waited for.
+
+        `now` is the claim's own: a batch is closed in several statements, and its relay may stand still between them.
+        """
         for other in self._tables.of_lane(row.lane):
             if other.sequence is None and other.status in UNSENT and other.due <= now and other.ordinal < row.ordinal:
                 self._history.violated("4, order", f"{row.owed.id} is numbered before {other.owed.id}")
 
-    def _claimed(self, claimed: Sequence[Claimed]) -> None:
+    def _claimed(self, claimed: Sequence[Claimed], now: datetime) -> None:
         known = set(self._numbered)
         for item in claimed:
             self._history.note("claimed", item.delivery_id, item.epoch, item.sequence)
@@ -137,7 +139,7 @@ class Invariants:
             if row.owed.id in self._kept[row.change_id] and self._holds[row.change_id]:
                 self._history.violated("nothing held is sent", item.delivery_id)
             if item.delivery_id not in known and item.place is None:
-                self._first_of_its_lane(row)
+                self._first_of_its_lane(row, now)
         for organisation in {item.organisation for item in claimed if item.place}:
             self._closed(sorted((one for one in claimed if one.organisation == organisation and one.place), key=_row))
 

@@ -204,7 +204,7 @@ async def claim(
         store.lock_free(transaction, keys)
         claimed, write = store.tables.claim(transaction.now, keys, lease)
         store.commit(transaction, write)
-        store.watch("claimed", claimed)
+        store.watch("claimed", (claimed, transaction.now))
         return claimed
 
     claimed = await store.carry(taking)
@@ -260,7 +260,7 @@ async def claim_batch(
             lambda: tables.close(claimed, transaction.now),
             lambda: tables.leaves.extend(leaves),
         )
-        store.watch("claimed", claimed)
+        store.watch("claimed", (claimed, transaction.now))
 
     await store.carry(committing)
     return claimed
