@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -100,7 +101,11 @@ class Pool:
         try:
             while not stop.is_set():
                 try:
-                    await self._ensure(self._config.organisations())
+                    try:
+                        await self._ensure(self._config.organisations())
+                    except LogUnavailable:
+                        if not self._served():
+                            raise
                     if served := self._served():
                         async with self._log.consumer(_topics(served), GROUP) as consumer:
                             pause = 0.0
@@ -153,11 +158,20 @@ class Pool:
         return self._with_topic.intersection(self._config.organisations())
 
     async def _ensure(self, organisations: Mapping[str, Organisation]) -> None:
-        """See that these have topics. Raises LogUnavailable."""
-        if organisations:
-            topics = {deliveries_topic(key): item.partitions for key, item in organisations.items()}
+        """See that these have topics. Raises LogUnavailable where one has none then: all others that can have theirs."""
+        if not organisations:
+            return
+        topics = {deliveries_topic(key): item.partitions for key, item in organisations.items()}
+        try:
             await self._log.ensure({**topics, RECEIPTS.name: RECEIPTS.partitions})
-            self._with_topic = self._with_topic.union(organisations)
+        except LogUnavailable:
+            if len(organisations) > 1 and await self._log.ready():
+                keys = sorted(organisations)
+                for some in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
+                    with suppress(LogUnavailable):
+                        await self._ensure({key: organisations[key] for key in some})
+            raise
+        self._with_topic = self._with_topic.union(organisations)
 
     async def _see_to_newcomers(self) -> None:
         """See that whoever joins has a topic, beside what goes on: others do not wait for that, however long it takes."""

@@ -101,6 +101,22 @@ async def test_nobody_waits_for_a_newcomer_whose_topic_cannot_be_made(
     await line.until(accepted, applied(line) | {joins: "applied"})
 
 
+async def test_a_worker_starts_though_one_topic_cannot_be_made(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    without, makes = f"swansea-council-{line.prefix}", line.eventlog.ensure
+
+    async def refuses(topics: Mapping[str, int]) -> None:
+        if deliveries_topic(without) in topics:
+            raise LogUnavailable
+        await makes(topics)
+
+    monkeypatch.setattr(line.eventlog, "ensure", refuses)
+    line.start()
+    accepted = await line.tell(somebody(1), a_move(1))
+    await line.until(accepted, applied(line) | {without: "queued"})
+    monkeypatch.undo()
+    await line.until(accepted, applied(line))
+
+
 async def test_who_leaves_is_served_again_once_it_is_back_and_the_others_all_along(line: Line) -> None:
     """As when its definition is one that only a newer version of this program can read."""
     line.start()

@@ -143,6 +143,11 @@ class Both:
             aside = await connection.fetch("SELECT topic, partition, record_offset FROM quarantine ORDER BY 1, 2, 3")
             version = await connection.fetchval("SELECT version FROM configuration")
             withdrawn = await connection.fetch("SELECT * FROM withdrawal ORDER BY change_id")
+            overlooked = await connection.fetchval(
+                "SELECT count(*) FROM delivery d JOIN lane l USING (person_id, organisation)"
+                " WHERE d.sequence IS NULL AND d.status IN ('waiting', 'queued') AND d.ordinal < l.owed_from"
+            )
+        assert overlooked == 0, "owed, and not looked back to"
         tables = self.tables
         names = ("subject", "last_sequence", "occupant", "in_flight", "claim", "due", "granted_until")
         assert {(row["person_id"], row["organisation"]): aware([row[name] for name in names]) for row in kept} == {
