@@ -17,6 +17,9 @@ ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 60.0
 """Seconds after which something that must happen is given up. Never a measure of speed."""
 
+A_TRY: Final = aiohttp.ClientTimeout(total=2.0)
+"""One question whether it lives: who stands still before it answers keeps nobody waiting."""
+
 
 class EndedByItself(Exception):  # noqa: N818  says what holds
     """A process ended that nobody had asked to. The message ends with its last words."""
@@ -37,6 +40,7 @@ class Process:
         self._file = folder / f"{name}.log"
         self._alive = alive
         self._running: subprocess.Popen[bytes] | None = None
+        self._may_stop = False
 
     @property
     def pid(self) -> int:
@@ -52,6 +56,7 @@ class Process:
         """Start, with places armed where it is to die or stop by itself (see `broker.failpoints`)."""
         self.starts += 1
         armed = {"UNWAITH_FAILPOINTS": failpoints} if failpoints else {}
+        self._may_stop = ":stop" in failpoints
         with self._file.open("ab") as out:
             self._running = subprocess.Popen(
                 self._command,
@@ -63,15 +68,17 @@ class Process:
             )
 
     async def until_alive(self) -> None:
-        """Return when it answers, or has died as it was armed to. Raises EndedByItself, or AssertionError."""
+        """Return when it answers, or has died or stopped as it was armed to. Raises EndedByItself, or AssertionError."""
         try:
-            async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
+            async with asyncio.timeout(PATIENCE), aiohttp.ClientSession(timeout=A_TRY) as session:
                 while self.running:
+                    if self._may_stop and self._stands_still():
+                        return
                     try:
                         async with session.get(self._alive) as answer:
                             if answer.status == 200:
                                 return
-                    except aiohttp.ClientError:
+                    except (aiohttp.ClientError, TimeoutError):
                         pass
                     await asyncio.sleep(0.02)
         except TimeoutError:
@@ -98,9 +105,12 @@ class Process:
     async def until_stopped(self) -> None:
         """Wait until it has stopped itself at a failpoint."""
         async with asyncio.timeout(PATIENCE):
-            while Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            while not self._stands_still():
                 self.killed()
                 await asyncio.sleep(0.01)
+
+    def _stands_still(self) -> bool:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def kill(self) -> None:
         """SIGKILL, and wait until the kernel has let go of it."""
