@@ -4,7 +4,6 @@ Three doors are guarded: keys and values given to structlog, exceptions (their m
 libraries that log through `logging` (their arguments may hold anything).
 """
 
-import io
 import logging
 import re
 import sys
@@ -96,8 +95,11 @@ def configure_logs(
     sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-class _StandardOutput(io.TextIOBase):
-    """Standard output as it is when something is written: a runner of tests, for one, changes it."""
+class _StandardOutput:
+    """Standard output as it is when something is written: a runner of tests, for one, changes it.
+
+    No stream of Python's own kind: one of those writes once more when it is thrown away, after `sys` has gone.
+    """
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
