@@ -502,12 +502,11 @@ async def books(database: Database) -> Books:
             WHERE (l.occupant IS NOT NULL AND (o.id IS NULL OR o.sequence IS NULL
                    OR o.status NOT IN ('waiting', 'queued', 'published')
                    OR (o.person_id, o.organisation) <> (l.person_id, l.organisation)))
-               OR (l.due IS NULL AND (l.occupant IS NOT NULL OR EXISTS (
-                   SELECT FROM delivery d WHERE d.person_id = l.person_id AND d.organisation = l.organisation
-                   AND d.sequence IS NULL AND d.status IN ('waiting', 'queued'))))
+               OR (l.due IS NULL AND l.occupant IS NOT NULL)
                OR EXISTS (
                    SELECT FROM delivery d WHERE d.person_id = l.person_id AND d.organisation = l.organisation
-                   AND d.sequence IS NULL AND d.status IN ('waiting', 'queued') AND d.ordinal < l.owed_from)
+                   AND d.sequence IS NULL AND d.status IN ('waiting', 'queued')
+                   AND (l.due IS NULL OR d.ordinal < l.owed_from))
             """
         )
         gaps = await connection.fetchval(

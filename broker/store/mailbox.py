@@ -12,6 +12,7 @@ from uuid import UUID
 
 from broker.store.database import Connection, Database, StoreUnavailable
 from broker.store.lanes import AtTheGate, Numbered, at_the_gate_within
+from broker.store.restoring import FINER
 from broker.store.together import Together
 from contracts.delivery import Delivery, Unavailable
 from contracts.statuses import Reason
@@ -54,7 +55,7 @@ class StoreMailbox:
         return dict.fromkeys(laid)
 
 
-_PLACE: Final = """
+_PLACE: Final = f"""
 WITH fresh AS (
     SELECT l.id, l.epoch, l.alarm_after, row_number() OVER (ORDER BY l.n) AS n
     FROM unnest($2::uuid[], $3::int[], $4::interval[]) WITH ORDINALITY AS l(id, epoch, alarm_after, n)
@@ -62,7 +63,7 @@ WITH fresh AS (
     WHERE m.delivery_id IS NULL OR m.epoch < l.epoch
 ), counted AS (
     INSERT INTO mailbox_end AS e (organisation, place)
-    SELECT $1, count(*) + (SELECT coalesce(max(sequence_from), 0) * 1000 FROM restoration) FROM fresh HAVING count(*) > 0
+    SELECT $1, count(*) + (SELECT coalesce(max(sequence_from), 0) * {FINER} FROM restoration) FROM fresh HAVING count(*) > 0
     ON CONFLICT (organisation) DO UPDATE SET place = e.place + (SELECT count(*) FROM fresh)
     RETURNING place - (SELECT count(*) FROM fresh) AS before
 )
@@ -71,7 +72,7 @@ SELECT fresh.id, $1, fresh.epoch, counted.before + fresh.n, now() + fresh.alarm_
 ON CONFLICT (delivery_id) DO UPDATE SET epoch = excluded.epoch, place = excluded.place, placed_at = now(),
                                         alarm_at = excluded.alarm_at, fetched_at = NULL
 WHERE mailbox.epoch < excluded.epoch
-"""
+"""  # noqa: S608  a constant of ours
 
 _LYING: Final = """
 SELECT m.delivery_id, m.epoch, m.place, m.fetched_at IS NOT NULL AS fetched
